@@ -1,0 +1,106 @@
+/**
+ * The one error class of the project.
+ *
+ * Invariants: everything that the library throws, rejects with or emits as an error is a `HubwireError`; its
+ * `code` is stable and documented in the README; its text and its `cause` never hold a key, signature, token
+ * or password. Match on `code`, not on `instanceof`: two copies of the package may live in one process.
+ */
+
+/** Who has to act: the calling program, the other end of the connection, the network, or nobody (a local decision). */
+export type ErrorKind = "caller" | "peer" | "network" | "local";
+
+/** Each code's kind, and a `+` where the same call may succeed later without a change by the caller. */
+const TRAITS = {
+  // codec
+  ERR_INVALID_ARGUMENT: "caller",
+  ERR_INVALID_PACKET: "caller",
+  ERR_MALFORMED_PACKET: "peer+",
+  ERR_PACKET_TOO_LARGE: "peer",
+  // session
+  ERR_PROTOCOL_VIOLATION: "peer+",
+  ERR_PROTOCOL_VERSION: "peer",
+  ERR_IDENTIFIER_REJECTED: "peer",
+  ERR_SERVER_UNAVAILABLE: "peer+",
+  ERR_BAD_CREDENTIALS: "peer",
+  ERR_NOT_AUTHORIZED: "peer",
+  ERR_SUBSCRIBE_REFUSED: "peer",
+  ERR_SESSION_LOST: "peer",
+  ERR_KEEP_ALIVE_TIMEOUT: "network+",
+  ERR_CONNECT_TIMEOUT: "network+",
+  ERR_TIMEOUT: "network+",
+  ERR_CONNECTION_LOST: "network+",
+  ERR_QUEUE_FULL: "local+",
+  ERR_MESSAGE_EXPIRED: "local+",
+  ERR_ABORTED: "local",
+  ERR_CLOSED: "local",
+  ERR_NOT_CONNECTED: "local+",
+  ERR_HANDLER: "caller",
+  ERR_STORE: "local",
+  // connection
+  ERR_DNS: "network+",
+  ERR_CONNECTION_REFUSED: "network+",
+  ERR_UNREACHABLE: "network+",
+  ERR_TLS: "network+",
+  ERR_TLS_UNTRUSTED: "peer",
+  ERR_TLS_SELF_SIGNED: "peer",
+  ERR_TLS_EXPIRED: "peer",
+  ERR_TLS_HOST_NAME: "peer",
+  ERR_TLS_VERSION: "peer",
+  ERR_TLS_NOT_TLS: "peer",
+  ERR_TAKEOVER: "peer",
+  // hub
+  ERR_CONNECTION_STRING: "caller",
+  ERR_SAS_TOKEN: "caller",
+  ERR_SAS_EXPIRED: "caller",
+  ERR_LIMIT: "caller",
+  ERR_HUB_STATUS: "peer",
+  ERR_THROTTLED: "peer+",
+  ERR_PROVISIONING: "peer",
+  ERR_SIGNING: "network+",
+  // emulator
+  ERR_DEVICE_NOT_FOUND: "caller",
+  ERR_DEVICE_OFFLINE: "peer+",
+} as const;
+
+/** A stable error code; the README lists what each means and what to do. */
+export type ErrorCode = keyof typeof TRAITS;
+
+/** What an error carries besides its code and message. */
+export interface ErrorDetails {
+  /** The underlying error, where one exists. */
+  cause?: unknown;
+  /** The numbered statement of MQTT 3.1.1 that was broken, e.g. `MQTT-2.3.1-1`. */
+  statement?: string;
+  /** The status that the hub answered with (an HTTP-like number). */
+  status?: number;
+  /** Overrides the code's own answer to "can the same call succeed later?". */
+  retryable?: boolean;
+}
+
+/** Every error of this package. */
+export class HubwireError extends Error {
+  override readonly name = "HubwireError";
+  /** Stable and documented; match on this. */
+  readonly code: ErrorCode;
+  /** Who has to act. */
+  readonly kind: ErrorKind;
+  /** Whether the same call may succeed later with nothing changed by the caller. */
+  readonly retryable: boolean;
+  /** The statement of MQTT 3.1.1 that was broken, where there is one. */
+  declare readonly statement?: string;
+  /** The hub's status, where the hub answered with one. */
+  declare readonly status?: number;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    const traits: string = TRAITS[code];
+    this.code = code;
+    this.kind = traits.replace("+", "") as ErrorKind;
+    this.retryable = details.retryable ?? traits.endsWith("+");
+    if (details.statement !== undefined) this.statement = details.statement;
+    if (details.status !== undefined) this.status = details.status;
+  }
+}
+
+/** Every code, for documentation and tests. */
+export const errorCodes = Object.keys(TRAITS) as readonly ErrorCode[];
