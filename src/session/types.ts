@@ -89,6 +89,8 @@ export interface SessionSink<R> {
   settle(request: R, error: HubwireError | undefined, returnCodes: readonly number[] | undefined): void;
   /** The owner must close the transport at once; the session takes and sends nothing more on it. */
   fail(error: HubwireError): void;
+  /** `drain` was asked for and nothing is left to wait for; said once a `drain`. */
+  drained(): void;
   /** The next deadline moved to an earlier time than `nextDeadline()` last returned. */
   deadlineChanged(): void;
 }
