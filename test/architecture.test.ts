@@ -1,0 +1,149 @@
+/**
+ * The rules of the structure, read from the sources themselves: imports point right, no cycles, sans-IO
+ * layers stay so, one file opens the client's sockets, one file signs, nothing is depended on.
+ */
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const root = resolve(import.meta.dirname, "..");
+const src = join(root, "src");
+
+const files = readdirSync(src, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => name.replaceAll("\\", "/"))
+  .sort();
+
+const text = new Map(files.map((name) => [name, readFileSync(join(src, name), "utf8")]));
+
+/** Every module specifier of a file: imports, re-exports and dynamic imports, types included. */
+function specifiers(name: string): string[] {
+  const source = text.get(name) ?? "";
+  return [...source.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"([^"]+)"/g)].map((match) => match[1] as string);
+}
+
+/** The files under src that a file imports. */
+function local(name: string): string[] {
+  return specifiers(name)
+    .filter((specifier) => specifier.startsWith("."))
+    .map((specifier) => relative(src, resolve(src, dirname(name), specifier)).replace(/\.js$/, ".ts"));
+}
+
+const layerOf = (name: string) => (name.includes("/") ? (name.split("/")[0] as string) : name.replace(/\.ts$/, ""));
+
+/** What each layer may import besides itself. */
+const allowed: Record<string, readonly string[]> = {
+  errors: [],
+  codec: ["errors"],
+  session: ["codec", "errors"],
+  client: ["session", "codec", "errors"],
+  hub: ["client", "session", "codec", "errors"],
+  emulator: ["codec", "errors"],
+  cli: ["hub", "emulator", "errors"],
+};
+
+/** The parts of `hub` that know the wire format and nothing of a client: the emulator speaks it from the other end. */
+const sharedHubFiles = ["hub/topics.ts", "hub/sas.ts", "hub/property-bag.ts", "hub/connection-string.ts", "hub/limits.ts"];
+
+describe("structure", () => {
+  test("there are sources to look at, in every layer", () => {
+    expect(new Set(files.map(layerOf))).toEqual(new Set(Object.keys(allowed)));
+  });
+
+  test.each(files)("%s imports only what stands to its right", (name) => {
+    const layer = layerOf(name);
+    for (const target of local(name)) {
+      expect(files, `${name} imports ${target}`).toContain(target);
+      const fine =
+        layerOf(target) === layer ||
+        allowed[layer]?.includes(layerOf(target)) ||
+        (layer === "emulator" && sharedHubFiles.includes(target));
+      expect(fine, `${name} must not import ${target}`).toBe(true);
+    }
+  });
+
+  test("the wire-format files of hub import no client", () => {
+    for (const name of sharedHubFiles.filter((file) => files.includes(file))) {
+      for (const target of local(name)) {
+        expect(["errors", "codec", ...sharedHubFiles], `${name} imports ${target}`).toContain(
+          sharedHubFiles.includes(target) ? target : layerOf(target),
+        );
+      }
+    }
+  });
+
+  test("there are no import cycles", () => {
+    const done = new Set<string>();
+    const visit = (name: string, path: readonly string[]): void => {
+      expect(path, `cycle: ${[...path, name].join(" -> ")}`).not.toContain(name);
+      if (done.has(name)) return;
+      for (const target of local(name)) if (files.includes(target)) visit(target, [...path, name]);
+      done.add(name);
+    };
+    for (const name of files) visit(name, []);
+  });
+
+  test("only Node's built-ins are imported from outside", () => {
+    for (const name of files) {
+      for (const specifier of specifiers(name)) {
+        expect(specifier.startsWith(".") || specifier.startsWith("node:"), `${name} imports ${specifier}`).toBe(true);
+      }
+    }
+  });
+
+  test("codec and session are sans-IO: no built-in module, timer, clock or randomness", () => {
+    const forbidden = /\b(setTimeout|setInterval|setImmediate|queueMicrotask|nextTick|Date\.now|performance\.now|Math\.random|new Date)\b/;
+    for (const name of files.filter((file) => /^(codec|session)\//.test(file))) {
+      expect(specifiers(name).filter((specifier) => specifier.startsWith("node:")), name).toEqual([]);
+      const code = (text.get(name) ?? "").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+      expect(forbidden.exec(code)?.[0], name).toBeUndefined();
+    }
+  });
+
+  const importers = (pattern: RegExp) => files.filter((name) => specifiers(name).some((specifier) => pattern.test(specifier)));
+
+  test("one file a side opens sockets", () => {
+    expect(importers(/^node:(net|tls)$/)).toEqual(["client/connection.ts", "emulator/server.ts"]);
+  });
+
+  test("one file signs tokens", () => {
+    const signers = files.filter((name) => /\bcreateHmac\b/.test(text.get(name) ?? ""));
+    expect(signers).toEqual(["hub/sas.ts"]);
+  });
+
+  test("one file of the client owns timers", () => {
+    const owners = files.filter((name) => /^(client|hub)\//.test(name) && /\bset(Timeout|Interval)\(/.test(text.get(name) ?? ""));
+    expect(owners).toEqual(["client/clock.ts"]);
+  });
+});
+
+describe("package", () => {
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, unknown>;
+
+  test("nothing is depended on at run time, and three packages in development", () => {
+    for (const field of ["dependencies", "peerDependencies", "optionalDependencies", "bundleDependencies"]) {
+      expect(manifest[field], field).toBeUndefined();
+    }
+    expect(Object.keys(manifest["devDependencies"] as object).sort()).toEqual(["@types/node", "typescript", "vitest"]);
+  });
+
+  test("every sub-path names files that the build makes", () => {
+    for (const [path, target] of Object.entries(manifest["exports"] as Record<string, string | { default: string }>)) {
+      if (typeof target === "string") continue;
+      const source = target.default.replace(/^\.\/dist\//, "").replace(/\.js$/, ".ts");
+      expect(files, path).toContain(source);
+    }
+  });
+
+  test("lock files carry no download addresses", () => {
+    for (const name of ["package-lock.json", "bench/package-lock.json", "test/interop/package-lock.json"]) {
+      const lock = readFileSync(join(root, name), "utf8");
+      expect(/"resolved"\s*:|https?:\/\/[^"]*registry/.exec(lock)?.[0], name).toBeUndefined();
+    }
+  });
+
+  test("the top level holds what the layout names and nothing else", () => {
+    const expected = /^(\..*|package\.json|package-lock\.json|tsconfig\.json|src|bench|test|fuzz|README\.md|LICENSE|CHANGELOG\.md|node_modules|dist)$/;
+    for (const name of readdirSync(root)) expect(name).toMatch(expected);
+  });
+});
