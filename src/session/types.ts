@@ -1,4 +1,15 @@
 /**
+ * Additions to the first contract (Session methods, all cheap and optional to call):
+ * - `refuse(deliveryId, now)`: the owner gives a delivery up (its handler threw). It is not acknowledged on this
+ *   connection, holds up no later acknowledgement, and is delivered again when the server sends it again.
+ * - `writable(ready, now)`: false while the transport's send buffer is full; new PUBLISH then wait in the queue.
+ * - `reading(on, now)`: false while the owner has paused the transport's reading; PINGRESP can't be late meanwhile.
+ * - `SessionSink.refused?(topicFilter)`: a remembered subscription was refused when it was restored.
+ * - `drain` ends (with `drained`) at once when there is no connection, and when the connection is lost. Messages
+ *   that a store restored have no deadline, so the owner bounds its waiting for `drained`.
+ * - `end` closes the store; what was accepted and is unfinished stays in it for the next process.
+ */
+/**
  * The boundary between the session (which decides) and its owner (which has the socket, the clock and the user).
  *
  * Invariants: the session calls the sink synchronously and only from inside one of its own methods; all times are
@@ -89,6 +100,8 @@ export interface SessionSink<R> {
   settle(request: R, error: HubwireError | undefined, returnCodes: readonly number[] | undefined): void;
   /** The owner must close the transport at once; the session takes and sends nothing more on it. */
   fail(error: HubwireError): void;
+  /** The server refused a remembered subscription when it was restored; it is forgotten. */
+  refused?(topicFilter: string): void;
   /** `drain` was asked for and nothing is left to wait for; said once a `drain`. */
   drained(): void;
   /** The next deadline moved to an earlier time than `nextDeadline()` last returned. */

@@ -1,0 +1,3 @@
+export { Session } from "./session.js";
+export type { SessionState } from "./session.js";
+export type * from "./types.js";
