@@ -1,0 +1,132 @@
+/**
+ * Property bags: `name=value&…`, the text behind the last slash of a telemetry, C2D or input topic.
+ *
+ * Invariants: encoding escapes every byte outside RFC 3986 "unreserved" and throws only HubwireError; decoding
+ * takes any text, is linear in its length and never throws. A bag is a Map, so `__proto__` is a name like others.
+ */
+import { HubwireError } from "../errors.js";
+
+/** What may be given where properties are asked for: a Map, or a plain object's own enumerable properties. */
+export type PropertiesInit =
+  | ReadonlyMap<string, string | null>
+  | { readonly [name: string]: string | null };
+
+const UNRESERVED = /^[\w.~-]*$/;
+
+/** Percent-encodes the UTF-8 form of `text`, all but RFC 3986 unreserved characters; `what` names it in the error. */
+export function percentEncode(text: string, what = "text"): string {
+  if (UNRESERVED.test(text)) return text;
+  try {
+    return encodeURIComponent(text).replace(
+      /[!'()*]/g,
+      (character) => "%" + character.charCodeAt(0).toString(16).toUpperCase(),
+    );
+  } catch {
+    // Text with half a surrogate pair has no UTF-8 form. The text is not echoed: it may be a secret.
+    throw new HubwireError("ERR_INVALID_ARGUMENT", `${what} has a lone surrogate, which UTF-8 cannot carry`);
+  }
+}
+
+/** Undoes percent-encoding; text with an escape that is broken, or not UTF-8, comes back as it is. */
+export function percentDecode(text: string): string {
+  // Most names and values hold no escape, and the look is much cheaper than the call.
+  if (text.indexOf("%") < 0) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The entries of either form of properties. */
+export function propertyEntries(properties: PropertiesInit): Iterable<[string, string | null]> {
+  return properties instanceof Map
+    ? properties
+    : Object.entries(properties as { readonly [name: string]: string | null });
+}
+
+/**
+ * Writes a property bag, in the order of `properties`: `name=value` joined by `&`; null is written as the name
+ * alone. Throws ERR_INVALID_ARGUMENT for a value that is neither string nor null, for a lone surrogate, and for
+ * an empty name with a null value, which has no written form.
+ */
+export function encodeProperties(properties: PropertiesInit): string {
+  let bag = "";
+  for (const [name, value] of propertyEntries(properties)) {
+    const key = percentEncode(name, "a property name");
+    if (value === null) {
+      if (!name) throw new HubwireError("ERR_INVALID_ARGUMENT", "a property without a name needs a value");
+      bag += bag ? "&" + key : key;
+    } else if (typeof value === "string") {
+      bag += (bag ? "&" : "") + key + "=" + percentEncode(value, "a property value");
+    } else {
+      throw new HubwireError(
+        "ERR_INVALID_ARGUMENT",
+        `property ${JSON.stringify(name)} must be a string or null, not ${typeof value}`,
+      );
+    }
+  }
+  return bag;
+}
+
+/**
+ * Reads a property bag: a leading `?` is passed over, `name` alone is null, `name=` is the empty string, a second
+ * `=` belongs to the value, a broken escape keeps the raw text, the last of two equal names counts. Never throws.
+ */
+export function decodeProperties(bag: string): Map<string, string | null> {
+  const properties = new Map<string, string | null>();
+  let start = bag.startsWith("?") ? 1 : 0;
+  while (start < bag.length) {
+    let end = bag.indexOf("&", start);
+    if (end < 0) end = bag.length;
+    if (end > start) {
+      // Cut first: searching `=` in the whole bag would be quadratic where names stand alone.
+      const pair = bag.slice(start, end);
+      const equals = pair.indexOf("=");
+      if (equals < 0) properties.set(percentDecode(pair), null);
+      else properties.set(percentDecode(pair.slice(0, equals)), percentDecode(pair.slice(equals + 1)));
+    }
+    start = end + 1;
+  }
+  return properties;
+}
+
+/** The hub's own properties of a message: our name, and the name on the wire. */
+export const SYSTEM_PROPERTIES = {
+  messageId: "$.mid",
+  correlationId: "$.cid",
+  userId: "$.uid",
+  to: "$.to",
+  expiry: "$.exp",
+  contentType: "$.ct",
+  contentEncoding: "$.ce",
+  outputName: "$.on",
+  subject: "$.sub",
+  interfaceId: "$.ifid",
+  creationTime: "$.ctime",
+  // C2D only: which feedback the service asked for.
+  ack: "iothub-ack",
+  // Module inputs only: who sent it.
+  connectionDeviceId: "$.cdid",
+  connectionModuleId: "$.cmid",
+} as const;
+
+/** System properties that are present, as text. `expiry` and `creationTime` are ISO 8601, UTC. */
+export type SystemProperties = { -readonly [name in keyof typeof SYSTEM_PROPERTIES]?: string };
+
+const BY_WIRE_NAME = /* @__PURE__ */ new Map<string, keyof SystemProperties>(
+  /* @__PURE__ */ Object.entries(SYSTEM_PROPERTIES).map(([name, wire]) => [wire, name as keyof SystemProperties]),
+);
+
+/** Takes the system properties out of a decoded bag; what is left in `properties` is the application's. */
+export function splitProperties(properties: Map<string, string | null>): SystemProperties {
+  const system: SystemProperties = {};
+  for (const [wire, value] of properties) {
+    const name = BY_WIRE_NAME.get(wire);
+    if (name) {
+      system[name] = value ?? "";
+      properties.delete(wire);
+    }
+  }
+  return system;
+}
