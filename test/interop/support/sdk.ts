@@ -1,0 +1,102 @@
+/**
+ * Microsoft's SDK for devices, as published: nothing of it is patched, stubbed or subclassed here.
+ *
+ * How it is pointed at a loopback hub: the SDK dials `mqtts://{GatewayHostName or HostName}` and its MQTT client reads
+ * that as a URL, so a `GatewayHostName=localhost:{port}` in the connection string names any free port, while
+ * user name and token keep the hub's own `HostName`. So the tests need neither port 8883 nor an entry in a hosts
+ * file, and their files may run side by side. The certificate authority goes in through `setOptions({ ca })`.
+ * The provisioning client takes `host:port` as its host, but offers no way to name an authority; its transport
+ * therefore gets the SDK's own `MqttBase` with the authority set.
+ */
+import { createRequire } from "node:module";
+import type { Client as DeviceClientType, ModuleClient as ModuleClientType } from "azure-iot-device";
+
+// CommonJS whose exports Node cannot list for `import { … }`.
+const require = createRequire(import.meta.url);
+const device = require("azure-iot-device") as typeof import("azure-iot-device");
+const deviceMqtt = require("azure-iot-device-mqtt") as typeof import("azure-iot-device-mqtt");
+const provisioning = require("azure-iot-provisioning-device") as typeof import("azure-iot-provisioning-device");
+const provisioningMqtt =
+  require("azure-iot-provisioning-device-mqtt") as typeof import("azure-iot-provisioning-device-mqtt");
+// The transport's own copy, which npm may keep below it.
+const { MqttBase } = createRequire(require.resolve("azure-iot-provisioning-device-mqtt"))("azure-iot-mqtt-base") as {
+  MqttBase: new () => { setOptions(options: { ca: string }): void };
+};
+export const { SymmetricKeySecurityClient } =
+  require("azure-iot-security-symmetric-key") as typeof import("azure-iot-security-symmetric-key");
+const common = require("azure-iot-common") as typeof import("azure-iot-common");
+
+export const { Message } = device;
+export const { SharedAccessSignature, encodeUriComponentStrict } = common;
+export type SdkDeviceClient = DeviceClientType;
+export type SdkModuleClient = ModuleClientType;
+export type SdkMessage = InstanceType<typeof device.Message>;
+
+/** Where a client of the SDK is to connect. */
+export interface Target {
+  port: number;
+  /** PEM. */
+  caCertificate: string;
+}
+
+/** The connection string with the port that the SDK has no other place for. */
+export function withPort(connectionString: string, port: number): string {
+  const host = /(?:^|;)HostName=([^;]*)/.exec(connectionString)?.[1];
+  return `${connectionString};GatewayHostName=${host}:${port}`;
+}
+
+/** What may be set on a client besides its authority. */
+export interface SdkOptions {
+  modelId?: string;
+  productInfo?: string;
+  keepalive?: number;
+  cert?: string;
+  key?: string;
+}
+
+/** A device client of the SDK, not yet connected. One failure is final: the SDK would retry for four minutes. */
+export async function sdkDevice(
+  connectionString: string,
+  target: Target,
+  options: SdkOptions = {},
+): Promise<SdkDeviceClient> {
+  const client = device.Client.fromConnectionString(withPort(connectionString, target.port), deviceMqtt.Mqtt);
+  client.setRetryPolicy(new common.NoRetry());
+  await client.setOptions({ ca: target.caCertificate, ...options });
+  return client;
+}
+
+/** A module client of the SDK, not yet connected. */
+export async function sdkModule(
+  connectionString: string,
+  target: Target,
+  options: SdkOptions = {},
+): Promise<SdkModuleClient> {
+  const client = device.ModuleClient.fromConnectionString(
+    withPort(connectionString, target.port),
+    deviceMqtt.Mqtt,
+  );
+  client.setRetryPolicy(new common.NoRetry());
+  await client.setOptions({ ca: target.caCertificate, ...options });
+  return client;
+}
+
+/** Registers with a provisioning service by symmetric key; resolves to the SDK's registration state. */
+export async function sdkProvision(
+  target: Target,
+  registration: { host: string; idScope: string; registrationId: string; key: string; payload?: object },
+): Promise<{ assignedHub: string; deviceId: string }> {
+  const base = new MqttBase();
+  base.setOptions({ ca: target.caCertificate });
+  const client = provisioning.ProvisioningDeviceClient.create(
+    `${registration.host}:${target.port}`,
+    registration.idScope,
+    // The published types of these packages disagree with each other's copies; the objects do not.
+    new provisioningMqtt.Mqtt(base as never),
+    new SymmetricKeySecurityClient(registration.registrationId, registration.key) as never,
+  );
+  if (registration.payload !== undefined) client.setProvisioningPayload(registration.payload);
+  const state = await client.register();
+  if (state === undefined) throw new Error("the SDK registered without a result");
+  return state as { assignedHub: string; deviceId: string };
+}
