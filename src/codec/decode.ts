@@ -1,0 +1,213 @@
+/**
+ * From bytes to the sink's methods: one whole packet after the other, straight from the chunk.
+ *
+ * Invariants: a packet is checked completely before the sink hears of it; the checks come in one order (fixed
+ * header, size, remaining length, fields), so that the same bytes give the same error however they were split;
+ * "need more bytes" is a return value.
+ *
+ * A remaining length in more bytes than it needs is accepted: MQTT 3.1.1 limits the field to four bytes and,
+ * unlike MQTT 5, does not ask for the shortest form (section 2.2.3).
+ */
+import { Fields, nonZero } from "./fields.js";
+import { MALFORMED, fault } from "./fault.js";
+import type { TopicCache } from "./topic-cache.js";
+import { checkFilter, checkName } from "./topics.js";
+import type { ConnectPacket, PacketSink, QoS, SubscriptionRequest } from "./types.js";
+import type { HubwireError } from "../errors.js";
+
+/** The packet names by type number (section 2.2.1). */
+export const NAMES = [
+  "",
+  "connect",
+  "connack",
+  "publish",
+  "puback",
+  "pubrec",
+  "pubrel",
+  "pubcomp",
+  "subscribe",
+  "suback",
+  "unsubscribe",
+  "unsuback",
+  "pingreq",
+  "pingresp",
+  "disconnect",
+] as const;
+
+const ILLEGAL = -2;
+const ANY = -1;
+
+/** By first byte: ILLEGAL, or the only legal remaining length, or ANY. */
+const RULES = new Int8Array(256).fill(ILLEGAL);
+for (let type = 1; type < 15; type++) {
+  // PUBREL, SUBSCRIBE, UNSUBSCRIBE carry 0010.
+  RULES[(type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0)] =
+    type > 11 ? 0 : (type > 3 && type < 8) || type === 2 || type === 11 ? 2 : ANY;
+}
+for (let flags = 1; flags < 14; flags++) if ((flags & 6) !== 6 && (flags & 14) !== 8) RULES[0x30 | flags] = ANY;
+
+/** Why `first` with `length` breaks its rule. */
+function headerFault(first: number, length: number): HubwireError {
+  const type = first >> 4;
+  if (RULES[first] !== ILLEGAL) return fault(MALFORMED, `${NAMES[type]} with remaining length ${length}`);
+  if (type === 0 || type === 15) return fault(MALFORMED, `reserved packet type ${type}`);
+  if (type !== 3) {
+    const statement =
+      type === 6 ? "3.6.1-1" : type === 8 ? "3.8.1-1" : type === 10 ? "3.10.1-1" : type === 14 ? "3.14.1-1" : "2.2.2-2";
+    return fault(MALFORMED, `${NAMES[type]} with wrong flags`, statement);
+  }
+  return (first & 6) === 6 ? fault(MALFORMED, "QoS 3", "3.3.1-4") : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
+}
+
+/**
+ * Reads the fixed header at `at`. Returns the size of the whole packet, or 0 where the header is incomplete.
+ * Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE.
+ */
+export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacketSize: number): number {
+  const first = bytes[at]!;
+  const rule = RULES[first]!;
+  if (rule === ILLEGAL) throw headerFault(first, 0);
+  let length = 0;
+  for (let size = 1; ; size++) {
+    if (size > 4) throw fault(MALFORMED, "remaining length of over four bytes");
+    if (at + size >= end) return 0;
+    const byte = bytes[at + size]!;
+    length |= (byte & 0x7f) << (7 * (size - 1));
+    if (byte < 0x80) {
+      if (rule !== ANY && rule !== length) throw headerFault(first, length);
+      const total = 1 + size + length;
+      if (total > maxPacketSize) {
+        throw fault("ERR_PACKET_TOO_LARGE", `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`);
+      }
+      return total;
+    }
+  }
+}
+
+/**
+ * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one.
+ * Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and whatever the sink throws.
+ */
+export function deliver(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  sink: PacketSink,
+  maxPacketSize: number,
+  topics: TopicCache,
+): number {
+  let view: DataView | undefined;
+  while (at < end) {
+    const size = packetSize(bytes, at, end, maxPacketSize);
+    if (size === 0 || at + size > end) break;
+    const first = bytes[at]!;
+    const next = at + size;
+    at++;
+    while (bytes[at++]! > 0x7f);
+    if (first >> 4 === 3) {
+      const topicStart = at + 2;
+      const topicEnd = topicStart + ((bytes[at]! << 8) | bytes[at + 1]!);
+      const qos = (first >> 1) & 3;
+      const payload = qos === 0 ? topicEnd : topicEnd + 2;
+      // Also refuses a body of fewer than two bytes: a missing byte reads as another packet's or as 0.
+      if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
+      view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const topic = topics.get(bytes, view, topicStart, topicEnd);
+      const packetId = qos === 0 ? 0 : nonZero((bytes[topicEnd]! << 8) | bytes[topicEnd + 1]!);
+      sink.publish?.(topic, bytes, payload, next, qos as QoS, (first & 1) !== 0, (first & 8) !== 0, packetId);
+    } else {
+      parse(sink, first >> 4, bytes, at, next);
+    }
+    at = next;
+  }
+  return at;
+}
+
+/** Delivers one packet other than PUBLISH, whose fields are `bytes[start, end)`. */
+function parse(sink: PacketSink, type: number, bytes: Uint8Array, start: number, end: number): void {
+  if (type > 11) {
+    if (type === 12) sink.pingreq?.();
+    else if (type === 13) sink.pingresp?.();
+    else sink.disconnect?.();
+    return;
+  }
+  if (type === 2) return parseConnack(sink, bytes[start]!, bytes[start + 1]!);
+  if ((type > 3 && type < 8) || type === 11) {
+    const packetId = nonZero((bytes[start]! << 8) | bytes[start + 1]!);
+    if (type === 4) sink.puback?.(packetId);
+    else if (type === 5) sink.pubrec?.(packetId);
+    else if (type === 6) sink.pubrel?.(packetId);
+    else if (type === 7) sink.pubcomp?.(packetId);
+    else sink.unsuback?.(packetId);
+    return;
+  }
+  const fields = new Fields(bytes, start, end);
+  if (type === 1) return parseConnect(sink, fields);
+  const packetId = fields.packetId();
+  if (type === 8) {
+    const subscriptions: SubscriptionRequest[] = [];
+    do {
+      if (!fields.more && !subscriptions[0]) throw fault(MALFORMED, "subscribe without filters", "3.8.3-3");
+      const topicFilter = fields.text();
+      checkFilter(topicFilter, MALFORMED);
+      const qos = fields.byte();
+      if (qos > 2) throw fault(MALFORMED, "requested QoS over 2", "3-8.3-4");
+      subscriptions.push({ topicFilter, qos: qos as QoS });
+    } while (fields.more);
+    sink.subscribe?.(packetId, subscriptions);
+  } else if (type === 9) {
+    const returnCodes: number[] = [];
+    do {
+      if (!fields.more && !returnCodes.length) throw fault(MALFORMED, "suback without return codes", "3.8.4-5");
+      const code = fields.byte();
+      if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback return code ${code}`, "3.9.3-2");
+      returnCodes.push(code);
+    } while (fields.more);
+    sink.suback?.(packetId, returnCodes);
+  } else {
+    const topicFilters: string[] = [];
+    do {
+      if (!fields.more && !topicFilters.length) throw fault(MALFORMED, "unsubscribe without filters", "3.10.3-2");
+      const topicFilter = fields.text();
+      checkFilter(topicFilter, MALFORMED);
+      topicFilters.push(topicFilter);
+    } while (fields.more);
+    sink.unsubscribe?.(packetId, topicFilters);
+  }
+}
+
+function parseConnack(sink: PacketSink, flags: number, returnCode: number): void {
+  if (flags > 1) throw fault(MALFORMED, "connack with reserved flags");
+  if (returnCode > 5) throw fault(MALFORMED, `connack return code ${returnCode}`);
+  if (flags && returnCode) throw fault(MALFORMED, "session present with a refusal", "3.2.2-4");
+  sink.connack?.(flags === 1, returnCode);
+}
+
+function parseConnect(sink: PacketSink, fields: Fields): void {
+  if (fields.text() !== "MQTT") throw fault(MALFORMED, "protocol name is not MQTT", "3.1.2-1");
+  const level = fields.byte();
+  if (level !== 4) throw fault(MALFORMED, `protocol level ${level}`, "3.1.2-2");
+  const flags = fields.byte();
+  if (flags & 1) throw fault(MALFORMED, "reserved connect flag", "3.1.2-3");
+  const qos = (flags >> 3) & 3;
+  if (!(flags & 4)) {
+    if (qos) throw fault(MALFORMED, "will QoS without a will", "3.1.2-13");
+    if (flags & 0x20) throw fault(MALFORMED, "will retain without a will", "3.1.2-15");
+  }
+  if (qos === 3) throw fault(MALFORMED, "will QoS 3", "3.1.2-14");
+  if ((flags & 0xc0) === 0x40) throw fault(MALFORMED, "password without user name", "3.1.2-22");
+  const keepAlive = fields.word();
+  const clientId = fields.text();
+  const cleanSession = (flags & 2) !== 0;
+  if (clientId === "" && !cleanSession) throw fault(MALFORMED, "empty client id with a kept session", "3.1.3-7");
+  const packet: ConnectPacket = { type: "connect", clientId, cleanSession, keepAlive };
+  if (flags & 4) {
+    const topic = fields.text();
+    checkName(topic, MALFORMED);
+    packet.will = { topic, payload: fields.binary(), qos: qos as QoS, retain: (flags & 0x20) !== 0 };
+  }
+  if (flags & 0x80) packet.username = fields.text();
+  if (flags & 0x40) packet.password = fields.binary();
+  fields.done();
+  sink.connect?.(packet);
+}

@@ -1,0 +1,209 @@
+/**
+ * Framing: a byte stream, split anywhere, into packets.
+ *
+ * Invariants: a packet inside one chunk is parsed where it lies; a packet that was split gets memory of its own,
+ * which is taken as its bytes arrive (at most GROW_LIMIT before that much of it is here, then the whole of it
+ * at once) and never reused; after an error nothing more is delivered.
+ */
+import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
+import { NAMES, deliver, packetSize } from "./decode.js";
+import { TopicCache } from "./topic-cache.js";
+import type { ConnectPacket, Packet, PacketSink, QoS, SubscriptionRequest } from "./types.js";
+
+/** Of a packet that declares more, this many bytes have to arrive before memory for all of it is taken. */
+const GROW_LIMIT = 0x400000;
+const FIRST_SIZE = 0x10000;
+
+export interface DecoderOptions {
+  /**
+   * The largest whole packet accepted, bytes, fixed header included; larger ones are ERR_PACKET_TOO_LARGE at
+   * their header. Default: 268,435,460, the largest that there can be.
+   */
+  maxPacketSize?: number | undefined;
+}
+
+const EMPTY = new Uint8Array(0);
+
+function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw invalidArgument("a Uint8Array expected");
+}
+
+/** Delivers packets to a sink in plain arguments. */
+export class Decoder {
+  readonly #sink: PacketSink;
+  readonly #maxPacketSize: number;
+  readonly #topics = new TopicCache();
+  /** The packet that is being gathered, `#held` bytes of it so far; `#size` is 0 until its header is complete. */
+  #gathered = EMPTY;
+  #held = 0;
+  #size = 0;
+  #busy = false;
+  #failure: { error: unknown } | undefined;
+
+  /** Throws ERR_INVALID_ARGUMENT. */
+  constructor(sink: PacketSink, options: DecoderOptions = {}) {
+    if (typeof sink !== "object" || sink === null) throw invalidArgument("sink must be an object");
+    for (const name of NAMES) {
+      if (name && !["function", "undefined"].includes(typeof sink[name])) {
+        throw invalidArgument(`sink.${name} must be a function`);
+      }
+    }
+    if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+    const { maxPacketSize = MAX_PACKET_SIZE + 5 } = options;
+    if (!(typeof maxPacketSize === "number" && maxPacketSize >= 2)) {
+      throw invalidArgument("maxPacketSize must be a number of at least 2");
+    }
+    this.#sink = sink;
+    this.#maxPacketSize = maxPacketSize;
+  }
+
+  /**
+   * Takes the next bytes of the stream and delivers the packets that they complete, before it returns. The chunk
+   * belongs to the decoder and to those who got views of it: it must not be written to afterwards.
+   *
+   * Throws ERR_MALFORMED_PACKET or ERR_PACKET_TOO_LARGE after having delivered all packets before the bad one,
+   * and whatever a sink's method throws; from then on every call throws the same error. Throws
+   * ERR_INVALID_ARGUMENT for anything but a Uint8Array and for a call from inside a sink's method.
+   */
+  push(chunk: Uint8Array): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    checkBytes(chunk);
+    if (this.#busy) throw invalidArgument("push from inside a sink method");
+    this.#busy = true;
+    try {
+      let at = 0;
+      if (this.#held > 0) {
+        at = this.#gather(chunk, 0);
+        if (this.#held < this.#size || this.#size === 0) return;
+        const packet = this.#gathered;
+        const size = this.#size;
+        this.#gathered = EMPTY;
+        this.#held = this.#size = 0;
+        deliver(packet, 0, size, this.#sink, this.#maxPacketSize, this.#topics);
+      }
+      at = deliver(chunk, at, chunk.length, this.#sink, this.#maxPacketSize, this.#topics);
+      if (at < chunk.length) this.#gather(chunk, at);
+    } catch (error) {
+      this.#failure = { error };
+      this.#gathered = EMPTY;
+      throw error;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Gathers from `chunk[at..]` up to the end of the packet; returns the position reached. */
+  #gather(chunk: Uint8Array, at: number): number {
+    while (at < chunk.length && (this.#size === 0 || this.#held < this.#size)) {
+      // Byte by byte through the header, so that not one byte of the next packet is taken.
+      const count = this.#size === 0 ? 1 : Math.min(this.#size - this.#held, chunk.length - at);
+      this.#reserve(this.#held + count);
+      if (count === 1) this.#gathered[this.#held] = chunk[at]!;
+      else this.#gathered.set(chunk.subarray(at, at + count), this.#held);
+      this.#held += count;
+      at += count;
+      if (this.#size === 0) this.#size = packetSize(this.#gathered, 0, this.#held, this.#maxPacketSize);
+    }
+    return at;
+  }
+
+  #reserve(needed: number): void {
+    const old = this.#gathered;
+    if (needed <= old.length) return;
+    const grown =
+      this.#size === 0 ? 8 : needed > GROW_LIMIT ? this.#size : Math.min(this.#size, Math.max(needed, FIRST_SIZE, 2 * old.length));
+    this.#gathered = new Uint8Array(grown);
+    this.#gathered.set(old);
+  }
+}
+
+/** Makes packet objects of what a `Decoder` delivers. */
+class PacketMaker implements Required<PacketSink> {
+  readonly #onPacket: (packet: Packet) => void;
+
+  constructor(onPacket: (packet: Packet) => void) {
+    this.#onPacket = onPacket;
+  }
+
+  connect(packet: ConnectPacket): void {
+    this.#onPacket(packet);
+  }
+  connack(sessionPresent: boolean, returnCode: number): void {
+    this.#onPacket({ type: "connack", sessionPresent, returnCode });
+  }
+  publish(
+    topic: string,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    qos: QoS,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+  ): void {
+    const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
+    this.#onPacket(
+      qos === 0
+        ? { type: "publish", topic, payload, qos, retain, dup }
+        : { type: "publish", topic, payload, qos, retain, dup, packetId },
+    );
+  }
+  puback(packetId: number): void {
+    this.#onPacket({ type: "puback", packetId });
+  }
+  pubrec(packetId: number): void {
+    this.#onPacket({ type: "pubrec", packetId });
+  }
+  pubrel(packetId: number): void {
+    this.#onPacket({ type: "pubrel", packetId });
+  }
+  pubcomp(packetId: number): void {
+    this.#onPacket({ type: "pubcomp", packetId });
+  }
+  subscribe(packetId: number, subscriptions: SubscriptionRequest[]): void {
+    this.#onPacket({ type: "subscribe", packetId, subscriptions });
+  }
+  suback(packetId: number, returnCodes: number[]): void {
+    this.#onPacket({ type: "suback", packetId, returnCodes });
+  }
+  unsubscribe(packetId: number, topicFilters: string[]): void {
+    this.#onPacket({ type: "unsubscribe", packetId, topicFilters });
+  }
+  unsuback(packetId: number): void {
+    this.#onPacket({ type: "unsuback", packetId });
+  }
+  pingreq(): void {
+    this.#onPacket({ type: "pingreq" });
+  }
+  pingresp(): void {
+    this.#onPacket({ type: "pingresp" });
+  }
+  disconnect(): void {
+    this.#onPacket({ type: "disconnect" });
+  }
+}
+
+/** A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk, or of the packet's own memory. */
+export class PacketReader extends Decoder {
+  /** Throws ERR_INVALID_ARGUMENT. */
+  constructor(onPacket: (packet: Packet) => void, options?: DecoderOptions) {
+    if (typeof onPacket !== "function") throw invalidArgument("onPacket must be a function");
+    super(new PacketMaker(onPacket), options);
+  }
+}
+
+/**
+ * The one packet that `bytes` is. Its payload is a view of `bytes`.
+ * Throws ERR_MALFORMED_PACKET (also for missing and for trailing bytes) and ERR_INVALID_ARGUMENT.
+ */
+export function decode(bytes: Uint8Array): Packet {
+  checkBytes(bytes);
+  const size = bytes.length && packetSize(bytes, 0, bytes.length, Infinity);
+  if (size === 0 || size > bytes.length) throw fault(MALFORMED, "incomplete packet");
+  if (size < bytes.length) throw fault(MALFORMED, "bytes after the packet");
+  let packet: Packet | undefined;
+  deliver(bytes, 0, size, new PacketMaker((made) => (packet = made)), Infinity, new TopicCache());
+  return packet!;
+}
+
+

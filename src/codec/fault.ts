@@ -1,0 +1,24 @@
+/**
+ * How the codec refuses.
+ *
+ * Invariant: the rules on strings, topics and packets are written once and run in both directions; only the code
+ * differs: ERR_MALFORMED_PACKET blames the peer, ERR_INVALID_PACKET and ERR_INVALID_ARGUMENT the caller.
+ */
+import { HubwireError, type ErrorCode } from "../errors.js";
+
+/** The largest remaining length (section 2.2.3), bytes; a whole packet is at most 5 bytes more. */
+export const MAX_PACKET_SIZE = 268_435_455;
+
+export const MALFORMED = "ERR_MALFORMED_PACKET";
+export const INVALID = "ERR_INVALID_PACKET";
+
+/** The error to throw; `statement` is the id of the broken statement without its `MQTT-`. */
+export function fault(code: ErrorCode, message: string, statement?: string): HubwireError {
+  return statement
+    ? new HubwireError(code, `${message} (MQTT-${statement})`, { statement: "MQTT-" + statement })
+    : new HubwireError(code, message);
+}
+
+export function invalidArgument(message: string): HubwireError {
+  return fault("ERR_INVALID_ARGUMENT", message);
+}
