@@ -1,0 +1,36 @@
+// Timing: every contender takes its turn in every round, in an order that rotates, so that a drift of the machine
+// falls on all; ratios are taken round by round and their median is what counts.
+
+const now = () => Number(process.hrtime.bigint());
+export const sorted = (values) => [...values].sort((a, b) => a - b);
+export const median = (values) => sorted(values)[values.length >> 1];
+export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+
+/**
+ * `contenders`: { name, count, run } where `run()` handles `count` units. Returns by name the nanoseconds a unit of
+ * each round, after one round of warm-up that is not kept.
+ */
+export function interleave(contenders, rounds, warmup = 2) {
+  const times = new Map(contenders.map(({ name }) => [name, []]));
+  for (let round = -warmup; round < rounds; round++) {
+    for (let i = 0; i < contenders.length; i++) {
+      const { name, count, run } = contenders[(i + round + warmup) % contenders.length];
+      globalThis.gc?.();
+      const started = now();
+      run();
+      const nanoseconds = (now() - started) / count;
+      if (round >= 0) times.get(name).push(nanoseconds);
+    }
+  }
+  return times;
+}
+
+/** Round by round how many times `base` takes longer than `other`. */
+export function ratios(times, base, other) {
+  return times.get(base).map((value, i) => value / times.get(other)[i]);
+}
+
+export function spread(values, digits = 1) {
+  const list = sorted(values);
+  return `${median(list).toFixed(digits)} (${list[0].toFixed(digits)} to ${list.at(-1).toFixed(digits)})`;
+}
