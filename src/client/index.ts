@@ -1,0 +1,22 @@
+/** `hubwire/mqtt`: an MQTT 3.1.1 client over TLS, TCP or any Duplex. */
+export { HubwireError } from "../errors.js";
+export type { ErrorCode, ErrorKind } from "../errors.js";
+export type { QoS, Will, WillInit } from "../codec/types.js";
+export type { Message, SessionMetrics, SessionStore } from "../session/types.js";
+export type { ReconnectOptions } from "./backoff.js";
+export { MqttClient } from "./client.js";
+export type {
+  ClientEvents,
+  ClientMetrics,
+  ClientState,
+  CloseOptions,
+  PublishOptions,
+  RenewOptions,
+  SignalOptions,
+  SubscribeOptions,
+} from "./client.js";
+export { systemClock } from "./clock.js";
+export type { Clock, Timer } from "./clock.js";
+export type { Credentials, MqttClientOptions, OfflineQueueOptions } from "./options.js";
+export { Subscription } from "./subscription.js";
+export type { MessageHandler } from "./subscription.js";
