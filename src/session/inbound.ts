@@ -1,0 +1,109 @@
+/**
+ * Messages received with QoS 1 and 2, and the order of their acknowledgements.
+ *
+ * Invariants: PUBACK and PUBREC leave in the order in which the PUBLISH arrived (MQTT-4.6.0-2, -3), whatever
+ * the order of `acknowledge`; a PUBLISH is answered only on the connection that it came on; a QoS 2 message is
+ * known by its packet identifier from delivery until PUBREL and not delivered a second time (MQTT-4.3.3-2, the
+ * standard's method B). Its PUBREC waits for `acknowledge` and is what makes it the receiver's: an unacknowledged
+ * one is the server's to send again, and is answered then if `acknowledge` came meanwhile.
+ */
+
+/** A slot is the packet identifier and these bits. */
+const QOS_2 = 1 << 16;
+const DONE = 1 << 17;
+const SKIP = 1 << 18;
+
+export class Inbound {
+  /** Arrivals on this connection that wait for their turn, oldest at `#head`; delivery `#base + n` is slot n. */
+  #slots: number[] = [];
+  #head = 0;
+  #base = 1;
+  /** QoS 2 packet identifier to its delivery, or 0 once that is acknowledged. */
+  #known = new Map<number, number>();
+  #write: (qos2: boolean, packetId: number) => void;
+  #taken: (packetId: number) => void;
+
+  /** `write` sends PUBREC or PUBACK; `taken` hears of a QoS 2 message that became the receiver's, before its PUBREC. */
+  constructor(write: (qos2: boolean, packetId: number) => void, taken: (packetId: number) => void) {
+    this.#write = write;
+    this.#taken = taken;
+  }
+
+  /** A QoS 2 message that became the receiver's in an earlier process and is not released. */
+  restore(packetId: number): void {
+    this.#known.set(packetId, 0);
+  }
+
+  /** A PUBLISH arrived: its delivery, or 0 for a duplicate that must not be delivered. */
+  arrived(qos2: boolean, packetId: number): number {
+    const deliveryId = this.#base + this.#slots.push(qos2 ? packetId | QOS_2 : packetId) - 1;
+    if (!qos2) return deliveryId;
+    if (this.#known.has(packetId)) {
+      this.#advance();
+      return 0;
+    }
+    this.#known.set(packetId, deliveryId);
+    return deliveryId;
+  }
+
+  /** The owner took the delivery over, or (`refused`) gave it up. A delivery that is over already is ignored. */
+  settle(deliveryId: number, refused: boolean): void {
+    const index = deliveryId - this.#base;
+    const slot = index < this.#head ? undefined : this.#slots[index];
+    let qos2Id = 0;
+    if (slot === undefined) {
+      // From an earlier connection: only a QoS 2 message that is still known means anything on this one.
+      for (const [id, known] of this.#known) if (known === deliveryId) qos2Id = id;
+    } else if (slot & QOS_2) qos2Id = slot & 0xffff;
+    else this.#slots[index] = slot | (refused ? SKIP : DONE);
+    if (qos2Id && this.#known.get(qos2Id) === deliveryId) {
+      if (refused) {
+        // Repeats of it that arrived meanwhile must not be answered either.
+        this.#slots = this.#slots.map((other) => (other === (qos2Id | QOS_2) ? other | SKIP : other));
+        this.#known.delete(qos2Id);
+      } else {
+        this.#taken(qos2Id);
+        this.#known.set(qos2Id, 0);
+      }
+    }
+    this.#advance();
+  }
+
+  /** PUBREL: the identifier is free for a new message. Whether it was known. */
+  released(packetId: number): boolean {
+    return this.#known.delete(packetId);
+  }
+
+  /** The connection is gone, and with it everything that waited for its turn. */
+  lost(): void {
+    this.#base += this.#slots.length;
+    this.#slots = [];
+    this.#head = 0;
+  }
+
+  /** The session is gone: the identifiers that were known. */
+  forget(): Iterable<number> {
+    const known = this.#known;
+    this.#known = new Map();
+    return known.keys();
+  }
+
+  #advance(): void {
+    const slots = this.#slots;
+    while (this.#head < slots.length) {
+      const slot = slots[this.#head]!;
+      const id = slot & 0xffff;
+      if (!(slot & SKIP)) {
+        if (slot & QOS_2 ? this.#known.get(id) : !(slot & DONE)) break;
+        this.#head++;
+        this.#write(!!(slot & QOS_2), id);
+      } else this.#head++;
+    }
+    // Emptied at once where nothing waits; otherwise only when the dead half is worth the copy.
+    if (this.#head === slots.length || this.#head > 1023) {
+      slots.splice(0, this.#head);
+      this.#base += this.#head;
+      this.#head = 0;
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * What the session writes to its store, and how it reads it back.
+ *
+ * Invariants: a record is put before the packet that it describes is sent, and removed only when a later record or
+ * the peer's final acknowledgement made it superfluous, so a process killed between any two writes repeats
+ * a step and never skips one. An outgoing message has a record of its own; its state, where it differs from the message
+ * record, is a small second record. A release (PUBREC received) replaces both: after it the message must not be sent
+ * again (MQTT-4.3.3-1). Keys: 1 to 65,535 are the packet identifiers of inbound QoS 2 messages, greater ones are in
+ * order of acceptance (and, for releases, of PUBREC: MQTT-4.6.0-4).
+ *
+ * Record: kind, packet identifier (two bytes, most significant first), then with a message: QoS and 4 for RETAIN,
+ * topic length (two bytes), topic, payload; with a state: 1 if the user gave the message up.
+ */
+import { HubwireError } from "../errors.js";
+import type { QoS } from "../codec/types.js";
+import { newExchange, PUBACK, PUBCOMP, PUBREC, QUEUED } from "./exchange.js";
+import type { Exchange } from "./exchange.js";
+import type { SessionStore } from "./types.js";
+
+const MESSAGE = 1;
+const STATE = 2;
+const RELEASE = 3;
+const INBOUND = 4;
+
+export class Journal {
+  #store: SessionStore;
+  #lastKey = 0xffff;
+
+  constructor(store: SessionStore) {
+    this.#store = store;
+  }
+
+  /** Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2 identifiers. */
+  restore<R>(now: number, inbound: (packetId: number) => void): Exchange<R>[] {
+    const messages = new Map<number, Exchange<R>>();
+    const released: Exchange<R>[] = [];
+    const stale: number[] = [];
+    for (const [key, bytes] of this.#store.load()) {
+      const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      const kind = record[0];
+      if (record.length < 3 || !kind || kind > INBOUND || (kind === MESSAGE && record.length < 6)) {
+        throw new HubwireError("ERR_STORE", "the store holds a record that is not a session's");
+      }
+      const packetId = record.readUInt16BE(1);
+      this.#lastKey = Math.max(this.#lastKey, key);
+      if (kind === INBOUND) inbound(packetId);
+      else if (kind === STATE) {
+        const message = messages.get(key - 1);
+        if (message) {
+          message.stateKey = key;
+          message.packetId = packetId;
+          message.settled = record[3] === 1;
+        } else stale.push(key);
+      } else if (kind === RELEASE) {
+        const release = newExchange<R>(undefined, PUBCOMP, now, "", "", 2, false, []);
+        release.packetId = packetId;
+        release.stateKey = key;
+        released.push(release);
+      } else {
+        const end = 6 + record.readUInt16BE(4);
+        const qos = (record[3]! & 3) as QoS;
+        const message = newExchange<R>(
+          undefined, QUEUED, now, record.toString("utf8", 6, end), record.subarray(end), qos, record[3]! > 3, []);
+        message.packetId = packetId;
+        message.key = key;
+        message.size = record.length - 6;
+        messages.set(key, message);
+      }
+    }
+    // Killed between a release and the removal of its message, or between the two removals at the end.
+    for (const key of stale) this.#store.remove(key);
+    const ids = new Set(released.map((release) => release.packetId));
+    const live: Exchange<R>[] = [];
+    for (const message of messages.values()) {
+      if (message.packetId && ids.has(message.packetId)) this.done(message);
+      else {
+        if (message.packetId) {
+          ids.add(message.packetId);
+          message.awaits = message.qos === 1 ? PUBACK : PUBREC;
+        }
+        live.push(message);
+      }
+    }
+    return live.concat(released);
+  }
+
+  /** A message was accepted; `packetId` 0 unless it is being sent at once. */
+  accepted<R>(exchange: Exchange<R>, packetId: number): void {
+    const topic = Buffer.from(exchange.topic);
+    const head = Buffer.from([
+      MESSAGE, packetId >> 8, packetId, exchange.qos | (exchange.retain ? 4 : 0), topic.length >> 8, topic.length]);
+    const payload = typeof exchange.payload === "string" ? Buffer.from(exchange.payload) : exchange.payload;
+    // Two apart, so that the state's key is the next one.
+    this.#lastKey += 2;
+    this.#store.put(this.#lastKey, Buffer.concat([head, topic, payload]));
+    exchange.key = this.#lastKey;
+  }
+
+  /** The message is being sent with `packetId`, waits again to be sent (0), or was given up by the user. */
+  state<R>(exchange: Exchange<R>, packetId: number, givenUp = false): void {
+    const key = exchange.key + 1;
+    if (!exchange.key) return;
+    this.#store.put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
+    exchange.stateKey = key;
+  }
+
+  /** PUBREC: from now on only the release matters. */
+  released<R>(exchange: Exchange<R>): void {
+    this.#lastKey += 2;
+    this.#store.put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
+    this.done(exchange);
+    exchange.stateKey = this.#lastKey;
+  }
+
+  /** Nothing is to be remembered of this message. */
+  done<R>(exchange: Exchange<R>): void {
+    if (exchange.key) this.#store.remove(exchange.key);
+    if (exchange.stateKey) this.#store.remove(exchange.stateKey);
+    exchange.key = exchange.stateKey = 0;
+  }
+
+  /** An inbound QoS 2 message became ours (`known`), or is released. */
+  inbound(packetId: number, known: boolean): void {
+    if (known) this.#store.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
+    else this.#store.remove(packetId);
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Intrusive doubly linked lists: a member carries its own links, so joining and leaving cost no allocation and no search.
+ *
+ * Invariants: a list is a ring through its head; a member is in exactly one list; a head alone is an empty list.
+ */
+export interface Link {
+  prev: Link;
+  next: Link;
+}
+
+/** An empty list. */
+export function newList(): Link {
+  const head = {} as Link;
+  return (head.prev = head.next = head);
+}
+
+/** Puts `link` in front of `before`; in front of the head is the end of the list. */
+export function insert(link: Link, before: Link): void {
+  link.prev = before.prev;
+  link.next = before;
+  before.prev = before.prev.next = link;
+}
+
+/** Takes `link` out of its list. */
+export function unlink(link: Link): void {
+  link.prev.next = link.next;
+  link.next.prev = link.prev;
+}
+
+/** The members now, in order; a copy, so that the list may change while it is walked. */
+export function members<T extends Link>(head: Link): T[] {
+  const all: T[] = [];
+  for (let link = head.next; link !== head; link = link.next) all.push(link as T);
+  return all;
+}
