@@ -1,0 +1,183 @@
+/**
+ * A session with a recording sink, a hand-driven clock and a peer that speaks in packets or literal bytes.
+ *
+ * Invariant: `sent()` decodes with the strict codec, so a session that wrote a malformed packet fails its test.
+ */
+import { PacketReader, encode } from "../../src/codec/index.js";
+import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";
+import { HubwireError } from "../../src/errors.js";
+import { Session } from "../../src/session/index.js";
+import type { ConnectOptions, Message, SessionOptions, SessionStore } from "../../src/session/index.js";
+
+export interface Settled {
+  request: string;
+  code: string | undefined;
+  returnCodes: readonly number[] | undefined;
+}
+
+export interface Delivery extends Message {
+  deliveryId: number;
+  text: string;
+}
+
+type Overrides = Partial<Omit<SessionOptions, "queue">> & { queue?: Partial<SessionOptions["queue"]> };
+
+export class Harness {
+  now = 1_000;
+  settled: Settled[] = [];
+  deliveries: Delivery[] = [];
+  failures: HubwireError[] = [];
+  refused: string[] = [];
+  connections: boolean[] = [];
+  drained = 0;
+  wantsWrite = 0;
+  deadlineChanges = 0;
+  /** Acknowledge each delivery inside `deliver`. */
+  autoAcknowledge = true;
+  onDeliver: ((delivery: Delivery) => void) | undefined;
+  readonly session: Session<string>;
+  readonly connectOptions: ConnectOptions = { clientId: "c", cleanSession: false, keepAlive: 0 };
+  #reader = this.#newReader();
+  #packets: Packet[] = [];
+
+  constructor(overrides: Overrides = {}) {
+    const { queue, ...rest } = overrides;
+    this.session = new Session<string>(
+      {
+        wantsWrite: () => void this.wantsWrite++,
+        connected: (sessionPresent) => void this.connections.push(sessionPresent),
+        deliver: (message, deliveryId) => {
+          const delivery = { ...message, deliveryId, text: Buffer.from(message.payload).toString() };
+          this.deliveries.push(delivery);
+          this.onDeliver?.(delivery);
+          if (this.autoAcknowledge && deliveryId) this.session.acknowledge(deliveryId, this.now);
+        },
+        settle: (request, error, returnCodes) => void this.settled.push({ request, code: error?.code, returnCodes }),
+        fail: (error) => void this.failures.push(error),
+        refused: (topicFilter) => void this.refused.push(topicFilter),
+        drained: () => void this.drained++,
+        deadlineChanged: () => void this.deadlineChanges++,
+      },
+      {
+        maxPacketSize: 1_000_000,
+        maxInflight: 100,
+        connectTimeout: 10_000,
+        operationTimeout: 30_000,
+        queue: { maxCount: 1_000, maxBytes: 100_000, maxAge: 600_000, overflow: "reject", qos0: true, ...queue },
+        ...rest,
+      },
+    );
+  }
+
+  #newReader(): PacketReader {
+    return new PacketReader((packet) => this.#packets.push(packet));
+  }
+
+  /** Opens a connection, without an answer yet. */
+  open(options: Partial<ConnectOptions> = {}): this {
+    this.#reader = this.#newReader();
+    this.#packets = [];
+    this.session.open({ ...this.connectOptions, ...options }, this.now);
+    return this;
+  }
+
+  /** Opens a connection that the server accepts; the output up to and including CONNECT is consumed. */
+  connect(sessionPresent = false, options: Partial<ConnectOptions> = {}): this {
+    this.open(options).sent();
+    return this.feed({ type: "connack", returnCode: 0, sessionPresent });
+  }
+
+  /** Connects again after the transport went away. */
+  reconnect(sessionPresent: boolean, options: Partial<ConnectOptions> = {}): this {
+    this.lose();
+    return this.connect(sessionPresent, options);
+  }
+
+  lose(): this {
+    this.session.lost(new HubwireError("ERR_CONNECTION_LOST", "cut"), this.now);
+    return this;
+  }
+
+  feed(...packets: PacketInit[]): this {
+    return this.feedBytes(Buffer.concat(packets.map((packet) => encode(packet))));
+  }
+
+  feedBytes(bytes: Uint8Array | readonly number[]): this {
+    this.session.receive(Uint8Array.from(bytes), this.now);
+    return this;
+  }
+
+  /** What the session wrote since the last call, decoded. */
+  sent(): Packet[] {
+    for (const chunk of this.session.takeOutput()) this.#reader.push(chunk);
+    const packets = this.#packets;
+    this.#packets = [];
+    return packets;
+  }
+
+  /** The same in short: `publish#1 dup q1 text`, `puback#2`, `pingreq`. */
+  sentLines(): string[] {
+    return this.sent().map(describePacket);
+  }
+
+  /** The same as literal bytes. */
+  sentBytes(): number[] {
+    return [...Buffer.concat(this.session.takeOutput())];
+  }
+
+  publish(request: string, qos: QoS = 1, topic = "t"): this {
+    this.session.publish(topic, request, qos, false, request, this.now);
+    return this;
+  }
+
+  /** Advances the clock to each deadline in turn, up to `ms` from now. */
+  advance(ms: number): this {
+    const end = this.now + ms;
+    for (let due = this.session.nextDeadline(); due <= end; due = this.session.nextDeadline()) {
+      this.now = Math.max(this.now, due);
+      this.session.tick(this.now);
+    }
+    this.now = end;
+    return this;
+  }
+
+  /** `request:ok` or `request:CODE`, in the order of settling. */
+  results(): string[] {
+    return this.settled.map(({ request, code }) => `${request}:${code ?? "ok"}`);
+  }
+}
+
+export function describePacket(packet: Packet): string {
+  if (packet.type === "publish") {
+    const id = packet.packetId === undefined ? "" : `#${packet.packetId}`;
+    const text = Buffer.from(packet.payload).toString();
+    return `publish${id}${packet.dup ? " dup" : ""} q${packet.qos} ${text}`;
+  }
+  return "packetId" in packet ? `${packet.type}#${packet.packetId}` : packet.type;
+}
+
+/** A store in memory that outlives its session, as a file outlives its process. */
+export class MemoryStore implements SessionStore {
+  readonly records = new Map<number, Uint8Array>();
+  closed = 0;
+  /** Throws from `put` and `remove` while set. */
+  failing: HubwireError | undefined;
+
+  load(): Iterable<readonly [number, Uint8Array]> {
+    return [...this.records];
+  }
+  put(key: number, record: Uint8Array): void {
+    if (this.failing) throw this.failing;
+    this.records.set(key, record.slice());
+  }
+  remove(key: number): void {
+    if (this.failing) throw this.failing;
+    this.records.delete(key);
+  }
+  clear(): void {
+    this.records.clear();
+  }
+  close(): void {
+    this.closed++;
+  }
+}
