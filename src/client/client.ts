@@ -111,6 +111,8 @@ const HIGH_BYTES = 4 * 1024 * 1024;
  */
 const PATIENCE = 4;
 
+/** The phases between CONNACK and the end of the connection. */
+const UP: readonly ClientState[] = ["connected", "renewing", "closing", "ending"];
 const NO_ROUTES: Route[] = [];
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
@@ -160,7 +162,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   #pending: Request | undefined;
   #flushing = false;
+  /** When the output that waits for the end of this tick began to. */
   #now = 0;
+  /** When the chunk in hand was read. */
+  #readAt = 0;
   #unflushed = 0;
   #blocked = false;
 
@@ -193,7 +198,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       fail: (error) => this.#violated(error),
       refused: (topicFilter) => this.#refused(topicFilter),
       // Not from inside the session's own method: what follows calls the session again.
-      drained: () => queueMicrotask(() => this.#leave()),
+      drained: () => {
+        const phase = this.#phase;
+        queueMicrotask(() => phase === this.#phase && this.#leave());
+      },
       deadlineChanged: () => this.#arm(),
     };
     this.#session = new Session(sink, this.#options.session);
@@ -265,7 +273,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const request = this.#add(options?.signal);
     try {
       this.#checkUsable(options?.signal);
-      const now = this.#flushing ? this.#now : (this.#now = this.#clock.now());
+      const now = this.#flushing ? this.#now : this.#clock.now();
       this.#session.publish(topic, payload, options?.qos ?? 0, options?.retain ?? false, request, now);
       this.#unflushed += payload.length;
       if (this.#unflushed > BATCH) this.#flush();
@@ -323,10 +331,9 @@ export class MqttClient extends EventEmitter<ClientEvents> {
    */
   close({ force = false }: CloseOptions = {}): Promise<void> {
     const promise = (this.#closed ??= new Promise((resolve) => (this.#onClosed = resolve)));
-    const phase = this.#phase;
-    if (force || (phase !== "connected" && phase !== "renewing" && phase !== "closing" && phase !== "ending")) {
+    if (force || !this.#isUp) {
       this.#finish();
-    } else if (phase === "connected" || phase === "renewing") {
+    } else if (this.#phase === "connected" || this.#phase === "renewing") {
       this.#enter("closing", this.#options.session.operationTimeout);
       this.#session.drain(true, this.#clock.now());
     }
@@ -465,11 +472,11 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       this.#violated(new HubwireError("ERR_TLS_NOT_TLS", "the server speaks TLS there: use protocol mqtts"));
       return;
     }
-    this.#session.receive(chunk, this.#clock.now());
+    this.#session.receive(chunk, (this.#readAt = this.#clock.now()));
   }
 
   #accepted(sessionPresent: boolean): void {
-    const now = (this.#upSince = this.#clock.now());
+    this.#upSince = this.#clock.now();
     const { connect, session } = this.#options;
     const first = this.#connects++ === 0;
     this.#established = true;
@@ -478,7 +485,6 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     for (const { mailbox } of this.#routes) mailbox?.fail(undefined);
     if (first && sessionPresent && !connect.cleanSession) this.#early = [];
     this.#enter("connected", this.#early ? session.operationTimeout : Infinity);
-    this.#now = now;
     this.#feelPressure();
     this.#settleConnecting(undefined);
     this.#emit("connect", { sessionPresent });
@@ -497,7 +503,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   #down(error: HubwireError | undefined): void {
     const phase = this.#phase;
     const now = this.#clock.now();
-    const wasUp = this.connected || phase === "ending";
+    const wasUp = this.#isUp;
     const reason = this.#reasonOf(error, phase);
     this.#detach();
     if (this.#closed) {
@@ -550,7 +556,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   }
 
   /** Gives up until the next `connect()`. */
-  #stop(error: HubwireError, wasUp = this.connected): void {
+  #stop(error: HubwireError, wasUp = this.#isUp): void {
     const now = this.#clock.now();
     const established = this.#established;
     this.#detach();
@@ -565,7 +571,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     this.#arm();
     if (wasUp) this.#emit("disconnect", error);
     // The first connect() told its caller; nobody waits for what happens later.
-    if (established && this.#options.reconnect) this.#emit("error", error);
+    if (established && (this.#options.reconnect || error.kind === "peer")) this.#emit("error", error);
   }
 
   /** The session has nothing in flight any more: on to what the drain was for. */
@@ -581,7 +587,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   }
 
   /** Closes for good. */
-  #finish(wasUp = this.connected): void {
+  #finish(wasUp = this.#isUp): void {
     if (this.#phase === "closed") return;
     if (this.connected) {
       this.#session.disconnect(this.#clock.now());
@@ -599,6 +605,11 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     this.#arm();
     if (wasUp) this.#emit("disconnect", undefined);
     this.#onClosed?.();
+  }
+
+  /** CONNACK was seen, and the end of that connection not yet. */
+  get #isUp(): boolean {
+    return UP.includes(this.#phase);
   }
 
   get #clientId(): string {
@@ -672,6 +683,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   #wantsWrite(): void {
     if (this.#flushing) return;
     this.#flushing = true;
+    this.#now = this.#clock.now();
     // After the I/O callbacks and all promises of this turn: their answers share one write.
     setImmediate(this.#flushNow);
   }
@@ -734,7 +746,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       if (mailbox) mailbox.put(message, waiting);
       else this.#follow(result as Promise<void>, waiting);
     }
-    if (waiting === undefined) this.#acknowledge(id, failed);
+    if (waiting === undefined) this.#acknowledge(id, failed, this.#readAt);
     else if (failed) waiting.failed = true;
   }
 
@@ -755,9 +767,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     this.#acknowledge(id, delivery.failed);
   }
 
-  #acknowledge(id: number, failed: boolean): void {
+  #acknowledge(id: number, failed: boolean, now = this.#clock.now()): void {
     if (id === 0 || this.#phase === "closed") return;
-    const now = this.#clock.now();
     if (failed && !this.#options.connect.cleanSession) this.#session.refuse(id, now);
     else this.#session.acknowledge(id, now);
   }
@@ -801,7 +812,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const error = refusedError(topicFilter);
     for (const { mailbox, topicFilter: filter } of this.#routes) if (filter === topicFilter) mailbox?.fail(error);
     this.#dropRoutes((route) => route.topicFilter === topicFilter);
-    this.#emit("error", error);
+    queueMicrotask(() => this.#emit("error", error));
   }
 
   /** The subscriptions of an earlier process are there before this one has said who handles their messages. */
