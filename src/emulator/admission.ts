@@ -1,0 +1,114 @@
+/**
+ * Whether a CONNECT may speak for a device or module: user name, SAS token or client certificate.
+ *
+ * Invariants: the reason of a refusal never holds a key, signature or token; nothing of the device changes until
+ * every check has passed. A CONNECT whose credentials are in order but whose will is not is a violation.
+ */
+import type { ConnectPacket } from "../codec/index.js";
+import { decodeProperties } from "../hub/property-bag.js";
+import { parseSasToken, sasScope, verifySasToken } from "../hub/sas.js";
+import type { Device } from "./device.js";
+import type { ConnectedEvent, HubContext } from "./events.js";
+import type { Link, Verdict } from "./link.js";
+import { certificateObjection, type Policy, type Registry } from "./registry.js";
+
+/** Return codes of CONNACK (section 3.2.2.3). */
+export const IDENTIFIER_REJECTED = 2;
+export const BAD_USERNAME_OR_PASSWORD = 4;
+export const NOT_AUTHORIZED = 5;
+
+export interface Admission {
+  readonly context: HubContext;
+  readonly registry: Registry<Device>;
+  readonly policies: ReadonlyMap<string, Policy>;
+  /** Host names, in lower case, by which devices may call the hub. */
+  readonly hostNames: ReadonlySet<string>;
+}
+
+const refusal = (returnCode: number, reason: string): Verdict => ({ returnCode, reason });
+const notAuthorized = (reason: string): Verdict => refusal(NOT_AUTHORIZED, reason);
+
+/** Checks a CONNECT of a device or module and attaches it. Throws HubwireError, a violation, for a bad will. */
+export function admitDevice(admission: Admission, link: Link, connect: ConnectPacket): Verdict {
+  const { clientId } = connect;
+  if (clientId === "") return refusal(IDENTIFIER_REJECTED, "the client identifier must be the device id");
+  const name = parseUsername(connect.username ?? "", clientId);
+  if (typeof name === "string") return refusal(BAD_USERNAME_OR_PASSWORD, name);
+  if (!admission.hostNames.has(name.hostName.toLowerCase())) return notAuthorized("the user name names another hub");
+  const [deviceId = "", moduleId, ...rest] = clientId.split("/");
+  const device = rest.length === 0 ? admission.registry.find(deviceId, moduleId) : undefined;
+  if (device === undefined) return notAuthorized(`there is no identity ${clientId}`);
+  if (!device.enabled || admission.registry.find(deviceId)?.enabled === false) {
+    return notAuthorized(`${clientId} is disabled`);
+  }
+  const proof =
+    connect.password === undefined
+      ? proveByCertificate(admission, link, device)
+      : proveByToken(admission, device, name.hostName, Buffer.from(connect.password).toString("utf8"));
+  if (typeof proof === "string") return notAuthorized(proof);
+  if (connect.will !== undefined) device.checkWill(connect.will);
+  const sessionPresent = device.attach(link, connect, name.details);
+  return { endpoint: device, sessionPresent, expiry: proof.expiry };
+}
+
+/** Reads `{hostName}/{clientId}[/?api-version=…]`; returns what is wrong with it as a string. */
+function parseUsername(
+  username: string,
+  clientId: string,
+): { hostName: string; details: Partial<ConnectedEvent> } | string {
+  const slash = username.indexOf("/");
+  if (slash <= 0) return "the user name must be {hostName}/{clientId}/?api-version=…";
+  const hostName = username.slice(0, slash);
+  const rest = username.slice(slash + 1);
+  if (!rest.startsWith(clientId)) return "the user name and the client identifier name different identities";
+  const query = rest.slice(clientId.length);
+  // The form of 2016, which old hubs still take.
+  if (query === "" || query === "/") return { hostName, details: {} };
+  if (!query.startsWith("/")) return "the user name and the client identifier name different identities";
+  const parameters = decodeProperties(query.slice(1));
+  const apiVersion = parameters.get("api-version");
+  if (typeof apiVersion !== "string" || !/^\d{4}-\d{2}-\d{2}(-preview)?$/.test(apiVersion)) {
+    return "the user name has no api-version of the form 2021-04-12";
+  }
+  const details: Partial<ConnectedEvent> = { apiVersion };
+  const modelId = parameters.get("model-id");
+  const productInfo = parameters.get("DeviceClientType");
+  if (typeof modelId === "string") details.modelId = modelId;
+  if (typeof productInfo === "string") details.productInfo = productInfo;
+  return { hostName, details };
+}
+
+/** The time (ms since the epoch) when the proof ends, or what is wrong with it. */
+type Proof = { expiry: number } | string;
+
+function proveByCertificate({ context }: Admission, link: Link, device: Device): Proof {
+  if (device.authentication.type === "symmetric") return "there is no password, and the identity has keys";
+  if (link.certificate === undefined) return "there is neither a password nor a client certificate";
+  const objection = certificateObjection(
+    link.certificate, device.authentication, device.deviceId, context.clock.wallTime(),
+  );
+  return objection ?? { expiry: Infinity };
+}
+
+const REFUSALS = {
+  malformed: "the password is not a SAS token",
+  scope: "the SAS token is for another resource",
+  signature: "the SAS token's signature is wrong: another key, or a policy without DeviceConnect",
+  expired: "the SAS token has expired",
+};
+
+function proveByToken({ context, policies }: Admission, device: Device, hostName: string, token: string): Proof {
+  const { deviceId, moduleId, authentication } = device;
+  const refused = verifySasToken(token, {
+    scope: sasScope({ hostName, deviceId, moduleId }),
+    now: context.clock.wallTime(),
+    keys: (keyName) => {
+      if (keyName === undefined) {
+        return authentication.type === "symmetric" ? [authentication.primaryKey, authentication.secondaryKey] : [];
+      }
+      const policy = policies.get(keyName);
+      return policy?.deviceConnect === true ? [policy.primaryKey] : [];
+    },
+  });
+  return refused === undefined ? { expiry: parseSasToken(token).expiry * 1000 } : REFUSALS[refused];
+}
