@@ -91,7 +91,7 @@ export class Device implements IdentityRecord, Endpoint {
     this.#link = link;
     const { clientId, cleanSession, keepAlive, username = "" } = connect;
     this.#connectedEvent = {
-      ...this.#source(), clientId, cleanSession, sessionPresent, keepAlive, username, ...details,
+      ...this.source(), clientId, cleanSession, sessionPresent, keepAlive, username, ...details,
     };
     return sessionPresent;
   }
@@ -144,7 +144,7 @@ export class Device implements IdentityRecord, Endpoint {
       (known || this.#subscriptions.size < this.#context.limits.subscriptions);
     const returnCode = allowed ? Math.min(qos, 1) : REFUSED;
     if (allowed) this.#subscriptions.set(topicFilter, returnCode);
-    this.#context.events.emit("subscribed", { ...this.#source(), topicFilter, returnCode });
+    this.#context.events.emit("subscribed", { ...this.source(), topicFilter, returnCode });
     return returnCode;
   }
 
@@ -190,7 +190,7 @@ export class Device implements IdentityRecord, Endpoint {
       this.#telemetry(this.#telemetryTopic(will.topic), will.payload, will.qos, will.retain, false, true);
     }
     this.#context.events.emit("disconnected", {
-      ...this.#source(), reason, ...(error === undefined ? {} : { error }),
+      ...this.source(), reason, ...(error === undefined ? {} : { error }),
     });
   }
 
@@ -201,7 +201,8 @@ export class Device implements IdentityRecord, Endpoint {
     if (will.payload.length + bytes > this.#context.limits.telemetryBytes) throw violation("the will is too large");
   }
 
-  #source(): Source {
+  /** Names of this identity, for events. */
+  source(): Source {
     return this.moduleId === undefined
       ? { deviceId: this.deviceId }
       : { deviceId: this.deviceId, moduleId: this.moduleId };
@@ -268,7 +269,8 @@ export class Device implements IdentityRecord, Endpoint {
     if (parsed?.kind !== "telemetry" || parsed.deviceId !== this.deviceId || parsed.moduleId !== this.moduleId) {
       throw violation("a message to a topic that is not the device's own");
     }
-    const properties = decodeProperties(parsed.bag);
+    // Some SDKs end the topic of a module's output with a slash; one that is meant is escaped.
+    const properties = decodeProperties(parsed.bag.replace(/\/$/, ""));
     const bytes = messageBytes(new Uint8Array(0), properties);
     return { topic, systemProperties: splitProperties(properties), properties, bytes };
   }
@@ -318,7 +320,7 @@ export class Device implements IdentityRecord, Endpoint {
       return this.#twinError(error.status ?? 400, requestId, error.message);
     }
     this.#send(twinResponseTopic(204, requestId, accepted.version), "");
-    this.#context.events.emit("reportedProperties", { ...this.#source(), ...accepted });
+    this.#context.events.emit("reportedProperties", { ...this.source(), ...accepted });
   }
 
   /** Answers as the fault `twin` asks; returns whether one is set. */
@@ -334,7 +336,7 @@ export class Device implements IdentityRecord, Endpoint {
 
   #settled(message: CloudMessage, outcome: CloudOutcome): void {
     const completion = {
-      ...this.#source(),
+      ...this.source(),
       messageId: message.messageId,
       outcome,
       deliveryCount: message.deliveryCount,

@@ -272,7 +272,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   /** A copy of a twin. Throws ERR_DEVICE_NOT_FOUND. */
   twin(deviceId: string, { moduleId }: ModuleOption = {}): Twin {
     const device = this.#registry.get(deviceId, moduleId);
-    return { deviceId, ...(moduleId === undefined ? {} : { moduleId }), ...device.twin.snapshot() };
+    return device.twin.snapshot(device.source());
   }
 
   /**

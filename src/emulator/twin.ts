@@ -21,6 +21,8 @@ export interface Twin {
   reported: JsonObject;
   desiredVersion: number;
   reportedVersion: number;
+  /** `desired` and `reported` once more, where the service's own API has them; not enumerable. */
+  readonly properties?: { readonly desired: JsonObject; readonly reported: JsonObject };
 }
 
 const isObject = (value: unknown): value is JsonObject =>
@@ -116,16 +118,20 @@ export class TwinDocument {
   }
 
   /** A copy for the service side. */
-  snapshot(): Omit<Twin, "deviceId" | "moduleId"> {
+  snapshot(source: { deviceId: string; moduleId?: string }): Twin {
     const section = (properties: JsonObject, version: number): JsonObject =>
       Object.defineProperty(copy(properties), "$version", { value: version, enumerable: false });
-    return {
+    const desired = section(this.#desired, this.#desiredVersion);
+    const reported = section(this.#reported, this.#reportedVersion);
+    const twin: Twin = {
+      ...source,
       tags: copy(this.#tags),
-      desired: section(this.#desired, this.#desiredVersion),
-      reported: section(this.#reported, this.#reportedVersion),
+      desired,
+      reported,
       desiredVersion: this.#desiredVersion,
       reportedVersion: this.#reportedVersion,
     };
+    return Object.defineProperty(twin, "properties", { value: { desired, reported } });
   }
 
   #checked(patch: unknown): JsonObject {
