@@ -15,6 +15,8 @@ export type {
   SignalOptions,
   SubscribeOptions,
 } from "./client.js";
+export { FileStore } from "./file-store.js";
+export type { FileStoreOptions } from "./file-store.js";
 export { systemClock } from "./clock.js";
 export type { Clock, Timer } from "./clock.js";
 export type { Credentials, MqttClientOptions, OfflineQueueOptions } from "./options.js";
