@@ -44,7 +44,7 @@ export async function startRecordingPeer(): Promise<RecordingPeer> {
       script(packet, send);
       if (packet.type === "disconnect") socket.end();
     });
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       try {
         reader.push(chunk);
       } catch (error) {
