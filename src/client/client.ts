@@ -310,9 +310,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
         throw refusedError(topicFilter);
       },
       (error: unknown) => {
+        const asked = this.#routes.includes(route);
         this.#dropRoutes((other) => other === route);
         // The server may have it all the same; nobody wants its messages.
-        if (this.connected && !this.#isRouted(topicFilter)) {
+        if (asked && this.connected && !this.#isRouted(topicFilter)) {
           this.#request(undefined, (request, now) => this.#session.unsubscribe([topicFilter], request, now)).catch(() => {});
         }
         throw error;
@@ -532,7 +533,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     if (reconnectChannel.hasSubscribers) reconnectChannel.publish({ clientId: this.#clientId, ...event });
     if (wasUp) this.#emit("disconnect", reason);
     if (takeover) this.#emit("error", takeoverError(reason));
-    else if (reason.kind === "peer") this.#emit("error", reason);
+    else if (reason.kind === "peer" && this.#established) this.#emit("error", reason);
     this.#emit("reconnecting", event);
   }
 
@@ -630,7 +631,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   /** A timer that is too early costs one look at the time; one that is set anew with each deadline costs more. */
   #arm(): void {
-    const at = this.#phase === "closed" ? Infinity : Math.min(this.#session.nextDeadline(), this.#wakeAt, this.#connectBy);
+    const over = this.#phase === "stopped" || this.#phase === "closed";
+    const at = over ? Infinity : Math.min(this.#session.nextDeadline(), this.#wakeAt, this.#connectBy);
     if (at >= this.#timerAt && at < Infinity) return;
     if (this.#timerAt < Infinity) this.#clock.clearTimer(this.#timer);
     this.#timerAt = at;
