@@ -1,10 +1,19 @@
 /** Microsoft's SDK, unmodified, as a device and as a module of the emulator. */
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createSelfSigned } from "../../src/emulator/certificates.js";
 import { HubEmulator } from "../../src/emulator/index.js";
+import { deriveGroupKey } from "../../src/hub/sas.js";
 import { Inbox } from "./support/inbox.js";
-import { Message, sdkDevice, sdkModule, type SdkDeviceClient, type SdkMessage, type SdkOptions } from "./support/sdk.js";
+import {
+  Message,
+  sdkDevice,
+  sdkModule,
+  sdkProvision,
+  sdkX509Device,
+  type SdkDeviceClient,
+  type SdkMessage,
+  type SdkOptions,
+} from "./support/sdk.js";
 
 let hub: HubEmulator;
 const cleanup: (() => Promise<unknown>)[] = [];
@@ -163,7 +172,7 @@ describe("Microsoft's SDK as a device", () => {
     const reported = events<object>("reportedProperties", "twin");
     await new Promise<void>((resolve, reject) => {
       const patch = { firmware: "1.2", nested: { a: 1, gone: null } };
-      twin.properties.reported.update(patch, (error?: Error) => (error ? reject(error) : resolve()));
+      twin.properties.reported["update"](patch, (error?: Error) => (error ? reject(error) : resolve()));
     });
     expect(await reported.first()).toMatchObject({ version: 2 });
     expect(hub.twin("twin")).toMatchObject({
@@ -184,20 +193,20 @@ describe("Microsoft's SDK as a device", () => {
     const client = await device("bad-patch");
     const twin = await client.getTwin();
     const error = await new Promise((resolve) => {
-      twin.properties.reported.update({ large: "x".repeat(5_000) }, resolve);
+      twin.properties.reported["update"]({ large: "x".repeat(5_000) }, resolve);
     });
     expect(error).toBeInstanceOf(Error);
   });
 
   it("connects with an X.509 certificate", async () => {
-    const { certificate, key, thumbprint } = createSelfSigned({ commonName: "x509", client: true });
-    const { connectionString } = hub.createDevice("x509", { thumbprint });
-    const client = await sdkDevice(connectionString, hub, { cert: certificate, key });
+    const { certificate, key } = hub.createDevice("x509", { x509: true });
+    const identity = { hostName: hub.hostName, deviceId: "x509", cert: certificate as string, key: key as string };
+    const client = await sdkX509Device(identity, hub);
     cleanup.push(() => client.close());
     await client.open();
     const inbox = events<Telemetry>("telemetry", "x509");
-    await client.sendEvent(new Message("signed by nobody"));
-    expect(Buffer.from((await inbox.first()).payload).toString()).toBe("signed by nobody");
+    await client.sendEvent(new Message("with a certificate"));
+    expect(Buffer.from((await inbox.first()).payload).toString()).toBe("with a certificate");
   });
 
   it("is refused with a wrong key", async () => {
@@ -248,7 +257,7 @@ describe("Microsoft's SDK as a module", () => {
     expect(input.message.messageId).toBe("i 1");
     expect(input.message.properties.getValue("unit")).toBe("°C");
 
-    client.onMethod("ping", (_request, response) => void response.send(200, "pong"));
+    client.onMethod("ping", (_request, response) => void response?.send(200, "pong"));
     await subscribed.take(2);
     expect(await hub.invokeMethod("edge", "ping", null, { moduleId: "filter" })).toMatchObject({
       status: 200,
@@ -257,5 +266,46 @@ describe("Microsoft's SDK as a module", () => {
 
     const twin = await client.getTwin();
     expect(twin.properties.desired).toMatchObject({ $version: 1 });
+  });
+});
+
+describe("Microsoft's SDK at the provisioning service", () => {
+  it("registers with an enrolment's own key, its payload is seen, and the device can connect", async () => {
+    const { idScope, primaryKey } = hub.createEnrollment("sensor-1", { deviceId: "provisioned-1" });
+    const registered = once(hub, "registered");
+    const state = await sdkProvision(hub, {
+      host: hub.hostName,
+      idScope,
+      registrationId: "sensor-1",
+      key: primaryKey as string,
+      payload: { model: "M1" },
+    });
+    expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "provisioned-1" });
+    expect(await registered).toEqual([
+      expect.objectContaining({ registrationId: "sensor-1", deviceId: "provisioned-1", payload: { model: "M1" } }),
+    ]);
+
+    const client = await sdkDevice(
+      `HostName=${state.assignedHub};DeviceId=${state.deviceId};SharedAccessKey=${primaryKey}`,
+      hub,
+    );
+    cleanup.push(() => client.close());
+    const inbox = events<Telemetry>("telemetry", "provisioned-1");
+    await client.open();
+    await client.sendEvent(new Message("hello"));
+    expect(Buffer.from((await inbox.first()).payload).toString()).toBe("hello");
+  });
+
+  it("registers with a key that is derived from a group's", async () => {
+    const { idScope, primaryKey } = hub.createEnrollmentGroup();
+    const key = deriveGroupKey(primaryKey as string, "sensor-2");
+    const state = await sdkProvision(hub, { host: hub.hostName, idScope, registrationId: "sensor-2", key });
+    expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "sensor-2" });
+  });
+
+  it("is refused with a wrong key", async () => {
+    const { idScope } = hub.createEnrollment("sensor-3");
+    const registration = { host: hub.hostName, idScope, registrationId: "sensor-3", key: "d3Jvbmcga2V5" };
+    await expect(sdkProvision(hub, registration)).rejects.toThrow(/not authorized|bad username or password/i);
   });
 });

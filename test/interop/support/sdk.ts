@@ -4,7 +4,8 @@
  * How it is pointed at a loopback hub: the SDK dials `mqtts://{GatewayHostName or HostName}` and its MQTT client reads
  * that as a URL, so a `GatewayHostName=localhost:{port}` in the connection string names any free port, while
  * user name and token keep the hub's own `HostName`. So the tests need neither port 8883 nor an entry in a hosts
- * file, and their files may run side by side. The certificate authority goes in through `setOptions({ ca })`.
+ * file, and their files may run side by side. With an X.509 certificate the SDK overlooks `GatewayHostName`, so there
+ * its authentication provider is given the same by hand. The certificate authority goes in through `setOptions({ ca })`.
  * The provisioning client takes `host:port` as its host, but offers no way to name an authority; its transport
  * therefore gets the SDK's own `MqttBase` with the authority set.
  */
@@ -49,9 +50,6 @@ export function withPort(connectionString: string, port: number): string {
 export interface SdkOptions {
   modelId?: string;
   productInfo?: string;
-  keepalive?: number;
-  cert?: string;
-  key?: string;
 }
 
 /** A device client of the SDK, not yet connected. One failure is final: the SDK would retry for four minutes. */
@@ -63,6 +61,24 @@ export async function sdkDevice(
   const client = device.Client.fromConnectionString(withPort(connectionString, target.port), deviceMqtt.Mqtt);
   client.setRetryPolicy(new common.NoRetry());
   await client.setOptions({ ca: target.caCertificate, ...options });
+  return client;
+}
+
+/** A device client of the SDK that authenticates with a certificate (PEM), not yet connected. */
+export async function sdkX509Device(
+  identity: { hostName: string; deviceId: string; cert: string; key: string },
+  target: Target,
+): Promise<SdkDeviceClient> {
+  const { hostName, deviceId, cert, key } = identity;
+  const provider = new device.X509AuthenticationProvider({
+    host: hostName,
+    gatewayHostName: `${hostName}:${target.port}`,
+    deviceId,
+    x509: { cert, key },
+  });
+  const client = device.Client.fromAuthenticationProvider(provider, deviceMqtt.Mqtt);
+  client.setRetryPolicy(new common.NoRetry());
+  await client.setOptions({ ca: target.caCertificate });
   return client;
 }
 
