@@ -3,7 +3,8 @@
 //
 // It is plain concatenation in import order, not a bundler: imports inside a layer go, and two top-level names that
 // meet in one file stop the build (rename one of them). Modules that are only loaded with `import()` stay files of
-// their own. Declarations (.d.ts) are copied as they are.
+// their own, and so do those of the emulator and the command line, which no device loads. Declarations (.d.ts) are
+// copied as they are.
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, posix, relative, resolve } from "node:path";
 
@@ -17,8 +18,9 @@ const CHUNKS = [
   ["client/index.js", /^(session|client)\//],
   ["hub/wire.js", /^hub\/(topics|sas|property-bag|connection-string|limits)\.js$/],
   ["hub/index.js", /^hub\//],
-  ["emulator/index.js", /^emulator\//],
 ];
+/** Modules that stay as they are, but for where they import from. */
+const LOOSE = /^(emulator|cli)\/.*\.js$/;
 
 const IMPORT = /^(import|export) (?:(\*|\{[^}]*\}|\* as \w+|\w+)(?:, (\{[^}]*\}))? from )?"([^"]+)";\n?/gm;
 const DECLARATION = /^(export )?(?:async )?(?:function\*?|class|const|let|var) ([\w$]+|[{[][^=]*)/gm;
@@ -167,7 +169,7 @@ function relativeTo(file, target) {
 rmSync(next, { recursive: true, force: true });
 mkdirSync(next, { recursive: true });
 for (const name of readdirSync(out, { recursive: true, encoding: "utf8" })) {
-  if (name.endsWith(".d.ts") || name.startsWith("cli")) cpSync(join(out, name), join(next, name), { recursive: true });
+  if (name.endsWith(".d.ts")) cpSync(join(out, name), join(next, name));
 }
 
 const entries = CHUNKS.map(([file]) => file).filter((file) => file.endsWith("/index.js"));
@@ -195,16 +197,22 @@ for (const module of modules.values()) {
     }
   }
 }
-// The command line is not put together: it imports the layers' entries, and `errors` from the codec's file.
-const forCli = /from "(\.\.?\/[^"]+)"/g;
-for (const name of readdirSync(join(next, "cli")).filter((file) => file.endsWith(".js"))) {
-  const path = join(next, "cli", name);
-  const text = readFileSync(path, "utf8");
-  const cliText = text.replace(forCli, (all, specifier) => {
-    const target = posix.normalize(posix.join("cli", specifier));
-    return target.startsWith("cli/") ? all : `from "${relativeTo(`cli/${name}`, placeOf(target))}"`;
+const looseImport = /^(?:import|export) (\*|\{[^}]*\}|\* as \w+) from "(\.[^"]+)"/gm;
+for (const name of readdirSync(out, { recursive: true, encoding: "utf8" }).map((file) => file.replaceAll("\\", "/"))) {
+  if (!LOOSE.test(name)) continue;
+  const text = readFileSync(join(out, name), "utf8").replace(looseImport, (all, what, specifier) => {
+    const target = posix.normalize(posix.join(posix.dirname(name), specifier));
+    if (LOOSE.test(target)) return all;
+    const place = placeOf(target);
+    const found = exportsOf(target);
+    for (const item of names(what)) {
+      const origin = found.get(item) ?? fail(`${name} imports ${item}, which ${target} does not export`);
+      wanted.get(place).set(item, origin);
+    }
+    return all.replace(specifier, relativeTo(name, place));
   });
-  writeFileSync(path, cliText);
+  mkdirSync(dirname(join(next, name)), { recursive: true });
+  writeFileSync(join(next, name), text);
 }
 
 for (const [file] of CHUNKS) write(file, members(file), wanted.get(file), placeOf);
