@@ -22,7 +22,7 @@ export interface Source {
 
 /** A message from a device or module. */
 export interface TelemetryMessage extends Source {
-  /** The listener's to keep; often a view of a larger chunk. */
+  /** Always a Buffer. The listener's to keep; often a view of a larger chunk. */
   payload: Uint8Array;
   /** The application's properties; a name without a value is null. A will has `iothub-MessageType` = `Will`. */
   properties: Map<string, string | null>;

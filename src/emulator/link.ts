@@ -166,7 +166,7 @@ export class Link {
     return {
       connect: (packet) => this.#onConnect(packet),
       publish: (topic, bytes, start, end, qos, retain, dup, packetId) =>
-        this.#onPublish(topic, bytes.subarray(start, end), qos, retain, dup, packetId),
+        this.#onPublish(topic, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start), qos, retain, dup, packetId),
       puback: (packetId) => this.#open().acknowledged(packetId),
       subscribe: (packetId, subscriptions) => this.#onSubscribe(packetId, subscriptions),
       unsubscribe: (packetId, topicFilters) => this.#onUnsubscribe(packetId, topicFilters),
@@ -193,7 +193,7 @@ export class Link {
     if (!("endpoint" in verdict)) this.#refuse(packet, verdict.returnCode, verdict.reason);
     this.#state = "open";
     this.#endpoint = verdict.endpoint;
-    this.#will = packet.will;
+    this.#will = packet.will && { ...packet.will, payload: Buffer.from(packet.will.payload) };
     this.#lastReceived = clock.now();
     // MQTT-3.1.2-24; a keep alive of 0 does not turn off the hub's own limit.
     this.#silence = Math.min(packet.keepAlive === 0 ? Infinity : packet.keepAlive * 1500, limits.silence);
