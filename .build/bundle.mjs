@@ -4,12 +4,13 @@
 // It is plain concatenation in import order, not a bundler: imports inside a layer go, and two top-level names that
 // meet in one file stop the build (rename one of them). Modules that are only loaded with `import()` stay files of
 // their own, and so do those of the emulator and the command line, which no device loads. Declarations (.d.ts) are
-// copied as they are.
+// copied as they are; they keep the comments, which the code does not need.
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, posix, relative, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 const out = join(root, ".build/out");
+const types = join(root, ".build/types");
 const next = join(root, ".build/dist");
 
 /** Each layer's file and the modules that belong to it; the first match wins. */
@@ -167,10 +168,7 @@ function relativeTo(file, target) {
 }
 
 rmSync(next, { recursive: true, force: true });
-mkdirSync(next, { recursive: true });
-for (const name of readdirSync(out, { recursive: true, encoding: "utf8" })) {
-  if (name.endsWith(".d.ts")) cpSync(join(out, name), join(next, name));
-}
+cpSync(types, next, { recursive: true });
 
 const entries = CHUNKS.map(([file]) => file).filter((file) => file.endsWith("/index.js"));
 for (const entry of entries) load(entry);
@@ -228,5 +226,5 @@ try {
   if (error.code !== "ENOENT") throw error;
 }
 renameSync(next, dist);
-rmSync(old, { recursive: true, force: true });
+for (const folder of [old, out, types]) rmSync(folder, { recursive: true, force: true });
 console.log(`built ${relative(root, dist)}/`);
