@@ -1,0 +1,232 @@
+/**
+ * What a device proves its identity with, made anew for each connection.
+ *
+ * Invariants: a token is renewed before it expires, by the monotonic clock, so that setting the wall clock neither
+ * hastens nor delays it; a token is never signed for an earlier time than one that the hub accepted says it is.
+ * No error made here has a cause that comes from a provider of secrets.
+ */
+import type { ConnectionOptions } from "node:tls";
+import type { Clock } from "../client/clock.js";
+import type { Credentials } from "../client/options.js";
+import { HubwireError } from "../errors.js";
+import { checkIdentity, parseConnectionString } from "./connection-string.js";
+import { isBase64, parseSasToken, sasScope, signSasToken } from "./sas.js";
+
+/** A client certificate, PEM. */
+export interface X509 {
+  cert: string | Buffer;
+  key: string | Buffer;
+  ca?: string | Buffer | (string | Buffer)[];
+  passphrase?: string;
+}
+
+/** Who the device is, and how it proves it: with exactly one of a key, a token, a provider and a certificate. */
+export interface DeviceOptions {
+  /** The hub's name, in the user name and token, and dialled unless there is a gateway. */
+  hostName: string;
+  deviceId: string;
+  /** Makes it a module of the device. */
+  moduleId?: string | undefined;
+  /** Dialled in place of the hub: an IoT Edge or protocol gateway. */
+  gatewayHostName?: string | undefined;
+  /** base64: the device's key, or with `sharedAccessKeyName` a policy's. */
+  sharedAccessKey?: string | undefined;
+  sharedAccessKeyName?: string | undefined;
+  /** A token; once it expires the client is at its end. */
+  sharedAccessSignature?: string | undefined;
+  /** Makes a token; asked anew for each connection and ahead of each expiry. */
+  sas?: (() => string | Promise<string>) | undefined;
+  /** The certificate, or what reads it anew for each connection. */
+  x509?: X509 | (() => X509 | Promise<X509>) | true | undefined;
+  /** The server's CA where it is found out at run time, e.g. from IoT Edge; PEM. */
+  ca?: (() => string | Promise<string>) | undefined;
+  /** The id of a DTDL model (IoT Plug and Play). */
+  modelId?: string | undefined;
+  /** Shown by the hub as the device's type. */
+  productInfo?: string | undefined;
+  /** Default `2021-04-12`; null sends the user name of 2016, without a query. */
+  apiVersion?: string | null | undefined;
+  /** ms that a token signed with a key is good for, 5 s to 10 years. Default: one hour. */
+  tokenLifetime?: number | undefined;
+  /** The part of a token's life after which it is renewed, 0.05 to 0.95, varied by up to 5 % of the life. Default 0.8. */
+  renewAt?: number | undefined;
+}
+
+/** Names of the options of an identity; all others are the connection's. */
+const IDENTITY_OPTIONS: readonly string[] = [
+  "hostName",
+  "deviceId",
+  "moduleId",
+  "gatewayHostName",
+  "sharedAccessKey",
+  "sharedAccessKeyName",
+  "sharedAccessSignature",
+  "sas",
+  "x509",
+  "ca",
+  "modelId",
+  "productInfo",
+  "apiVersion",
+  "tokenLifetime",
+  "renewAt",
+] satisfies (keyof DeviceOptions)[];
+
+/** Divides options into those of the identity and those of the connection, wherever they were given. */
+export function divideOptions<T extends object>(
+  identity: string | DeviceOptions,
+  options: T,
+): [identity: DeviceOptions, options: T] {
+  const first = typeof identity === "string" ? parseConnectionString(identity) : identity;
+  const all = Object.entries({ ...first, ...options });
+  const isIdentity = ([name]: [string, unknown]): boolean => IDENTITY_OPTIONS.includes(name);
+  return [
+    Object.fromEntries(all.filter(isIdentity)) as unknown as DeviceOptions,
+    Object.fromEntries(all.filter((entry) => !isIdentity(entry))) as T,
+  ];
+}
+
+const TEN_YEARS = 3652.5 * 86_400_000;
+const badOption = (message: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", message);
+
+/** Completes and checks what a `DeviceClient` is made of. `tls` may hold the certificate of `x509=true`. */
+export function resolveIdentity(given: DeviceOptions, tls: ConnectionOptions | undefined): DeviceOptions {
+  const { hostName, deviceId, moduleId, gatewayHostName, sharedAccessKey, sharedAccessSignature, sas } = given;
+  if (typeof hostName !== "string" || typeof deviceId !== "string") {
+    throw badOption("a device needs a hostName and a deviceId");
+  }
+  checkIdentity([hostName, gatewayHostName], [deviceId, moduleId]);
+  // The certificate is in `tls` already.
+  const x509 = given.x509 === true ? (tls?.cert || tls?.pfx ? {} : undefined) : given.x509;
+  const ways = [sharedAccessKey, sharedAccessSignature, sas, x509].filter((way) => way !== undefined);
+  if (ways.length !== 1) {
+    throw badOption(
+      "a device needs exactly one of sharedAccessKey, sharedAccessSignature, sas and x509 ({ cert, key })",
+    );
+  }
+  if (sharedAccessKey !== undefined && !isBase64(sharedAccessKey)) throw badOption("sharedAccessKey is not base64");
+  if (sharedAccessSignature !== undefined) parseSasToken(sharedAccessSignature);
+  const { tokenLifetime = 3_600_000, renewAt = 0.8 } = given;
+  if (!(tokenLifetime >= 5_000 && tokenLifetime <= TEN_YEARS)) {
+    throw badOption("tokenLifetime is 5,000 ms to 10 years");
+  }
+  if (!(renewAt >= 0.05 && renewAt <= 0.95)) throw badOption("renewAt is 0.05 to 0.95");
+  return { ...given, tokenLifetime, renewAt };
+}
+
+export class CredentialSource {
+  readonly #identity: DeviceOptions;
+  readonly #tls: ConnectionOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #username: string;
+  /** The last `tls`, kept while nothing in it changes: a TLS session can be resumed only under the same terms. */
+  #lastTls: ConnectionOptions;
+  /** Made ahead of a planned reconnect. */
+  #ready: Credentials | undefined;
+  /** Wall time minus monotonic time of the latest that the hub accepted, ms. */
+  #offset = -Infinity;
+  #signedOffset = -Infinity;
+  /** Monotonic ms; Infinity where nothing expires. */
+  expiresAt = Infinity;
+  /** Monotonic ms; Infinity where nothing can be renewed. */
+  renewAt = Infinity;
+
+  constructor(
+    identity: DeviceOptions,
+    clientId: string,
+    tls: ConnectionOptions | undefined,
+    clock: Clock,
+    random: () => number,
+  ) {
+    const { hostName, apiVersion = "2021-04-12", modelId, productInfo } = identity;
+    this.#identity = identity;
+    this.#lastTls = this.#tls = tls ?? {};
+    this.#clock = clock;
+    this.#random = random;
+    const query =
+      apiVersion === null
+        ? ""
+        : `/?api-version=${encodeURIComponent(apiVersion)}` +
+          (modelId === undefined ? "" : `&model-id=${encodeURIComponent(modelId)}`) +
+          (productInfo === undefined ? "" : `&DeviceClientType=${encodeURIComponent(productInfo)}`);
+    this.#username = `${hostName}/${clientId}${query}`;
+  }
+
+  /** For the next connection. Throws ERR_SAS_EXPIRED, ERR_SAS_TOKEN, ERR_SIGNING. */
+  async next(): Promise<Credentials> {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    // What was made ahead may have expired while the connection was on its way.
+    return ready && this.expiresAt > this.#clock.now() ? ready : this.#make();
+  }
+
+  /** Makes the next ones ahead, while the old connection still serves. */
+  async prepare(): Promise<void> {
+    this.#ready = undefined;
+    this.#ready = await this.#make();
+  }
+
+  /** The hub took them: by now the time that they were signed for is known to be right enough. */
+  accepted(): void {
+    this.#offset = Math.max(this.#offset, this.#signedOffset);
+  }
+
+  async #make(): Promise<Credentials> {
+    const { x509, ca } = this.#identity;
+    const password = await this.#token();
+    const certificate = typeof x509 === "function" ? await provide("x509", x509) : x509;
+    const tls: ConnectionOptions = {
+      ...this.#tls,
+      ...(ca && { ca: await provide("ca", ca) }),
+      ...(typeof certificate === "object" && certificate),
+    };
+    const names = new Set([...Object.keys(tls), ...Object.keys(this.#lastTls)]) as Set<keyof ConnectionOptions>;
+    if ([...names].some((name) => tls[name] !== this.#lastTls[name])) this.#lastTls = tls;
+    return { username: this.#username, password, tls: this.#lastTls };
+  }
+
+  async #token(): Promise<string | undefined> {
+    const { sharedAccessKey, sharedAccessKeyName, sharedAccessSignature, sas, tokenLifetime, renewAt } = this.#identity;
+    const now = this.#clock.now();
+    const wall = this.#clock.wallTime();
+    if (sharedAccessKey !== undefined) {
+      // A wall clock that was set back since the hub accepted a token would make one that has expired already.
+      const time = Math.max(wall, this.#offset + now);
+      const expiry = Math.ceil((time + (tokenLifetime as number)) / 1000);
+      this.#signedOffset = time - now;
+      this.#expires(now, expiry * 1000 - time, renewAt as number);
+      return signSasToken(sasScope(this.#identity), sharedAccessKey, expiry, sharedAccessKeyName);
+    }
+    const token = sas ? await provide("sas", sas) : sharedAccessSignature;
+    if (token === undefined) return undefined;
+    const left = parseSasToken(token).expiry * 1000 - this.#clock.wallTime();
+    if (left <= 0) {
+      const what = sas ? "the sas provider returned a token that" : "the SAS token";
+      throw new HubwireError(
+        "ERR_SAS_EXPIRED",
+        `${what} expired ${Math.ceil(-left / 1000)} s ago by this machine's clock` +
+          (sas ? "" : "; a token given as text cannot be renewed: give a key, or a sas provider"),
+      );
+    }
+    this.#expires(this.#clock.now(), left, sas ? (renewAt as number) : Infinity);
+    return token;
+  }
+
+  /** Many devices that were started together must not renew together. */
+  #expires(now: number, left: number, part: number): void {
+    this.expiresAt = now + left;
+    this.renewAt = now + Math.max(1_000, left * Math.min(0.98, part + (this.#random() - 0.5) / 10));
+    if (part === Infinity) this.renewAt = Infinity;
+  }
+}
+
+/** Asks the user's provider. What it throws may hold what it was about, so only its name goes on. */
+async function provide<T>(name: string, provider: () => T | Promise<T>): Promise<T> {
+  try {
+    return await provider();
+  } catch (error) {
+    if (error instanceof HubwireError) throw error;
+    const kind = error instanceof Error ? ((error as { code?: unknown }).code ?? error.name) : typeof error;
+    throw new HubwireError("ERR_SIGNING", `the ${name} provider failed (${String(kind).slice(0, 64)})`);
+  }
+}
