@@ -12,10 +12,10 @@ export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + 
  */
 export function interleave(contenders, rounds, warmup = 2) {
   const times = new Map(contenders.map(({ name }) => [name, []]));
+  globalThis.gc?.();
   for (let round = -warmup; round < rounds; round++) {
     for (let i = 0; i < contenders.length; i++) {
       const { name, count, run } = contenders[(i + round + warmup) % contenders.length];
-      globalThis.gc?.();
       const started = now();
       run();
       const nanoseconds = (now() - started) / count;

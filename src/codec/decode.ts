@@ -85,7 +85,8 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
 }
 
 /**
- * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one.
+ * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one. `view` is of
+ * all `bytes`, where there is one already.
  * Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and whatever the sink throws.
  */
 export function deliver(
@@ -95,61 +96,93 @@ export function deliver(
   sink: PacketSink,
   maxPacketSize: number,
   topics: TopicCache,
+  view?: DataView,
 ): number {
-  let view: DataView | undefined;
   while (at < end) {
-    const size = packetSize(bytes, at, end, maxPacketSize);
-    if (size === 0 || at + size > end) break;
     const first = bytes[at]!;
-    const next = at + size;
-    at++;
-    while (bytes[at++]! > 0x7f);
-    if (first >> 4 === 3) {
-      const topicStart = at + 2;
-      const topicEnd = topicStart + ((bytes[at]! << 8) | bytes[at + 1]!);
-      const qos = (first >> 1) & 3;
-      const payload = qos === 0 ? topicEnd : topicEnd + 2;
-      // Also refuses a body of fewer than two bytes: a missing byte reads as another packet's or as 0.
-      if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
-      view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      const topic = topics.get(bytes, view, topicStart, topicEnd);
-      const packetId = qos === 0 ? 0 : nonZero((bytes[topicEnd]! << 8) | bytes[topicEnd + 1]!);
-      sink.publish?.(topic, bytes, payload, next, qos as QoS, (first & 1) !== 0, (first & 8) !== 0, packetId);
-    } else {
-      parse(sink, first >> 4, bytes, at, next);
+    let start = at + 2;
+    let next = end + 1;
+    if (start <= end) {
+      const length = bytes[at + 1]!;
+      const rule = RULES[first]!;
+      if (length < 0x80 && (rule === length || rule === ANY) && length + 2 <= maxPacketSize) next = start + length;
+    }
+    if (next > end) {
+      // Everything that is not short, whole and legal at first sight.
+      const size = packetSize(bytes, at, end, maxPacketSize);
+      next = at + size;
+      if (size === 0 || next > end) break;
+      start = at + 1;
+      while (bytes[start++]! > 0x7f);
+    }
+    let packetId;
+    switch (first >> 4) {
+      case 3: {
+        const topicStart = start + 2;
+        const topicEnd = topicStart + word(bytes, start);
+        const qos = ((first >> 1) & 3) as QoS;
+        const payload = qos === 0 ? topicEnd : topicEnd + 2;
+        // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it is.
+        if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
+        view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+        const topic = topics.get(bytes, view, topicStart, topicEnd);
+        packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));
+        sink.publish?.(topic, bytes, payload, next, qos, (first & 1) !== 0, (first & 8) !== 0, packetId);
+        break;
+      }
+      case 4:
+        packetId = nonZero(word(bytes, start));
+        sink.puback?.(packetId);
+        break;
+      case 5:
+        packetId = nonZero(word(bytes, start));
+        sink.pubrec?.(packetId);
+        break;
+      case 6:
+        packetId = nonZero(word(bytes, start));
+        sink.pubrel?.(packetId);
+        break;
+      case 7:
+        packetId = nonZero(word(bytes, start));
+        sink.pubcomp?.(packetId);
+        break;
+      case 11:
+        packetId = nonZero(word(bytes, start));
+        sink.unsuback?.(packetId);
+        break;
+      case 12:
+        sink.pingreq?.();
+        break;
+      case 13:
+        sink.pingresp?.();
+        break;
+      case 14:
+        sink.disconnect?.();
+        break;
+      case 2:
+        parseConnack(sink, bytes[start]!, bytes[start + 1]!);
+        break;
+      default:
+        parse(sink, first >> 4, new Fields(bytes, start, next));
     }
     at = next;
   }
   return at;
 }
 
-/** Delivers one packet other than PUBLISH, whose fields are `bytes[start, end)`. */
-function parse(sink: PacketSink, type: number, bytes: Uint8Array, start: number, end: number): void {
-  if (type > 11) {
-    if (type === 12) sink.pingreq?.();
-    else if (type === 13) sink.pingresp?.();
-    else sink.disconnect?.();
-    return;
-  }
-  if (type === 2) return parseConnack(sink, bytes[start]!, bytes[start + 1]!);
-  if ((type > 3 && type < 8) || type === 11) {
-    const packetId = nonZero((bytes[start]! << 8) | bytes[start + 1]!);
-    if (type === 4) sink.puback?.(packetId);
-    else if (type === 5) sink.pubrec?.(packetId);
-    else if (type === 6) sink.pubrel?.(packetId);
-    else if (type === 7) sink.pubcomp?.(packetId);
-    else sink.unsuback?.(packetId);
-    return;
-  }
-  const fields = new Fields(bytes, start, end);
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+/** Delivers a CONNECT, SUBSCRIBE, SUBACK or UNSUBSCRIBE. */
+function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
   const packetId = fields.packetId();
   if (type === 8) {
     const subscriptions: SubscriptionRequest[] = [];
+    if (!fields.more) throw fault(MALFORMED, "subscribe without filters", "3.8.3-3");
     do {
-      if (!fields.more && !subscriptions[0]) throw fault(MALFORMED, "subscribe without filters", "3.8.3-3");
-      const topicFilter = fields.text();
-      checkFilter(topicFilter, MALFORMED);
+      const topicFilter = parseFilter(fields);
       const qos = fields.byte();
       if (qos > 2) throw fault(MALFORMED, "requested QoS over 2", "3-8.3-4");
       subscriptions.push({ topicFilter, qos: qos as QoS });
@@ -157,8 +190,8 @@ function parse(sink: PacketSink, type: number, bytes: Uint8Array, start: number,
     sink.subscribe?.(packetId, subscriptions);
   } else if (type === 9) {
     const returnCodes: number[] = [];
+    if (!fields.more) throw fault(MALFORMED, "suback without return codes", "3.8.4-5");
     do {
-      if (!fields.more && !returnCodes.length) throw fault(MALFORMED, "suback without return codes", "3.8.4-5");
       const code = fields.byte();
       if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback return code ${code}`, "3.9.3-2");
       returnCodes.push(code);
@@ -166,14 +199,17 @@ function parse(sink: PacketSink, type: number, bytes: Uint8Array, start: number,
     sink.suback?.(packetId, returnCodes);
   } else {
     const topicFilters: string[] = [];
-    do {
-      if (!fields.more && !topicFilters.length) throw fault(MALFORMED, "unsubscribe without filters", "3.10.3-2");
-      const topicFilter = fields.text();
-      checkFilter(topicFilter, MALFORMED);
-      topicFilters.push(topicFilter);
-    } while (fields.more);
+    if (!fields.more) throw fault(MALFORMED, "unsubscribe without filters", "3.10.3-2");
+    do topicFilters.push(parseFilter(fields));
+    while (fields.more);
     sink.unsubscribe?.(packetId, topicFilters);
   }
+}
+
+function parseFilter(fields: Fields): string {
+  const filter = fields.text();
+  checkFilter(filter, MALFORMED);
+  return filter;
 }
 
 function parseConnack(sink: PacketSink, flags: number, returnCode: number): void {

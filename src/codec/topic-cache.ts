@@ -2,42 +2,104 @@
  * From the bytes of a topic name to its string, without decoding a topic that was seen before.
  *
  * Invariants: every topic in the cache was checked when it went in, so that a hit needs a comparison and nothing
- * else; entries own their bytes, so that no chunk is kept alive; at most MAX_ENTRIES topics of MAX_BYTES bytes in
- * all. When either is reached everything is forgotten: a peer that never repeats a topic pays for a hash and a
- * copy on top of the decoding that it forces anyway, however it chooses its topics.
+ * else; the cache owns its bytes, so that no chunk is kept alive; it holds at most MAX_ENTRIES topics of MAX_WORDS
+ * words in all. A full cache takes nothing more, until REPEATS topics that it lacks have come again: then the
+ * topics in use are others by now, and it starts anew. So a peer that never repeats a topic, or any other hostile
+ * choice of topics, costs a hash and at times a copy on top of the decoding that it forces anyway.
+ *
+ * The constants were chosen with `npm run bench -- codec`.
  */
 import { MALFORMED } from "./fault.js";
 import { checkName } from "./topics.js";
 import { readUtf8 } from "./utf8.js";
 
+declare global {
+  interface Buffer {
+    /** What `toString("latin1", start, end)` calls; Node's type declarations leave it out. */
+    latin1Slice(start: number, end: number): string;
+  }
+}
+
 const MAX_ENTRIES = 2048;
-const MAX_BYTES = 0x80000;
+const FIRST_WORDS = 0x80;
+const MAX_WORDS = 0x10000;
 /** Longer topics are decoded each time. */
 const MAX_TOPIC = 4096;
+const SEEN = 256;
+const REPEATS = 256;
 
 interface Entry {
-  readonly view: DataView;
+  /** Bytes. */
+  readonly length: number;
+  /** Position in the cache's memory, words of 8 bytes. */
+  readonly at: number;
   readonly topic: string;
 }
 
-/** Whether `length` bytes of `view` at `at` are those of `entry`. */
-function same(entry: Entry, view: DataView, at: number, length: number): boolean {
-  const known = entry.view;
-  if (known.byteLength !== length) return false;
-  let i = 0;
-  for (; i + 4 <= length; i += 4) {
-    if (known.getInt32(i, true) !== view.getInt32(at + i, true)) return false;
+const NONE: Entry = { length: -1, at: 0, topic: "" };
+
+/** Whether all of it is ASCII without U+0000, `+` and `#`; four bytes at a time. */
+function isPlain(view: DataView, start: number, end: number): boolean {
+  let flags = 0;
+  let at = start;
+  for (; at + 4 <= end; at += 4) {
+    const word = view.getInt32(at, true);
+    // `+` and `#` differ in one bit. Of bytes below 0x80, only a zero borrows its top bit from a subtraction of 1.
+    flags |= word | (word - 0x01010101) | (((word | 0x08080808) ^ 0x2b2b2b2b) - 0x01010101);
   }
-  for (; i < length; i++) {
-    if (known.getUint8(i) !== view.getUint8(at + i)) return false;
+  for (; at < end; at++) {
+    const byte = view.getUint8(at);
+    flags |= byte | (byte - 1) | (((byte | 8) ^ 0x2b) - 1);
   }
-  return true;
+  return (flags & 0x80808080) === 0;
+}
+
+/** A hash over `view[start, end)`, of 8 bytes or more, in words that may overlap. */
+function hashOf(view: DataView, start: number, end: number): number {
+  let a = end - start;
+  let b = a;
+  const last = end - 8;
+  for (; start < last; start += 8) {
+    a = Math.imul(a ^ view.getInt32(start, true), 0x9e3779b1);
+    b = Math.imul(b ^ view.getInt32(start + 4, true), 0x85ebca6b);
+    // Bits only move up in a product; this brings them down again.
+    a ^= a >>> 15;
+    b ^= b >>> 13;
+  }
+  return mix(a ^ view.getInt32(last, true), b ^ view.getInt32(last + 4, true));
+}
+
+function mix(a: number, b: number): number {
+  const hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
+  return hash ^ (hash >>> 15);
+}
+
+/** A topic of fewer than 8 bytes as two words. */
+function low(view: DataView, start: number, length: number): number {
+  if (length > 3) return view.getInt32(start, true);
+  return length > 1 ? view.getInt16(start, true) : length;
+}
+
+function high(view: DataView, end: number, length: number): number {
+  if (length > 3) return view.getInt32(end - 4, true);
+  return length > 0 ? view.getUint8(end - 1) : 0;
 }
 
 export class TopicCache {
   readonly #entries = new Map<number, Entry>();
-  #bytes = 0;
-  #last: Entry | undefined;
+  /** The last entry found, by the low bits of its length: several topics in turn mostly differ in length. */
+  readonly #recent: Entry[] = [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE];
+  /**
+   * The bytes of the entries, in whole words of 8 bytes and a last one that overlaps the one before. As floating
+   * point numbers: a legal topic is without 0x00, so that it has no zero of the other sign; words that are NaN
+   * differ from all, themselves included, which costs speed alone.
+   */
+  #words = new Float64Array(0);
+  #pairs = new Int32Array(0);
+  #used = 0;
+  /** Hashes of topics that a full cache did not take, and how many of them came again. */
+  #seen: Int32Array | undefined;
+  #repeats = 0;
 
   /**
    * The topic name in `bytes[start, end)`; `view` covers all of `bytes`.
@@ -45,28 +107,78 @@ export class TopicCache {
    */
   get(bytes: Uint8Array, view: DataView, start: number, end: number): string {
     const length = end - start;
-    if (this.#last !== undefined && same(this.#last, view, start, length)) return this.#last.topic;
-    let hash = length;
-    let at = start;
-    for (; at + 4 <= end; at += 4) hash = Math.imul(hash ^ view.getInt32(at, true), 0x9e3779b1) ^ (hash >>> 15);
-    for (; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x9e3779b1);
-    hash ^= hash >>> 15;
-    let entry = this.#entries.get(hash);
-    if (entry === undefined || !same(entry, view, start, length)) {
-      const topic = readUtf8(bytes, start, end);
-      checkName(topic, MALFORMED);
-      if (length > MAX_TOPIC) return topic;
-      if (this.#entries.size >= MAX_ENTRIES || this.#bytes + length > MAX_BYTES) {
-        this.#entries.clear();
-        this.#bytes = 0;
-      }
-      this.#bytes += length;
-      const own = new Uint8Array(length);
-      own.set(bytes.subarray(start, end));
-      entry = { view: new DataView(own.buffer), topic };
-      this.#entries.set(hash, entry);
+    const recent = this.#recent[length & 7]!;
+    if (recent.length === length && this.#same(recent.at, view, start, end)) return recent.topic;
+    const hash =
+      length < 8 ? mix(low(view, start, length), high(view, end, length)) : hashOf(view, start, end);
+    const entry = this.#entries.get(hash);
+    if (entry !== undefined && entry.length === length && this.#same(entry.at, view, start, end)) {
+      this.#recent[length & 7] = entry;
+      return entry.topic;
     }
-    this.#last = entry;
-    return entry.topic;
+    let topic;
+    if (length > 0 && isPlain(view, start, end)) topic = Buffer.prototype.latin1Slice.call(bytes, start, end);
+    else checkName((topic = readUtf8(bytes, start, end)), MALFORMED);
+    if (length <= MAX_TOPIC && this.#admits(hash, length)) this.#add(hash, topic, view, start, end);
+    return topic;
+  }
+
+  /** Whether the words at `at` are those of `view[start, end)`, which has the same length. */
+  #same(at: number, view: DataView, start: number, end: number): boolean {
+    const words = this.#words;
+    const last = end - 8;
+    if (start > last) {
+      const length = end - start;
+      return this.#pairs[2 * at] === low(view, start, length) && this.#pairs[2 * at + 1] === high(view, end, length);
+    }
+    for (; start < last - 24; start += 32, at += 4) {
+      if (
+        words[at] !== view.getFloat64(start, true) ||
+        words[at + 1] !== view.getFloat64(start + 8, true) ||
+        words[at + 2] !== view.getFloat64(start + 16, true) ||
+        words[at + 3] !== view.getFloat64(start + 24, true)
+      ) {
+        return false;
+      }
+    }
+    for (; start < last; start += 8) if (words[at++] !== view.getFloat64(start, true)) return false;
+    return words[at] === view.getFloat64(last, true);
+  }
+
+  #admits(hash: number, length: number): boolean {
+    if (this.#entries.size < MAX_ENTRIES && this.#used + (length >> 3) < MAX_WORDS) return true;
+    const seen = (this.#seen ??= new Int32Array(SEEN));
+    const slot = hash & (SEEN - 1);
+    if (seen[slot] === hash && ++this.#repeats > REPEATS) {
+      this.#entries.clear();
+      this.#recent.fill(NONE);
+      this.#repeats = this.#used = 0;
+      return true;
+    }
+    seen[slot] = hash;
+    return false;
+  }
+
+  #add(hash: number, topic: string, view: DataView, start: number, end: number): void {
+    const length = end - start;
+    let at = this.#used;
+    const entry = { length, at, topic };
+    this.#used += (length >> 3) + 1;
+    if (this.#used > this.#words.length) {
+      const grown = new Float64Array(Math.min(MAX_WORDS, Math.max(FIRST_WORDS, 2 * this.#used)));
+      grown.set(this.#words);
+      this.#words = grown;
+      this.#pairs = new Int32Array(grown.buffer);
+    }
+    const last = end - 8;
+    if (start > last) {
+      this.#pairs[2 * at] = low(view, start, length);
+      this.#pairs[2 * at + 1] = high(view, end, length);
+    } else {
+      for (; start < last; start += 8) this.#words[at++] = view.getFloat64(start, true);
+      this.#words[at] = view.getFloat64(last, true);
+    }
+    this.#entries.set(hash, entry);
+    this.#recent[length & 7] = entry;
   }
 }
