@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { errorCodes } from "../src/errors.js";
 import { HubEmulator } from "../src/emulator/index.js";
-import { mosquittoAvailable, startMosquitto, type Mosquitto } from "./support/mosquitto.js";
+import { Mosquitto, mosquittoAvailable } from "./support/mosquitto.js";
 
 const root = resolve(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
@@ -22,7 +22,7 @@ beforeAll(async () => {
   hub = await HubEmulator.start();
   environment = { IOTHUB_DEVICE_CONNECTION_STRING: hub.createDevice("readme").connectionString };
   if (mosquittoAvailable()) {
-    broker = await startMosquitto();
+    broker = await Mosquitto.start();
     environment["MQTT_PORT"] = String(broker.port);
   }
 });

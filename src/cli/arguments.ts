@@ -36,15 +36,16 @@ export const connectionHelp = `  -c, --connection-string <text>  the device's co
   -t, --timeout <seconds>         how long connecting may take (10)`;
 
 /** `parseArgs`, with its complaints turned into ERR_INVALID_ARGUMENT (exit status 2). */
-export function parse<const O extends Options>(args: string[], options: O) {
-  const parser = () =>
-    parseArgs({ args, options: { ...options, help: { type: "boolean", short: "h" } }, allowPositionals: true });
+export function parse<const O extends Options>(
+  args: string[],
+  options: O,
+): ReturnType<typeof parseArgs<{ args: string[]; options: O; allowPositionals: true }>> {
   try {
-    return parser();
+    return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     // Only the option's name is repeated: a value that was mistyped may be a secret.
     const code = (error as { code?: string }).code ?? "";
-    const option = /'(-{1,2}[\w-]+)/.exec((error as Error).message)?.[1] ?? "";
+    const option = /'(?:-\w, )?(-{1,2}[\w-]+)/.exec((error as Error).message)?.[1] ?? "";
     const what = code.includes("UNKNOWN") ? "is not an option of this command" : "needs a value, or takes none";
     throw new HubwireError("ERR_INVALID_ARGUMENT", `${option || "an option"} ${what}; --help lists the options`);
   }

@@ -46,7 +46,7 @@ async function execute(hub: HubEmulator, text: string): Promise<boolean> {
       hub.updateDesiredProperties(deviceId, parseJson(rest) as Record<string, unknown>);
       return true;
     case "twin":
-      console.log(json({ type: "twin", deviceId, ...hub.twin(deviceId) }));
+      console.log(json({ type: "twin", ...hub.twin(deviceId) }));
       return true;
     case "kick":
       hub.disconnectDevice(deviceId);
