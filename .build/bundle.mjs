@@ -25,6 +25,7 @@ const LOOSE = /^(emulator|cli)\/.*\.js$/;
 
 const IMPORT = /^(import|export) (?:(\*|\{[^}]*\}|\* as \w+|\w+)(?:, (\{[^}]*\}))? from )?"([^"]+)";\n?/gm;
 const DECLARATION = /^(export )?(?:async )?(?:function\*?|class|const|let|var) ([\w$]+|[{[][^=]*)/gm;
+const LAZY = /\bimport\("(\.[^"]+)"\)/g;
 const LOCAL_EXPORT = /^export \{([^}]*)\};\n?/gm;
 
 const modules = new Map();
@@ -68,7 +69,7 @@ function load(name) {
       }
       return exported ? all.slice("export ".length) : all;
     });
-  for (const [, specifier] of source.matchAll(/\bimport\("([^"]+)"\)/g)) module.lazy.add(target(specifier));
+  for (const [, specifier] of source.matchAll(LAZY)) module.lazy.add(target(specifier));
   for (const { from } of [...module.imports, ...module.reexports]) if (!from.startsWith("node:")) load(from);
   return module;
 }
@@ -133,7 +134,7 @@ function write(file, list, wanted, placeOf) {
         }
       }
     }
-    const text = module.text.replace(/\bimport\("([^"]+)"\)/g, (_all, specifier) => {
+    const text = module.text.replace(LAZY, (_all, specifier) => {
       const path = posix.normalize(posix.join(posix.dirname(name), specifier));
       return `import("${relativeTo(file, placeOf(path))}")`;
     });
