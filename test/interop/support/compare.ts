@@ -31,36 +31,49 @@ type Fields = Map<string, unknown>;
 export function expectSame(
   sdk: readonly Packet[],
   ours: readonly Packet[],
-  key: string | undefined,
+  key: string,
   listed: readonly Difference[],
 ): void {
   const [theirs, mine] = [fieldsOf(sdk, key), fieldsOf(ours, key)];
   const found: Record<string, { sdk: unknown; ours: unknown }> = {};
-  for (const field of new Set([...theirs.keys(), ...mine.keys()])) {
-    const pair = { sdk: theirs.get(field) ?? ABSENT, ours: mine.get(field) ?? ABSENT };
-    if (pair.sdk !== pair.ours) found[field] = pair;
+  for (const packet of new Set([...theirs.keys(), ...mine.keys()])) {
+    const [their, my] = [theirs.get(packet), mine.get(packet)];
+    if (their === undefined || my === undefined) {
+      found[packet] = { sdk: summary(their), ours: summary(my) };
+      continue;
+    }
+    for (const field of new Set([...their.keys(), ...my.keys()])) {
+      const pair = { sdk: their.get(field) ?? ABSENT, ours: my.get(field) ?? ABSENT };
+      if (pair.sdk !== pair.ours) found[`${packet}: ${field}`] = pair;
+    }
   }
   const known: typeof found = {};
-  for (const difference of listed) {
-    expect(difference.reason, difference.field).toMatch(/\w{3}/);
-    expect(known, "listed twice").not.toHaveProperty([difference.field]);
-    known[difference.field] = { sdk: difference.sdk, ours: difference.ours };
+  for (const { field, sdk, ours, reason } of listed) {
+    expect(reason, field).toMatch(/\w{3}/);
+    expect(known, "listed twice").not.toHaveProperty([field]);
+    known[field] = { sdk, ours };
   }
   expect(found).toEqual(known);
 }
 
-/** All that a recording says, as flat fields with readable names. */
-export function fieldsOf(packets: readonly Packet[], key: string | undefined): Fields {
-  const fields: Fields = new Map();
-  const order: string[] = [];
+/** All that a recording says: by packet, named by its purpose, the fields with readable names. */
+export function fieldsOf(packets: readonly Packet[], key: string): Map<string, Fields> {
+  const all = new Map<string, Fields>();
   for (const packet of packets) {
     let label = labelOf(packet);
-    while (order.includes(label)) label += "'";
-    order.push(label);
-    describe(packet, (name, value) => fields.set(name === "" ? label : `${label}: ${name}`, value), key);
+    while (all.has(label)) label += " again";
+    const fields: Fields = new Map();
+    describe(packet, (name, value) => fields.set(name, value), key);
+    all.set(label, fields);
   }
-  fields.set("order of packets", order.join(", "));
-  return fields;
+  const order = [...all.keys()];
+  all.set("recording", new Map<string, unknown>([["order of packets", order.join(", ")]]));
+  return all;
+}
+
+/** A packet that one side alone sends is one difference. */
+function summary(fields: Fields | undefined): string {
+  return fields === undefined ? ABSENT : [...fields].map(([name, value]) => `${name} ${value}`).join("; ");
 }
 
 /** Names a packet by its purpose, so that the same packets at other places differ in nothing but the order. */
@@ -80,7 +93,7 @@ function labelOf(packet: Packet): string {
 
 type Put = (name: string, value: unknown) => void;
 
-function describe(packet: Packet, put: Put, key: string | undefined): void {
+function describe(packet: Packet, put: Put, key: string): void {
   switch (packet.type) {
     case "connect": {
       put("client id", packet.clientId);
@@ -113,7 +126,7 @@ function describe(packet: Packet, put: Put, key: string | undefined): void {
       // The recording peer chose this one.
       return put("packet id", packet.packetId);
     default:
-      return put("", "sent");
+      return;
   }
 }
 
@@ -125,7 +138,7 @@ function describeUsername(username: string, put: Put): void {
   describePairs("user name", username.slice(username[cut] === "?" ? cut + 1 : cut).split("&"), put);
 }
 
-function describeToken(token: string, put: Put, key: string | undefined): void {
+function describeToken(token: string, put: Put, key: string): void {
   const [scheme, rest] = token.split(" ");
   const fields = new Map((rest ?? "").split("&").map((pair) => pair.split(/=(.*)/s, 2) as [string, string]));
   put("password scheme", scheme);
@@ -135,7 +148,7 @@ function describeToken(token: string, put: Put, key: string | undefined): void {
   if (skn !== undefined) put("password skn", skn);
   // Whole minutes: the two clients' seconds are not the same seconds.
   put("password lifetime", `${Math.round((Number(se) - Date.now() / 1000) / 60)} min`);
-  const signature = createHmac("sha256", Buffer.from(key ?? "", "base64")).update(`${sr}\n${se}`).digest("base64");
+  const signature = createHmac("sha256", Buffer.from(key, "base64")).update(`${sr}\n${se}`).digest("base64");
   put("password sig", decodeURIComponent(sig ?? "") === signature ? "valid" : `invalid: ${sig}`);
 }
 
