@@ -43,12 +43,12 @@ export class Alarm {
   /** Calls back at `due` on the monotonic clock; Infinity turns the alarm off. */
   set(due: number): void {
     this.#due = due;
-    if (due < this.#armedFor) this.#arm();
+    if (due === Infinity) this.#disarm();
+    else if (due < this.#armedFor) this.#arm();
   }
 
   stop(): void {
-    this.#due = Infinity;
-    this.#disarm();
+    this.set(Infinity);
   }
 
   #disarm(): void {
@@ -59,7 +59,6 @@ export class Alarm {
 
   #arm(): void {
     this.#disarm();
-    if (this.#due === Infinity) return;
     const now = this.#clock.now();
     this.#armedFor = this.#due;
     // Rounded up: a timer that fires early would be set again for a fraction of a millisecond.
