@@ -13,12 +13,14 @@ const QOS_2 = 1 << 16;
 const DONE = 1 << 17;
 const SKIP = 1 << 18;
 
+const DOUBTFUL = -1;
+
 export class Inbound {
   /** Arrivals on this connection that wait for their turn, oldest at `#head`; delivery `#base + n` is slot n. */
   #slots: number[] = [];
   #head = 0;
   #base = 1;
-  /** QoS 2 packet identifier to its delivery, or 0 once that is acknowledged. */
+  /** QoS 2 packet identifier to its delivery, 0 once that is acknowledged, DOUBTFUL where the server may have forgotten it. */
   #known = new Map<number, number>();
   #write: (qos2: boolean, packetId: number) => void;
   #taken: (packetId: number) => void;
@@ -35,10 +37,11 @@ export class Inbound {
   }
 
   /** A PUBLISH arrived: its delivery, or 0 for a duplicate that must not be delivered. */
-  arrived(qos2: boolean, packetId: number): number {
+  arrived(qos2: boolean, packetId: number, dup: boolean): number {
     const deliveryId = this.#base + this.#slots.push(qos2 ? packetId | QOS_2 : packetId) - 1;
     if (!qos2) return deliveryId;
-    if (this.#known.has(packetId)) {
+    const known = this.#known.get(packetId);
+    if (known !== undefined && (dup || known !== DOUBTFUL)) {
       this.#advance();
       return 0;
     }
@@ -88,13 +91,18 @@ export class Inbound {
     return known.keys();
   }
 
+  /** The server may have begun a new session unnoticed: a first PUBLISH (DUP 0) of a known identifier is a new message. */
+  doubt(): void {
+    for (const [id, known] of this.#known) if (!known) this.#known.set(id, DOUBTFUL);
+  }
+
   #advance(): void {
     const slots = this.#slots;
     while (this.#head < slots.length) {
       const slot = slots[this.#head]!;
       const id = slot & 0xffff;
       if (!(slot & SKIP)) {
-        if (slot & QOS_2 ? this.#known.get(id) : !(slot & DONE)) break;
+        if (slot & QOS_2 ? this.#known.get(id)! > 0 : !(slot & DONE)) break;
         this.#head++;
         this.#write(!!(slot & QOS_2), id);
       } else this.#head++;

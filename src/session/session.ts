@@ -93,6 +93,12 @@ export class Session<R> {
   #written = false;
   #cleanSession = true;
   #connectDue = Infinity;
+  /**
+   * Whether the last CONNECT got its CONNACK, and whether the one before this connection's did not: then the server may
+   * have lost the session and begun another, which it now reports as present.
+   */
+  #answered = false;
+  #doubtful = true;
   readonly #keepAlive = new KeepAlive();
   #isWritable = true;
   #draining = 0;
@@ -133,6 +139,8 @@ export class Session<R> {
     this.#decoder = new Decoder(this.#handlers, this.#options);
     this.#isWritable = true;
     this.#draining = 0;
+    this.#doubtful = !this.#answered;
+    this.#answered = false;
     this.#wrote("connect", 0, this.#writer.byteLength);
     this.#schedule((this.#connectDue = now + this.#options.connectTimeout));
   }
@@ -466,7 +474,10 @@ export class Session<R> {
     if (this.#state !== "connecting") throw violation("a second CONNACK", "MQTT-3.2.0-1");
     this.metrics.packetsReceived++;
     this.trace?.("in", "connack", 0, 4);
+    this.#answered = true;
     if (returnCode) {
+      // A refused CONNECT changes no session.
+      this.#answered = !this.#doubtful;
       const [code, message] = REFUSALS[returnCode - 1] ?? ["ERR_PROTOCOL_VIOLATION", "unknown CONNACK code"];
       throw new HubwireError(code, `${message} (CONNACK ${returnCode})`, { statement: "MQTT-3.2.2-5" });
     }
@@ -491,6 +502,10 @@ export class Session<R> {
       exchange.sentAt = this.#now;
       this.#write(exchange.topic, exchange.payload, exchange.qos, exchange.retain, true, exchange.packetId);
     }
+    if (this.#doubtful) {
+      this.#inbound?.doubt();
+      this.#restoreSubscriptions();
+    }
   }
 
   /** The server has no session: QoS 1 becomes new messages, and nobody knows what became of QoS 2 (policy 6). */
@@ -511,6 +526,10 @@ export class Session<R> {
         insert(exchange, oldest);
       }
     }
+    this.#restoreSubscriptions();
+  }
+
+  #restoreSubscriptions(): void {
     // The session's own SUBSCRIBE of an earlier connection is replaced; the user's follow it.
     for (const exchange of members<Exchange<R>>(this.#asked)) if (exchange.request === undefined) unlink(exchange);
     const first = this.#asked.next;
@@ -525,7 +544,7 @@ export class Session<R> {
     let deliveryId = 0;
     if (packetId) {
       const inbound = this.#incoming();
-      deliveryId = inbound.arrived(message.qos > 1, packetId);
+      deliveryId = inbound.arrived(message.qos > 1, packetId, message.dup);
       if (!deliveryId) {
         this.metrics.duplicatesSuppressed++;
         return;

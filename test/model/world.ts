@@ -1,0 +1,636 @@
+/**
+ * A closed world for the session: user, network and server, small enough to explore every order of their steps.
+ *
+ * Invariants that are checked at each step (the words in quotes are what a violation says):
+ * - a request is settled once, and with success only when the server has the message;
+ * - a QoS 2 message reaches the server's application at most once, ever, and the user at most once a session;
+ * - messages reach the application in the order of `publish`;
+ * - a packet identifier is given to one exchange at a time; a re-send has DUP 1 and the same identifier, a first send
+ *   DUP 0; no PUBLISH follows the PUBREL of its message;
+ * - PUBACK and PUBREC leave in the order of arrival, on the connection of the arrival, after `acknowledge`;
+ * - what was cancelled before it was sent is never sent;
+ * - the strict codec can read all that the session writes.
+ * From any state, a fair continuation (`complete`) settles everything and loses nothing.
+ */
+import { Decoder, PacketReader, PacketWriter, encode } from "../../src/codec/index.js";
+import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";
+import { HubwireError } from "../../src/errors.js";
+
+export class Violation extends Error {}
+
+function check(condition: unknown, text: string): asserts condition {
+  if (!condition) throw new Violation(text);
+}
+
+export interface Scenario {
+  /** QoS of the messages that the user publishes, in order; each topic is its own, the payload is the index. */
+  publishes: readonly QoS[];
+  /** QoS of the messages that the server sends, in order. */
+  sends: readonly QoS[];
+  cleanSession: boolean;
+  maxInflight: number;
+  subscribe?: boolean;
+  store?: boolean;
+  /** How often each may happen. */
+  cuts: number;
+  forgets: number;
+  cancels: number;
+  kills?: number;
+  refusals?: number;
+  stalls?: number;
+}
+
+interface Sent {
+  /** Identifier of the message while the session must remember it; 0 otherwise. */
+  id: number;
+  /** Number of the session (counted by losses) and connection in which it was first sent. */
+  connection: number;
+  released: boolean;
+  /** A PUBLISH of it was ever written. */
+  ever: boolean;
+}
+
+interface Outgoing {
+  message: number;
+  id: number;
+  phase: "publish" | "release";
+}
+
+/** A PUBLISH that came on this connection; `id` is -1 once its delivery was refused. */
+interface Arrival {
+  message: number;
+  qos: QoS;
+  deliveryId: number;
+  acknowledged: boolean;
+  id: number;
+}
+
+interface Data {
+  connection: number;
+  up: boolean;
+  accepted: boolean;
+  toServer: Packet[];
+  toClient: PacketInit[];
+  published: number;
+  results: string[];
+  cancelled: boolean[];
+  /** The message's own process was killed, so nobody is told. */
+  orphaned: boolean[];
+  sent: Sent[];
+  subscription: "" | "asked" | "ok";
+  subscribeId: number;
+  pending: { deliveryId: number; message: number }[];
+  arrivals: Arrival[];
+  acknowledged: boolean[];
+  delivered: number[];
+  writable: boolean;
+  // the server
+  serverSession: boolean;
+  serverKnown: number[];
+  serverSubscribed: boolean;
+  serverOut: Outgoing[];
+  serverSent: number;
+  serverNextId: number;
+  log: number[];
+  sessionsLost: number;
+  /** A new session began and the client did not hear of it: exactly once can't be had any more. */
+  unnoticed: boolean;
+  cuts: number;
+  forgets: number;
+  cancels: number;
+  kills: number;
+  refusals: number;
+  stalls: number;
+}
+
+class Store {
+  records = new Map<number, Uint8Array>();
+  load(): Iterable<readonly [number, Uint8Array]> {
+    return [...this.records];
+  }
+  put(key: number, record: Uint8Array): void {
+    this.records.set(key, record);
+  }
+  remove(key: number): void {
+    this.records.delete(key);
+  }
+  clear(): void {
+    this.records.clear();
+  }
+  close(): void {}
+}
+
+const LOST = new HubwireError("ERR_CONNECTION_LOST", "cut");
+const ABORTED = new HubwireError("ERR_ABORTED", "cancelled");
+const SUBSCRIBE = 100;
+
+function copy<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(copy) as T;
+  if (value instanceof Uint8Array) return value;
+  if (typeof value !== "object" || value === null) return value;
+  const result: Record<string, unknown> = {};
+  for (const key in value) result[key] = copy(value[key]);
+  return result as T;
+}
+
+export class World {
+  data: Data;
+  session: any;
+  store: Store | undefined;
+  readonly #Session: any;
+  readonly #scenario: Scenario;
+
+  constructor(Session: any, scenario: Scenario, from?: World) {
+    this.#Session = Session;
+    this.#scenario = scenario;
+    if (from) {
+      // The packets in flight are never changed in place, so they are shared.
+      const { toServer, toClient, ...rest } = from.data;
+      this.data = { ...copy(rest), toServer: toServer.slice(), toClient: toClient.slice() };
+      if (from.store) {
+        this.store = new Store();
+        this.store.records = new Map(from.store.records);
+      }
+      this.#newSession();
+      this.#copySession(from.session);
+      return;
+    }
+    const { publishes, sends, cuts, forgets, cancels, kills = 0, refusals = 0, stalls = 0 } = scenario;
+    this.data = {
+      connection: 0, up: false, accepted: false, toServer: [], toClient: [], published: 0,
+      results: publishes.map(() => ""),
+      cancelled: publishes.map(() => false),
+      orphaned: publishes.map(() => false),
+      sent: publishes.map(() => ({ id: 0, connection: 0, released: false, ever: false })),
+      subscription: "", subscribeId: 0, pending: [], arrivals: [],
+      acknowledged: sends.map(() => false),
+      delivered: sends.map(() => 0),
+      writable: true, serverSession: false, serverKnown: [], serverSubscribed: false, serverOut: [], serverSent: 0,
+      serverNextId: 1, log: [], sessionsLost: 0, unnoticed: false, cuts, forgets, cancels, kills, refusals, stalls,
+    };
+    if (scenario.store) this.store = new Store();
+    this.#newSession();
+  }
+
+  clone(): World {
+    return new World(this.#Session, this.#scenario, this);
+  }
+
+  #newSession(): void {
+    this.session = new this.#Session(
+      {
+        wantsWrite() {},
+        connected() {},
+        deadlineChanged() {},
+        drained() {},
+        fail: (error: HubwireError) => {
+          throw new Violation(`the session failed: ${error.message}`);
+        },
+        deliver: (message: { payload: Uint8Array; qos: QoS }, deliveryId: number) =>
+          this.#onDeliver(message.payload[0]!, message.qos, deliveryId),
+        settle: (request: number, error: HubwireError | undefined) => this.#onSettle(request, error),
+      },
+      {
+        maxPacketSize: 10_000,
+        maxInflight: this.#scenario.maxInflight,
+        connectTimeout: 10,
+        operationTimeout: 1_000,
+        queue: { maxCount: 10, maxBytes: 1_000, maxAge: 10_000, overflow: "reject", qos0: true },
+        store: this.store,
+      },
+    );
+  }
+
+  /** A deep copy of another world's session, between two calls. */
+  #copySession(from: any): void {
+    const to = this.session;
+    for (const name of ["__state", "__over", "__now", "__due", "__written", "__cleanSession", "__connectDue",
+      "__isWritable", "__draining", "__restored", "__answered", "__doubtful"]) {
+      to[name] = from[name];
+    }
+    Object.assign(to.metrics, from.metrics);
+    Object.assign(to.__keepAlive, from.__keepAlive);
+    if (from.__decoder) to.__decoder = new Decoder(to.__handlers, { maxPacketSize: 10_000 });
+    check(from.__writer.byteLength === 0, "output was left");
+    to.__writer = new PacketWriter();
+    to.__ids.__ring = from.__ids.__ring.slice();
+    to.__ids.__head = from.__ids.__head;
+    to.__ids.__free = from.__ids.__free;
+    for (const name of ["__queue", "__sent", "__released", "__asked"]) {
+      const head = to[name];
+      for (let link = from[name].next; link !== from[name]; link = link.next) {
+        const member = { ...link, prev: head.prev, next: head };
+        head.prev = head.prev.next = member;
+        if (member.packetId) to.__table[member.packetId] = member;
+      }
+    }
+    for (const [filter, qos] of from.__filters) to.__filters.set(filter, qos);
+    if (from.__journal) to.__journal = Object.assign(Object.create(Object.getPrototypeOf(from.__journal)),
+      from.__journal, { __store: this.store });
+    if (from.__inbound) {
+      const inbound = to.__incoming();
+      inbound.__slots = from.__inbound.__slots.slice();
+      inbound.__head = from.__inbound.__head;
+      inbound.__base = from.__inbound.__base;
+      inbound.__known = new Map(from.__inbound.__known);
+    }
+  }
+
+  // ---- what the user sees
+
+  #onSettle(request: number, error: HubwireError | undefined): void {
+    const { data } = this;
+    if (request === SUBSCRIBE) {
+      check(data.subscription === "asked", "a SUBSCRIBE was settled twice");
+      check(!error && data.serverSubscribed, "a SUBSCRIBE was settled without a subscription");
+      data.subscription = "ok";
+      return;
+    }
+    const result = error?.code ?? "ok";
+    check(data.results[request] === "", `message ${request} was settled twice`);
+    data.results[request] = result;
+    const qos = this.#scenario.publishes[request]!;
+    if (result === "ok" && qos) {
+      check(data.log.includes(request), `message ${request} was settled but not received`);
+      data.sent[request]!.id = 0;
+    } else if (result === "ERR_SESSION_LOST") {
+      check(qos === 2 && data.sent[request]!.ever, `message ${request} was given up without need`);
+    } else check(result === "ok" || result === "ERR_ABORTED", `message ${request} got ${result}`);
+  }
+
+  #onDeliver(message: number, qos: QoS, deliveryId: number): void {
+    const { data } = this;
+    check(!(qos === 2 && data.acknowledged[message]), `message ${message} was delivered after acknowledgement`);
+    check(!(qos === 2 && data.delivered[message]!), `message ${message} was delivered twice`);
+    data.delivered[message]!++;
+    if (!deliveryId) return;
+    data.pending.push({ deliveryId, message });
+    data.arrivals[data.arrivals.length - 1]!.deliveryId = deliveryId;
+  }
+
+  // ---- what the session writes
+
+  #collect(): void {
+    const packets: Packet[] = [];
+    const reader = new PacketReader((packet) => packets.push(packet));
+    for (const chunk of this.session.takeOutput()) reader.push(chunk);
+    for (const packet of packets) {
+      this.#observe(packet);
+      this.data.toServer.push(packet);
+    }
+  }
+
+  #observe(packet: Packet): void {
+    const { data } = this;
+    check(data.up, `${packet.type} without a connection`);
+    if (packet.type === "publish") {
+      const message = packet.payload[0]!;
+      const sent = data.sent[message]!;
+      check(!(data.cancelled[message] && !sent.ever), `message ${message} was sent after it was cancelled`);
+      if (packet.qos) {
+        const id = packet.packetId!;
+        check(!sent.released, `message ${message} was sent again after PUBREL`);
+        const resend = sent.id !== 0;
+        check(packet.dup === resend, `message ${message} has DUP ${packet.dup}`);
+        if (resend) {
+          check(sent.id === id, `message ${message} changed its packet identifier`);
+          check(sent.connection < data.connection, `message ${message} was sent twice on one connection`);
+        } else {
+          check(!this.#idsInUse().includes(id), `packet identifier ${id} was used twice`);
+          check(!(data.cancelled[message] && sent.ever), `message ${message} was sent anew after it was cancelled`);
+        }
+        sent.id = id;
+      }
+      sent.connection = data.connection;
+      sent.ever = true;
+    } else if (packet.type === "pubrel") {
+      const sent = data.sent.find(({ id }) => id === packet.packetId);
+      if (sent) sent.released = true;
+    } else if (packet.type === "subscribe") {
+      check(!this.#idsInUse().includes(packet.packetId), `packet identifier ${packet.packetId} was used twice`);
+      data.subscribeId = packet.packetId;
+    } else if (packet.type === "puback" || packet.type === "pubrec") {
+      const qos = packet.type === "puback" ? 1 : 2;
+      // Refused ones never get an answer and hold up nobody.
+      let arrival = data.arrivals.shift();
+      while (arrival && arrival.id < 0) arrival = data.arrivals.shift();
+      check(arrival && arrival.id === packet.packetId && arrival.qos === qos, `${packet.type} out of order`);
+      check(arrival.acknowledged, `${packet.type} before acknowledge`);
+    }
+  }
+
+  #idsInUse(): number[] {
+    return [...this.data.sent.map(({ id }) => id), this.data.subscribeId].filter((id) => id > 0);
+  }
+
+  // ---- steps
+
+  /** The names of the steps that are possible now. */
+  steps(): string[] {
+    const { data } = this;
+    const scenario = this.#scenario;
+    const steps: string[] = [];
+    if (data.toClient.length) steps.push("toClient");
+    if (data.toServer.length) steps.push("toServer");
+    if (data.published < scenario.publishes.length) steps.push("publish");
+    if (scenario.subscribe && data.subscription === "") steps.push("subscribe");
+    if (!data.up) steps.push("open");
+    else if (data.cuts) steps.push("cut");
+    if (data.forgets && !data.up && data.serverSession) steps.push("forget");
+    if (data.accepted && data.serverSent < scenario.sends.length) steps.push("send");
+    data.pending.forEach((_, index) => steps.push(`acknowledge ${index}`));
+    if (data.refusals) data.pending.forEach((_, index) => steps.push(`refuse ${index}`));
+    if (data.cancels) {
+      for (let i = 0; i < data.published; i++) {
+        if (data.results[i] === "" && !data.orphaned[i]) steps.push(`cancel ${i}`);
+      }
+    }
+    if (data.kills && this.store) steps.push("kill");
+    if (data.up && (data.stalls || !data.writable)) steps.push("stall");
+    return steps;
+  }
+
+  apply(step: string): void {
+    const { data, session } = this;
+    const [name, argument] = step.split(" ");
+    const index = Number(argument);
+    switch (name) {
+      case "publish": {
+        const i = data.published++;
+        const qos = this.#scenario.publishes[i]!;
+        session.publish("t", Uint8Array.of(i), qos, false, i, 0);
+        break;
+      }
+      case "subscribe":
+        data.subscription = "asked";
+        session.subscribe([{ topicFilter: "f", qos: 2 }], SUBSCRIBE, 0);
+        break;
+      case "cancel":
+        data.cancels--;
+        data.cancelled[index] = true;
+        session.cancel(index, ABORTED, 0);
+        check(data.results[index] === "ERR_ABORTED", "a cancelled message was not settled");
+        break;
+      case "acknowledge":
+      case "refuse": {
+        const [delivery] = data.pending.splice(index, 1);
+        const ours = ({ qos, message, deliveryId }: Arrival): boolean =>
+          qos === 1 ? deliveryId === delivery!.deliveryId : message === delivery!.message;
+        if (name === "acknowledge") {
+          data.acknowledged[delivery!.message] = true;
+          for (const arrival of data.arrivals) if (ours(arrival)) arrival.acknowledged = true;
+          session.acknowledge(delivery!.deliveryId, 0);
+        } else {
+          data.refusals--;
+          // The arrivals of this delivery are not answered; QoS 2 may then be delivered again.
+          for (const arrival of data.arrivals) if (ours(arrival) && !arrival.acknowledged) arrival.id = -1;
+          if (!data.acknowledged[delivery!.message]) data.delivered[delivery!.message] = 0;
+          session.refuse(delivery!.deliveryId, 0);
+        }
+        break;
+      }
+      case "stall":
+        data.writable = !data.writable;
+        if (!data.writable) data.stalls--;
+        session.writable(data.writable, 0);
+        break;
+      case "open":
+        data.connection++;
+        data.up = data.writable = true;
+        session.open({ clientId: "c", cleanSession: this.#scenario.cleanSession, keepAlive: 0 }, 0);
+        break;
+      case "cut": {
+        data.cuts--;
+        // The packet under way is cut before its last byte; whatever was handed over of it must not matter.
+        const next = data.toClient[0];
+        if (next) session.receive(encode(next).slice(0, -1), 0);
+        this.#disconnected();
+        session.lost(LOST, 0);
+        break;
+      }
+      case "kill":
+        data.kills--;
+        this.#disconnected();
+        data.pending = [];
+        // What was delivered and not acknowledged is delivered again: the handler may have died halfway.
+        data.delivered = data.delivered.map((times, message) => (data.acknowledged[message] ? times : 0));
+        for (let i = 0; i < data.published; i++) if (data.results[i] === "") data.orphaned[i] = true;
+        if (data.subscription === "asked") data.subscription = "";
+        this.#newSession();
+        break;
+      case "forget":
+        data.forgets--;
+        this.#forget();
+        break;
+      case "send": {
+        const message = data.serverSent++;
+        const id = data.serverNextId++;
+        data.serverOut.push({ message, id, phase: "publish" });
+        this.#serverPublish(message, id, false);
+        break;
+      }
+      case "toClient":
+        this.#receive(data.toClient.shift()!);
+        break;
+      case "toServer":
+        this.#serve(data.toServer.shift()!);
+        break;
+    }
+    this.#collect();
+  }
+
+  #disconnected(): void {
+    const { data } = this;
+    const [first] = data.toClient;
+    if (first?.type === "connack" && !first.sessionPresent && data.sessionsLost) data.unnoticed = true;
+    data.up = data.accepted = false;
+    data.toClient = [];
+    data.toServer = [];
+    data.arrivals = [];
+    data.subscribeId = 0;
+  }
+
+  #receive(packet: PacketInit): void {
+    const { data } = this;
+    if (packet.type === "connack" && !packet.sessionPresent) {
+      // The session's end: the identifiers are free, QoS 1 becomes new messages, the user may see messages again.
+      data.sent.forEach((sent, message) => {
+        if (this.#scenario.publishes[message] === 1 || !sent.ever) sent.id = 0;
+        else if (sent.id) {
+          sent.id = 0;
+          sent.released = true;
+        }
+      });
+      data.delivered = data.delivered.map(() => 0);
+    } else if (packet.type === "publish") {
+      const payload = packet.payload as Uint8Array;
+      const message = payload[0]!;
+      const acknowledged = packet.qos === 2 && data.acknowledged[message]!;
+      data.arrivals.push({ message, qos: packet.qos!, id: packet.packetId!, deliveryId: 0, acknowledged });
+      if (packet.qos === 1) data.acknowledged[message] = false;
+    } else if (packet.type === "puback" || packet.type === "pubcomp") {
+      const sent = data.sent.find(({ id }) => id === packet.packetId);
+      if (sent) sent.id = 0;
+    } else if (packet.type === "suback") data.subscribeId = 0;
+    this.session.receive(encode(packet), 0);
+  }
+
+  // ---- the server (section 4.3, method B)
+
+  #serverPublish(message: number, id: number, dup: boolean): void {
+    const qos = this.#scenario.sends[message]!;
+    this.data.toClient.push({ type: "publish", topic: "s", payload: Uint8Array.of(message), qos, dup, packetId: id });
+  }
+
+  #forget(): void {
+    const { data } = this;
+    data.serverSession = data.serverSubscribed = false;
+    data.serverKnown = [];
+    data.serverOut = [];
+    data.serverNextId = 1;
+    data.sessionsLost++;
+  }
+
+  #serve(packet: Packet): void {
+    const { data } = this;
+    const reply = (answer: PacketInit): void => void data.toClient.push(answer);
+    switch (packet.type) {
+      case "connect":
+        if (packet.cleanSession && data.serverSession) this.#forget();
+        reply({ type: "connack", sessionPresent: data.serverSession, returnCode: 0 });
+        data.serverSession = data.accepted = true;
+        for (const { message, id, phase } of data.serverOut) {
+          if (phase === "publish") this.#serverPublish(message, id, true);
+          else reply({ type: "pubrel", packetId: id });
+        }
+        break;
+      case "publish": {
+        const packetId = packet.packetId ?? 0;
+        const message = packet.payload[0]!;
+        if (packet.qos < 2 || !data.serverKnown.includes(packetId)) {
+          if (packet.qos === 2) {
+            check(data.unnoticed || !data.log.includes(message), `message ${message} was received twice`);
+            data.serverKnown.push(packetId);
+          }
+          if (!data.log.includes(message)) {
+            check(data.log.every((earlier) => earlier < message), `message ${message} came out of order`);
+            data.log.push(message);
+          }
+        }
+        if (packet.qos) reply({ type: packet.qos === 1 ? "puback" : "pubrec", packetId });
+        break;
+      }
+      case "pubrel":
+        data.serverKnown = data.serverKnown.filter((id) => id !== packet.packetId);
+        reply({ type: "pubcomp", packetId: packet.packetId });
+        break;
+      case "subscribe":
+        data.serverSubscribed = true;
+        reply({ type: "suback", packetId: packet.packetId, returnCodes: [2] });
+        break;
+      case "puback":
+      case "pubcomp": {
+        const done = data.serverOut.find(({ id }) => id === packet.packetId);
+        if (done) check(data.acknowledged[done.message], `message ${done.message} was lost on its way to the user`);
+        data.serverOut = data.serverOut.filter((out) => out !== done);
+        break;
+      }
+      case "pubrec":
+        for (const out of data.serverOut) if (out.id === packet.packetId) out.phase = "release";
+        reply({ type: "pubrel", packetId: packet.packetId });
+        break;
+    }
+  }
+
+  // ---- judging
+
+  /** Lets everything that is under way end well, and checks that nothing is left over. Changes this world. */
+  complete(): void {
+    const { data, session } = this;
+    const scenario = this.#scenario;
+    for (let n = 0; ; n++) {
+      check(n < 500, "no end in sight");
+      if (data.up && !data.writable) this.apply("stall");
+      else if (!data.up) this.apply("open");
+      else if (data.toServer.length) this.apply("toServer");
+      else if (data.toClient.length) this.apply("toClient");
+      else if (data.pending.length) this.apply("acknowledge 0");
+      else if (data.serverOut.length && data.refusals < (scenario.refusals ?? 0)) {
+        // A refused message comes again with the next connection.
+        data.cuts++;
+        this.apply("cut");
+      } else break;
+    }
+    for (let i = 0; i < data.published; i++) {
+      const qos = scenario.publishes[i]!;
+      const result = data.results[i]!;
+      if (data.orphaned[i] && !data.cancelled[i]) {
+        const mayBeLost = !qos || (qos === 2 && (data.sessionsLost > 0));
+        check(mayBeLost || data.log.includes(i), `message ${i} was accepted and lost`);
+      } else check(result !== "", `message ${i} was never settled`);
+      if (result === "ERR_SESSION_LOST") check(data.sessionsLost > 0, `message ${i}: no session was lost`);
+    }
+    check(session.metrics.inflight === 0 && session.metrics.queued === 0, "messages are left over");
+    check(session.__table.every((exchange: unknown) => exchange === undefined), "an identifier is left taken");
+    const { __ring: ring, __free: free } = session.__ids;
+    check(ring.length === 0 || free === ring.length - 1, "an identifier was lost");
+    check(data.unnoticed || !session.__inbound?.__known.size, "a QoS 2 identifier is left over");
+    check(data.serverOut.length === 0 && data.serverKnown.length === 0, "the server still waits");
+    check(data.unnoticed || !this.store?.records.size, "records are left over");
+    if (data.subscription) check(data.subscription === "ok" && data.serverSubscribed, "a subscription was lost");
+  }
+
+  /** Everything that a later step can depend on, with identifiers renamed in order of appearance. */
+  digest(): string {
+    const { data, session } = this;
+    const names = new Map<number, number>();
+    const name = (id: number): number => {
+      if (id <= 0) return id;
+      let short = names.get(id);
+      if (!short) names.set(id, (short = names.size + 1));
+      return short;
+    };
+    let text = `${session.__state}${+session.__cleanSession}${+session.__isWritable}${+session.__restored}${+session.__answered}${+session.__doubtful}`;
+    for (const list of [session.__queue, session.__sent, session.__released, session.__asked]) {
+      text += "|";
+      for (let link = list.next; link !== list; link = link.next) {
+        text += `${link.request},${link.payload[0]},${link.awaits},${name(link.packetId)},${+link.settled};`;
+      }
+    }
+    text += "|" + [...session.__filters.keys()].join();
+    const place = (deliveryId: number): number =>
+      deliveryId && data.pending.findIndex((pending) => pending.deliveryId === deliveryId) + 1;
+    if (session.__inbound) {
+      const { __slots: slots, __head: head, __base: base, __known: known } = session.__inbound;
+      // The server's identifiers are as they are; they count up with its messages.
+      text += "|" + slots.slice(head).join() + "|";
+      for (const [id, deliveryId] of known) text += `${id}=${place(deliveryId)},`;
+      for (const { deliveryId, message } of data.pending) text += `;${message}@${Math.max(-1, deliveryId - base - head)}`;
+    }
+    for (const record of this.store?.records.values() ?? []) {
+      text += `/${record[0]},${record[0] === 4 ? record[2] : name(record[2]!)},${record[3] ?? 0},${record[7] ?? 0}`;
+    }
+    text += "|" + data.toServer.map((packet) => shorten(packet, SERVERS_TO_SERVER, name)).join();
+    text += "|" + data.toClient.map((packet) => shorten(packet, SERVERS_TO_CLIENT, name)).join();
+    text += "|" + data.sent.map(({ id, connection, released, ever }) =>
+      `${name(id)}${connection === data.connection}${released}${ever}`).join();
+    text += `|${data.up}${data.accepted}${data.published}${data.results}${data.cancelled}${data.orphaned}` +
+      `|${data.subscription}${name(data.subscribeId)}|${data.acknowledged}${data.delivered}${data.writable}` +
+      `|${data.serverSession}${data.serverKnown.map(name)}${data.serverSubscribed}${data.serverSent}${data.log}` +
+      `|${data.sessionsLost > 0}${data.unnoticed}${data.cuts},${data.forgets},${data.cancels},${data.kills},${data.refusals},${data.stalls}`;
+    for (const { message, id, phase } of data.serverOut) text += `o${message},${id}${phase}`;
+    for (const { message, id, acknowledged, deliveryId } of data.arrivals) text += `a${message},${id},${acknowledged}@${place(deliveryId)}`;
+    return text;
+  }
+}
+
+/** A packet in the digest's terms; `own` are the types whose identifiers the server chose. */
+function shorten(packet: PacketInit, own: readonly string[], name: (id: number) => number): string {
+  const id = ("packetId" in packet && packet.packetId) || 0;
+  const short = own.includes(packet.type) ? id : name(id);
+  if (packet.type === "publish") return `P${(packet.payload as Uint8Array)[0]}${packet.dup}${short}`;
+  return packet.type === "connack" ? `C${packet.sessionPresent}` : packet.type + short;
+}
+
+const SERVERS_TO_SERVER = ["puback", "pubrec", "pubcomp"];
+const SERVERS_TO_CLIENT = ["publish", "pubrel"];
