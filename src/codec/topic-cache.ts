@@ -24,7 +24,7 @@ const MAX_ENTRIES = 2048;
 const FIRST_WORDS = 0x80;
 const MAX_WORDS = 0x10000;
 /** Longer topics are decoded each time. */
-const MAX_TOPIC = 4096;
+const MAX_CACHED_TOPIC = 4096;
 const SEEN = 256;
 const REPEATS = 256;
 
@@ -119,7 +119,7 @@ export class TopicCache {
     let topic;
     if (length > 0 && isPlain(view, start, end)) topic = Buffer.prototype.latin1Slice.call(bytes, start, end);
     else checkName((topic = readUtf8(bytes, start, end)), MALFORMED);
-    if (length <= MAX_TOPIC && this.#admits(hash, length)) this.#add(hash, topic, view, start, end);
+    if (length <= MAX_CACHED_TOPIC && this.#admits(hash, length)) this.#add(hash, topic, view, start, end);
     return topic;
   }
 
