@@ -20,6 +20,8 @@ export class Transcript {
   readonly #onPacket = (event: unknown) => this.#packet(event as PacketEvent);
   packets = 0;
   bytes = 0;
+  /** Counts packets without showing each. */
+  quiet = false;
 
   constructor(print: (line: string) => void) {
     this.#print = print;
@@ -38,6 +40,7 @@ export class Transcript {
   #packet({ direction, type, packetId, byteLength }: PacketEvent): void {
     this.packets++;
     this.bytes += byteLength;
+    if (this.quiet) return;
     const arrow = direction === "out" ? "device --> hub" : "device <-- hub";
     const id = packetId === 0 ? "" : ` #${packetId}`;
     this.#line(`  ${arrow}  ${`${type.toUpperCase()}${id}`.padEnd(14)} ${String(byteLength).padStart(5)} bytes`);
