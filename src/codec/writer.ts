@@ -12,11 +12,16 @@ import { stringLength, utf8Length } from "./utf8.js";
 import type { ConnectInit, PacketInit, PublishInit, QoS, SubscribeInit } from "./types.js";
 
 const FIRST_SLAB = 512;
-const MAX_SLAB = 0x10000;
+/** Larger ones cost more than they save: their memory is new to the process each time. */
+const MAX_SLAB = 0x4000;
 /** Payloads of at least this many bytes are lent, not copied. */
 const LEND = 0x4000;
 
-const NOTHING = Buffer.alloc(0);
+/** Longer topic names are encoded each time. */
+const MAX_TOPIC = 4096;
+
+const NOTHING = Buffer.allocUnsafeSlow(0);
+const NO_WORDS = new Float64Array(0);
 
 function checkBoolean(value: unknown, name: string): void {
   if (typeof value !== "boolean") throw fault(INVALID, `${name} must be a boolean`);
@@ -62,15 +67,36 @@ function lengthSize(length: number): number {
   return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
 }
 
+/** Set by the class, for `encode`: writes a packet and takes just it. */
+let takeOne: (writer: PacketWriter, packet: PacketInit) => Uint8Array;
+
 /** Collects encoded packets, ready to be sent. */
 export class PacketWriter {
   #slab = NOTHING;
+  #view = new DataView(NOTHING.buffer);
   /** `#slab[#start, #at)` is output that is not yet in `#full`. */
   #start = 0;
   #at = 0;
   #full: Uint8Array[] = [];
   #fullBytes = 0;
   #nextSlab = FIRST_SLAB;
+  /**
+   * The last topic name, checked, and its bytes in words of 8, the last of which overlaps the one before. No word
+   * of well-formed UTF-8 is a NaN, which a copy as floating point number might change.
+   */
+  #topic = "";
+  #topicLength = 0;
+  #topicWords = NO_WORDS;
+
+  static {
+    takeOne = (writer, packet) => {
+      writer.packet(packet);
+      const bytes = new Uint8Array(writer.#slab.buffer, writer.#start, writer.#at - writer.#start);
+      writer.#start = writer.#at;
+      if (writer.#at > MAX_SLAB) writer.#take(NOTHING);
+      return bytes;
+    };
+  }
 
   /** Bytes written since the last `take`. */
   get byteLength(): number {
@@ -103,29 +129,68 @@ export class PacketWriter {
   #reserve(size: number): void {
     if (this.#slab.length - this.#at >= size) return;
     this.#seal();
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(size, this.#nextSlab));
+    this.#take(Buffer.allocUnsafeSlow(Math.max(size, this.#nextSlab)));
     this.#nextSlab = Math.min(MAX_SLAB, this.#nextSlab * 2);
+  }
+
+  #take(slab: typeof NOTHING): void {
+    this.#slab = slab;
+    this.#view = new DataView(slab.buffer);
     this.#start = this.#at = 0;
   }
 
   /** Makes room for a packet and writes its fixed header. */
   #begin(first: number, length: number, lent = 0): void {
-    this.#reserve(1 + lengthSize(length) + length - lent);
+    const size = lengthSize(length);
+    this.#reserve(1 + size + length - lent);
     const slab = this.#slab;
-    slab[this.#at++] = first;
-    for (; length > 0x7f; length >>>= 7) slab[this.#at++] = length | 0x80;
-    slab[this.#at++] = length;
+    let at = this.#at;
+    slab[at++] = first;
+    for (; length > 0x7f; length >>>= 7) slab[at++] = length | 0x80;
+    slab[at++] = length;
+    this.#at = at;
   }
 
   #word(value: number): void {
-    this.#slab[this.#at++] = value >> 8;
-    this.#slab[this.#at++] = value;
+    const at = this.#at;
+    this.#slab[at] = value >> 8;
+    this.#slab[at + 1] = value;
+    this.#at = at + 2;
   }
 
   /** Writes `text`, which takes `length` bytes, without its length. */
   #chars(text: string, length: number): void {
-    this.#slab.write(text, this.#at, length === text.length ? "latin1" : "utf8");
-    this.#at += length;
+    if (length === text.length && length < 16) {
+      for (let i = 0; i < length; i++) this.#slab[this.#at++] = text.charCodeAt(i);
+    } else {
+      this.#slab.write(text, this.#at, length === text.length ? "latin1" : "utf8");
+      this.#at += length;
+    }
+  }
+
+  /** Writes the topic name of a PUBLISH, checked before, at `#at`. */
+  #topicName(topic: string, length: number, known: boolean): void {
+    this.#word(length);
+    const view = this.#view;
+    let at = this.#at;
+    const last = at + length - 8;
+    let i = 0;
+    if (known && length > 7) {
+      const words = this.#topicWords;
+      for (; at < last; at += 8) view.setFloat64(at, words[i++]!, true);
+      view.setFloat64(last, words[i]!, true);
+      this.#at = last + 8;
+      return;
+    }
+    this.#chars(topic, length);
+    if (length > MAX_TOPIC) return;
+    this.#topic = topic;
+    this.#topicLength = length;
+    if (length < 8) return;
+    if (this.#topicWords.length * 8 < length) this.#topicWords = new Float64Array(length >> 2);
+    const words = this.#topicWords;
+    for (; at < last; at += 8) words[i++] = view.getFloat64(at, true);
+    words[i] = view.getFloat64(last, true);
   }
 
   #text(text: string, length: number): void {
@@ -166,8 +231,12 @@ export class PacketWriter {
     packetId: number,
     lend: number,
   ): number {
-    const topicLength = stringLength(topic, "topic", INVALID);
-    checkName(topic, INVALID);
+    const known = topic === this.#topic && this.#topicLength > 0;
+    let topicLength = this.#topicLength;
+    if (!known) {
+      topicLength = stringLength(topic, "topic", INVALID);
+      checkName(topic, INVALID);
+    }
     checkQos(qos, "qos", "3.3.1-4");
     checkBoolean(retain, "retain");
     checkBoolean(dup, "dup");
@@ -179,7 +248,7 @@ export class PacketWriter {
     const length = 2 + topicLength + (qos && 2) + payloadLength;
     const lent = typeof payload !== "string" && payloadLength >= lend ? payloadLength : 0;
     this.#begin(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length, lent);
-    this.#text(topic, topicLength);
+    this.#topicName(topic, topicLength, known);
     if (qos) this.#word(packetId);
     if (lent) {
       this.#seal();
@@ -376,13 +445,12 @@ export class PacketWriter {
   }
 }
 
+const shared = new PacketWriter();
+
 /**
- * The exact bytes of `packet`; they are the caller's, and may be a view of a larger piece of memory.
- * Throws ERR_INVALID_PACKET.
+ * The exact bytes of `packet`, which are the caller's: a view of memory that other packets share, each with a
+ * stretch of its own. Throws ERR_INVALID_PACKET.
  */
 export function encode(packet: PacketInit): Uint8Array {
-  const writer = new PacketWriter();
-  writer.packet(packet);
-  const bytes = writer.take()[0]!;
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  return takeOne(shared, packet);
 }
