@@ -3,9 +3,11 @@
 // round by round with their spread. Nothing here passes or fails.
 //
 //   npm run bench -- client [--smoke] [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES] [--plain]
-import { fork } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { cpus } from "node:os";
+//                           [--mosquitto]   a real broker in place of the one that only answers
+import { fork, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -18,6 +20,7 @@ const { values } = parseArgs({
     window: { type: "string", default: "1000" },
     payload: { type: "string", default: "100" },
     plain: { type: "boolean", default: false },
+    mosquitto: { type: "boolean", default: false },
   },
 });
 const messages = Number(values.messages ?? (values.smoke ? 2_000 : 100_000));
@@ -31,8 +34,47 @@ const version = (name) => JSON.parse(readFileSync(join(folder, "node_modules", n
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 const spread = (list) => `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)} to ${Math.max(...list).toFixed(2)})`;
 
-const broker = fork(join(folder, "client/broker.mjs"));
-const { tls, tcp, ca } = await started(broker);
+const broker = values.mosquitto ? await startMosquitto() : fork(join(folder, "client/broker.mjs"));
+const { tls, tcp, ca } = broker.address ?? (await started(broker));
+
+/** mosquitto with a certificate made here, on free ports of the loopback interface. */
+async function startMosquitto() {
+  const { createAuthority } = await import("../dist/emulator/index.js");
+  const authority = createAuthority();
+  const { chain, key } = authority.issue({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
+  const place = mkdtempSync(join(tmpdir(), "hubwire-bench-"));
+  const freePort = () =>
+    new Promise((resolve) => {
+      const server = createServer().listen(0, "127.0.0.1", () => {
+        const { port } = server.address();
+        server.close(() => resolve(port));
+      });
+    });
+  const address = { tls: await freePort(), tcp: await freePort(), ca: authority.certificate };
+  writeFileSync(join(place, "chain.pem"), chain);
+  writeFileSync(join(place, "key.pem"), key);
+  const lines = [
+    `listener ${address.tcp} 127.0.0.1`,
+    `listener ${address.tls} 127.0.0.1`,
+    `certfile ${place}/chain.pem`,
+    `keyfile ${place}/key.pem`,
+    "allow_anonymous true",
+    "max_inflight_messages 0",
+    ...(process.getuid?.() === 0 ? ["user root"] : []),
+  ];
+  writeFileSync(join(place, "mosquitto.conf"), lines.join("\n") + "\n");
+  const child = spawn("mosquitto", ["-c", join(place, "mosquitto.conf")], { stdio: "ignore" });
+  child.once("error", () => {
+    console.error("bench: mosquitto is not installed");
+    process.exit(1);
+  });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const disconnect = () => {
+    child.kill();
+    rmSync(place, { recursive: true });
+  };
+  return { address, disconnect };
+}
 
 async function measure(peer) {
   const settings = {
@@ -66,7 +108,7 @@ broker.disconnect();
 
 console.log(`publishing, QoS ${qos}, ${secure ? "TLS" : "TCP"} on loopback, ${values.payload} byte payloads, ${values.window} unacknowledged at most`);
 console.log(`${messages} messages after ${Math.ceil(messages / 5)} to warm up, ${rounds} rounds; Node ${process.version}, ${cpus()[0].model}`);
-console.log(`peer: MQTT.js ${version("mqtt")}\n`);
+console.log(`peer: MQTT.js ${version("mqtt")}; broker: ${values.mosquitto ? "mosquitto" : "one that only answers"}\n`);
 for (const peer of peers) {
   const rate = median(results[peer].map(({ seconds }) => messages / seconds));
   const cpu = median(results[peer].map(({ cpuSeconds }) => (cpuSeconds / messages) * 1e6));
