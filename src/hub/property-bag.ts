@@ -76,16 +76,15 @@ export function encodeProperties(properties: PropertiesInit): string {
 export function decodeProperties(bag: string): Map<string, string | null> {
   const properties = new Map<string, string | null>();
   let start = bag.startsWith("?") ? 1 : 0;
+  let equals = -1;
   while (start < bag.length) {
     let end = bag.indexOf("&", start);
     if (end < 0) end = bag.length;
-    if (end > start) {
-      // Cut first: searching `=` in the whole bag would be quadratic where names stand alone.
-      const pair = bag.slice(start, end);
-      const equals = pair.indexOf("=");
-      if (equals < 0) properties.set(percentDecode(pair), null);
-      else properties.set(percentDecode(pair.slice(0, equals)), percentDecode(pair.slice(equals + 1)));
-    }
+    // Looked for only once it was passed: names that stand alone must not search the rest of the bag each.
+    if (equals < start) equals = bag.indexOf("=", start);
+    if (equals < 0) equals = Infinity;
+    if (equals < end) properties.set(percentDecode(bag.slice(start, equals)), percentDecode(bag.slice(equals + 1, end)));
+    else if (end > start) properties.set(percentDecode(bag.slice(start, end)), null);
     start = end + 1;
   }
   return properties;

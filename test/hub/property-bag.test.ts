@@ -1,0 +1,143 @@
+/** Property bags: what is written, what is read, and that neither can be made slow or to throw anything else. */
+import { describe, expect, test } from "vitest";
+import { decodeProperties, encodeProperties, splitProperties } from "../../src/hub/property-bag.js";
+import { random } from "./random.js";
+
+const decoded = (bag: string): [string, string | null][] => [...decodeProperties(bag)];
+
+describe("encodeProperties", () => {
+  test.each([
+    [{}, ""],
+    [{ a: "1" }, "a=1"],
+    [{ a: "1", b: "2" }, "a=1&b=2"],
+    [{ a: null }, "a"],
+    [{ a: "", b: null, c: "" }, "a=&b&c="],
+    [{ "a b": "c d" }, "a%20b=c%20d"],
+    [{ "&=/#+%?": "&=/#+%?" }, "%26%3D%2F%23%2B%25%3F=%26%3D%2F%23%2B%25%3F"],
+    [{ "!'()*": "!'()*" }, "%21%27%28%29%2A=%21%27%28%29%2A"],
+    [{ "-._~": "AZaz09" }, "-._~=AZaz09"],
+    [{ "$.mid": "x" }, "%24.mid=x"],
+    [{ ü: "€", "💡": "\0" }, "%C3%BC=%E2%82%AC&%F0%9F%92%A1=%00"],
+    [{ "": "value" }, "=value"],
+  ])("%j is %s", (properties, bag) => {
+    expect(encodeProperties(properties)).toBe(bag);
+    expect(encodeProperties(new Map(Object.entries(properties)))).toBe(bag);
+  });
+
+  test.each([
+    [{ a: "\ud800" }],
+    [{ a: "x\udc00y" }],
+    [{ "\udfff": "x" }],
+    [{ a: undefined }],
+    [{ a: 1 }],
+    [{ a: true }],
+    [{ a: {} }],
+    [{ "": null }],
+  ])("%j is refused", (properties) => {
+    expect(() => encodeProperties(properties as never)).toThrow(
+      expect.objectContaining({ name: "HubwireError", code: "ERR_INVALID_ARGUMENT" }),
+    );
+  });
+
+  test("names that objects have by nature are data", () => {
+    const bag = "__proto__=p&constructor=c&toString=t";
+    const own = JSON.parse('{"__proto__":"p","constructor":"c","toString":"t"}') as Record<string, string>;
+    expect(encodeProperties(own)).toBe(bag);
+    expect(decoded(bag)).toEqual([["__proto__", "p"], ["constructor", "c"], ["toString", "t"]]);
+    expect(encodeProperties(Object.create({ inherited: "no" }) as Record<string, string>)).toBe("");
+  });
+});
+
+describe("decodeProperties", () => {
+  test.each<[string, [string, string | null][]]>([
+    ["", []],
+    ["?", []],
+    ["&", []],
+    ["?a=1", [["a", "1"]]],
+    ["??a=1", [["?a", "1"]]],
+    ["a", [["a", null]]],
+    ["a=", [["a", ""]]],
+    ["a=b=c", [["a", "b=c"]]],
+    ["=x", [["", "x"]]],
+    ["a&&b&", [["a", null], ["b", null]]],
+    ["a=1&a=2", [["a", "2"]]],
+    ["a=%2f%2F+", [["a", "//+"]]],
+    ["a=100%", [["a", "100%"]]],
+    ["a=%zz%20", [["a", "%zz%20"]]],
+    ["a=%ff", [["a", "%ff"]]],
+    ["%E2%82%AC=%c3%bc", [["€", "ü"]]],
+  ])("%s", (bag, entries) => expect(decoded(bag)).toEqual(entries));
+
+  test("takes any text", () => {
+    const { integer, text } = random(7);
+    for (let round = 0; round < 3000; round++) {
+      const bag = text(integer(40), "%&=?+a0fFcC3$./#\ud800\udc00é ");
+      for (const [name, value] of decodeProperties(bag)) {
+        expect(typeof name).toBe("string");
+        expect(value === null || typeof value === "string").toBe(true);
+      }
+    }
+  });
+});
+
+test("random maps come back as they went", () => {
+  const { integer, text } = random(42);
+  const alphabet = "abz019-._~ &=/#+%?!'()*$\0\n\u007f\u00fc\u20ac\u{1f4a1}\ufeff\uffff__proto__";
+  for (let round = 0; round < 2000; round++) {
+    const map = new Map<string, string | null>();
+    for (let count = integer(8); count > 0; count--) {
+      map.set(text(1 + integer(8), alphabet), integer(5) === 0 ? null : text(integer(12), alphabet));
+    }
+    const bag = encodeProperties(map);
+    expect([...decodeProperties(bag)]).toEqual([...map]);
+    // What the hub takes in a topic: unreserved characters, escapes and the two separators.
+    expect(bag).toMatch(/^(?:[\w.~&=-]|%[0-9A-F]{2})*$/);
+  }
+});
+
+test("system properties are told from the application's", () => {
+  const bag = decodeProperties("%24.mid=m&%24.ct=text%2Fplain&iothub-ack=full&own=1&%24.exp&%24.unknown=x");
+  expect(splitProperties(bag)).toEqual({ messageId: "m", contentType: "text/plain", ack: "full", expiry: "" });
+  expect([...bag]).toEqual([["own", "1"], ["$.unknown", "x"]]);
+});
+
+/** The least of several runs, ms: what else the machine does can only add. */
+function best(run: () => void): number {
+  let least = Infinity;
+  for (let round = 0; round < 15; round++) {
+    const start = performance.now();
+    run();
+    least = Math.min(least, performance.now() - start);
+  }
+  return least;
+}
+
+/** How much longer twice the work takes: the least of several attempts, for the same reason. */
+function growth(single: () => void, double: () => void): number {
+  let least = Infinity;
+  for (let attempt = 0; attempt < 8 && least > 2.2; attempt++) least = Math.min(least, best(double) / best(single));
+  return least;
+}
+
+describe("10,000 names take at most 20 ms, and twice as many at most 2.2 times that", () => {
+  const makers: [string, (index: number) => [string, string | null]][] = [
+    ["plain", (index) => [`name${index}`, `value${index}`]],
+    ["escaped", (index) => [`näme ${index}`, `välue/${index}`]],
+    ["without value", (index) => [`name${index}`, null]],
+  ];
+  test.each(makers)("%s", (_what, entry) => {
+    const make = (count: number): Map<string, string | null> =>
+      new Map(Array.from({ length: count }, (_, index) => entry(index)));
+    const [single, double] = [make(10_000), make(20_000)];
+    const [singleBag, doubleBag] = [encodeProperties(single), encodeProperties(double)];
+    expect(decodeProperties(singleBag).size).toBe(10_000);
+    expect(best(() => encodeProperties(single))).toBeLessThan(20);
+    expect(best(() => decodeProperties(singleBag))).toBeLessThan(20);
+    expect(growth(() => encodeProperties(single), () => encodeProperties(double))).toBeLessThanOrEqual(2.2);
+    expect(growth(() => decodeProperties(singleBag), () => decodeProperties(doubleBag))).toBeLessThanOrEqual(2.2);
+  });
+
+  test("nor are broken escapes slow", () => {
+    expect(best(() => decodeProperties("%ff=%zz&".repeat(10_000)))).toBeLessThan(500);
+  });
+});
