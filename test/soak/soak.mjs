@@ -129,6 +129,8 @@ function client(clientId) {
     clientId,
     cleanSession: false,
     keepAlive: 10,
+    // mosquitto closes a connection with more QoS 2 messages in flight than its max_inflight_messages, 20.
+    maxInflight: 20,
     reconnect: { minDelay: 50, maxDelay: 1_000 },
   });
   made.on("reconnecting", () => counts.reconnecting++);
