@@ -1,8 +1,9 @@
 /**
  * Whether a CONNECT may speak for a device or module: user name, SAS token or client certificate.
  *
- * Invariants: the reason of a refusal never holds a key, signature or token; nothing of the device changes until
- * every check has passed. A CONNECT whose credentials are in order but whose will is not is a violation.
+ * Invariants: the reason of a refusal never holds a key, signature or token; nothing of the device changes
+ * until every check has passed. A CONNECT whose credentials are in order but whose will is not is a
+ * violation.
  */
 import type { ConnectPacket } from "../codec/index.js";
 import { decodeProperties } from "../hub/property-bag.js";
@@ -28,13 +29,16 @@ export interface Admission {
 const refusal = (returnCode: number, reason: string): Verdict => ({ returnCode, reason });
 const notAuthorized = (reason: string): Verdict => refusal(NOT_AUTHORIZED, reason);
 
-/** Checks a CONNECT of a device or module and attaches it. Throws HubwireError, a violation, for a bad will. */
+/**
+ * Checks a CONNECT of a device or module and attaches it. Throws HubwireError, a violation, for a bad will.
+ */
 export function admitDevice(admission: Admission, link: Link, connect: ConnectPacket): Verdict {
   const { clientId } = connect;
   if (clientId === "") return refusal(IDENTIFIER_REJECTED, "the client identifier must be the device id");
   const name = parseUsername(connect.username ?? "", clientId);
   if (typeof name === "string") return refusal(BAD_USERNAME_OR_PASSWORD, name);
-  if (!admission.hostNames.has(name.hostName.toLowerCase())) return notAuthorized("the user name names another hub");
+  if (!admission.hostNames.has(name.hostName.toLowerCase()))
+    return notAuthorized("the user name names another hub");
   const [deviceId = "", moduleId, ...rest] = clientId.split("/");
   const device = rest.length === 0 ? admission.registry.find(deviceId, moduleId) : undefined;
   if (device === undefined) return notAuthorized(`there is no identity ${clientId}`);
@@ -85,7 +89,10 @@ function proveByCertificate({ context }: Admission, link: Link, device: Device):
   if (device.authentication.type === "symmetric") return "there is no password, and the identity has keys";
   if (link.certificate === undefined) return "there is neither a password nor a client certificate";
   const objection = certificateObjection(
-    link.certificate, device.authentication, device.deviceId, context.clock.wallTime(),
+    link.certificate,
+    device.authentication,
+    device.deviceId,
+    context.clock.wallTime(),
   );
   return objection ?? { expiry: Infinity };
 }
@@ -97,14 +104,21 @@ const REFUSALS = {
   expired: "the SAS token has expired",
 };
 
-function proveByToken({ context, policies }: Admission, device: Device, hostName: string, token: string): Proof {
+function proveByToken(
+  { context, policies }: Admission,
+  device: Device,
+  hostName: string,
+  token: string,
+): Proof {
   const { deviceId, moduleId, authentication } = device;
   const refused = verifySasToken(token, {
     scope: sasScope({ hostName, deviceId, moduleId }),
     now: context.clock.wallTime(),
     keys: (keyName) => {
       if (keyName === undefined) {
-        return authentication.type === "symmetric" ? [authentication.primaryKey, authentication.secondaryKey] : [];
+        return authentication.type === "symmetric"
+          ? [authentication.primaryKey, authentication.secondaryKey]
+          : [];
       }
       const policy = policies.get(keyName);
       return policy?.deviceConnect === true ? [policy.primaryKey] : [];

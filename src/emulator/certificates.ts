@@ -1,9 +1,9 @@
 /**
  * X.509 v3 certificates (RFC 5280) for development and tests: ECDSA P-256, made in memory at need.
  *
- * Invariants: keys never leave the process unless the caller writes them; serial numbers are random and positive;
- * what a caller asks for is made even when no peer should trust it (expired, wrong host, no subject alternative
- * name), because tests need exactly that.
+ * Invariants: keys never leave the process unless the caller writes them; serial numbers are random and
+ * positive; what a caller asks for is made even when no peer should trust it (expired, wrong host, no subject
+ * alternative name), because tests need exactly that.
  */
 import { createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from "node:crypto";
 import { HubwireError } from "../errors.js";
@@ -81,7 +81,11 @@ export function createSelfSigned(options: CertificateOptions = {}): IssuedCertif
 }
 
 function makeAuthority(options: CertificateOptions, parent: Issuer | undefined): Authority {
-  const { issued, issuer } = makeCertificate({ commonName: "hubwire development CA", ...options }, true, parent);
+  const { issued, issuer } = makeCertificate(
+    { commonName: "hubwire development CA", ...options },
+    true,
+    parent,
+  );
   return {
     certificate: issued.certificate,
     privateKey: issued.key,
@@ -115,7 +119,11 @@ function makeCertificate(
     ),
     name,
     publicKeyInfo,
-    der.context(3, true, der.sequence(...extensions(options, authority, keyIdentifier, signer.keyIdentifier))),
+    der.context(
+      3,
+      true,
+      der.sequence(...extensions(options, authority, keyIdentifier, signer.keyIdentifier)),
+    ),
   );
   const bytes = der.sequence(toBeSigned, algorithm, der.bitString(sign("sha256", toBeSigned, signer.key)));
   const certificate = pem("CERTIFICATE", bytes);
@@ -193,7 +201,8 @@ export function addressBytes(address: string): Uint8Array {
 
 function ipv4Bytes(text: string): number[] | undefined {
   const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256)) return undefined;
+  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
+    return undefined;
   return parts.map(Number);
 }
 
@@ -225,6 +234,9 @@ function exportKey(key: KeyObject, passphrase: string | undefined): string {
 }
 
 function pem(label: string, bytes: Uint8Array): string {
-  const lines = Buffer.from(bytes).toString("base64").match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(bytes)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }

@@ -25,8 +25,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * One timer that always aims at the earliest time wanted. Setting it to a later time costs nothing: the old timer
- * fires, finds nothing due and is set again, so it may be moved for every packet.
+ * One timer that always aims at the earliest time wanted. Setting it to a later time costs nothing: the old
+ * timer fires, finds nothing due and is set again, so it may be moved for every packet.
  */
 export class Alarm {
   readonly #clock: Clock;

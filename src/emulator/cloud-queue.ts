@@ -1,14 +1,17 @@
 /**
  * The cloud-to-device messages that wait for one device or module.
  *
- * Invariants: at most `limits.cloudToDevicePending` wait; a message leaves the queue exactly once, with an outcome:
- * completed (PUBACK), expired, given up after too many deliveries, or purged; the order is that of arrival, for
- * first deliveries and for repeated ones.
+ * Invariants: at most `limits.cloudToDevicePending` wait; a message leaves the queue exactly once, with an
+ * outcome: completed (PUBACK), expired, given up after too many deliveries, or purged; the order is that of
+ * arrival, for first deliveries and for repeated ones.
  */
 import { randomUUID } from "node:crypto";
 import { HubwireError } from "../errors.js";
 import {
-  encodeProperties, propertyEntries, SYSTEM_PROPERTIES, type PropertiesInit,
+  encodeProperties,
+  propertyEntries,
+  SYSTEM_PROPERTIES,
+  type PropertiesInit,
 } from "../hub/property-bag.js";
 import { Alarm, type Clock } from "./clock.js";
 import type { Limits } from "./limits.js";
@@ -73,7 +76,11 @@ export class CloudQueue {
   readonly #expiryAlarm: Alarm;
   #messages: CloudMessage[] = [];
 
-  constructor(clock: Clock, limits: Limits, onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void) {
+  constructor(
+    clock: Clock,
+    limits: Limits,
+    onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void,
+  ) {
     this.#clock = clock;
     this.#limits = limits;
     this.#onOutcome = onOutcome;
@@ -88,20 +95,33 @@ export class CloudQueue {
    * Copies the body. `onOutcome` hears how this message ends. Throws ERR_QUEUE_FULL, ERR_LIMIT or
    * ERR_INVALID_ARGUMENT, and queues nothing then.
    */
-  add(defaultTo: string, body: Uint8Array | string, options: SendOptions, onOutcome: OutcomeListener): CloudMessage {
+  add(
+    defaultTo: string,
+    body: Uint8Array | string,
+    options: SendOptions,
+    onOutcome: OutcomeListener,
+  ): CloudMessage {
     if (this.#messages.length >= this.#limits.cloudToDevicePending) {
       const limit = this.#limits.cloudToDevicePending;
-      throw new HubwireError("ERR_QUEUE_FULL", `${limit} messages wait for the device already`, { status: 403 });
+      throw new HubwireError("ERR_QUEUE_FULL", `${limit} messages wait for the device already`, {
+        status: 403,
+      });
     }
     const wallTime = this.#clock.wallTime();
-    const expiry = Math.min(Number(options.expiry ?? Infinity), wallTime + this.#limits.cloudToDeviceLifetime);
+    const expiry = Math.min(
+      Number(options.expiry ?? Infinity),
+      wallTime + this.#limits.cloudToDeviceLifetime,
+    );
     if (!Number.isFinite(expiry)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
     const messageId = options.messageId ?? randomUUID();
     const payload = typeof body === "string" ? Buffer.from(body) : Uint8Array.from(body);
     const wire = wireProperties({ ...options, messageId, to: options.to ?? defaultTo });
     const size = messageBytes(payload, wire);
     if (size > this.#limits.cloudToDeviceBytes) {
-      throw new HubwireError("ERR_LIMIT", `a message of ${size} bytes is over ${this.#limits.cloudToDeviceBytes}`);
+      throw new HubwireError(
+        "ERR_LIMIT",
+        `a message of ${size} bytes is over ${this.#limits.cloudToDeviceBytes}`,
+      );
     }
     const message: CloudMessage = {
       messageId,
@@ -121,8 +141,8 @@ export class CloudQueue {
   }
 
   /**
-   * The messages still to be sent on this connection, oldest first. Those that have expired, or were delivered too
-   * often, leave the queue instead.
+   * The messages still to be sent on this connection, oldest first. Those that have expired, or were
+   * delivered too often, leave the queue instead.
    */
   unsent(): CloudMessage[] {
     this.#expire();
@@ -183,7 +203,9 @@ export class CloudQueue {
   #setAlarm(): void {
     let next = Infinity;
     for (const message of this.#messages) if (!message.sent && message.expiry < next) next = message.expiry;
-    this.#expiryAlarm.set(next === Infinity ? Infinity : this.#clock.now() + Math.max(0, next - this.#clock.wallTime()));
+    this.#expiryAlarm.set(
+      next === Infinity ? Infinity : this.#clock.now() + Math.max(0, next - this.#clock.wallTime()),
+    );
   }
 }
 
@@ -208,8 +230,8 @@ function wireProperties(options: SendOptions): Map<string, string | null> {
 const SYSTEM_NAMES: ReadonlySet<string> = new Set(Object.values(SYSTEM_PROPERTIES));
 
 /**
- * The size of a message as the hub counts it: the body, the values of system properties, and the names and values
- * of application properties, in bytes of UTF-8.
+ * The size of a message as the hub counts it: the body, the values of system properties, and the names and
+ * values of application properties, in bytes of UTF-8.
  */
 export function messageBytes(payload: Uint8Array, wire: ReadonlyMap<string, string | null>): number {
   let size = payload.length;

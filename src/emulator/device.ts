@@ -1,18 +1,33 @@
 /**
  * One device or module at the hub: its MQTT session, its messages, its twin and its methods.
  *
- * Invariants: at most one link is attached, the newest; subscriptions and packet identifiers live as long as the
- * MQTT session does, the queue and the twin as long as the identity; only the device's own topics are taken.
+ * Invariants: at most one link is attached, the newest; subscriptions and packet identifiers live as long as
+ * the MQTT session does, the queue and the twin as long as the identity; only the device's own topics are
+ * taken.
  */
 import { matchTopic } from "../codec/index.js";
 import type { ConnectPacket, QoS, Will } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import { decodeProperties, splitProperties, type SystemProperties } from "../hub/property-bag.js";
 import {
-  cloudToDeviceTopic, DESIRED_FILTER, desiredTopic, identityPath, inputTopic, METHODS_FILTER, methodTopic,
-  parseOutbound, TWIN_RESPONSES_FILTER, twinResponseTopic,
+  cloudToDeviceTopic,
+  DESIRED_FILTER,
+  desiredTopic,
+  identityPath,
+  inputTopic,
+  METHODS_FILTER,
+  methodTopic,
+  parseOutbound,
+  TWIN_RESPONSES_FILTER,
+  twinResponseTopic,
 } from "../hub/topics.js";
-import { CloudQueue, messageBytes, type CloudMessage, type CloudOutcome, type SendOptions } from "./cloud-queue.js";
+import {
+  CloudQueue,
+  messageBytes,
+  type CloudMessage,
+  type CloudOutcome,
+  type SendOptions,
+} from "./cloud-queue.js";
 import type { ConnectedEvent, HubContext, Source, TelemetryMessage } from "./events.js";
 import { violation, type CloseReason, type Endpoint, type Link } from "./link.js";
 import { MethodCalls } from "./methods.js";
@@ -53,7 +68,12 @@ export class Device implements IdentityRecord, Endpoint {
 
   constructor(
     context: HubContext,
-    identity: { deviceId: string; moduleId: string | undefined; authentication: Authentication; enabled: boolean },
+    identity: {
+      deviceId: string;
+      moduleId: string | undefined;
+      authentication: Authentication;
+      enabled: boolean;
+    },
   ) {
     this.#context = context;
     this.deviceId = identity.deviceId;
@@ -61,8 +81,12 @@ export class Device implements IdentityRecord, Endpoint {
     this.authentication = identity.authentication;
     this.enabled = identity.enabled;
     this.twin = new TwinDocument(context.limits);
-    this.methods = new MethodCalls(context, (name, requestId, body) => this.#send(methodTopic(name, requestId), body));
-    this.#queue = new CloudQueue(context.clock, context.limits, (message, outcome) => this.#settled(message, outcome));
+    this.methods = new MethodCalls(context, (name, requestId, body) =>
+      this.#send(methodTopic(name, requestId), body),
+    );
+    this.#queue = new CloudQueue(context.clock, context.limits, (message, outcome) =>
+      this.#settled(message, outcome),
+    );
     const own = identityPath(this.deviceId, this.moduleId);
     this.#filterPrefixes = [
       ...[METHODS_FILTER, TWIN_RESPONSES_FILTER, DESIRED_FILTER].map((filter) => filter.slice(0, -1)),
@@ -80,7 +104,9 @@ export class Device implements IdentityRecord, Endpoint {
     return this.#queue.size;
   }
 
-  /** Takes a new connection, closing the one before (MQTT-3.1.4-2). Returns whether the session was present. */
+  /**
+   * Takes a new connection, closing the one before (MQTT-3.1.4-2). Returns whether the session was present.
+   */
   attach(link: Link, connect: ConnectPacket, details: Partial<ConnectedEvent>): boolean {
     this.#link?.close("takeover");
     const sessionPresent = !connect.cleanSession && this.#persistent;
@@ -91,7 +117,13 @@ export class Device implements IdentityRecord, Endpoint {
     this.#link = link;
     const { clientId, cleanSession, keepAlive, username = "" } = connect;
     this.#connectedEvent = {
-      ...this.source(), clientId, cleanSession, sessionPresent, keepAlive, username, ...details,
+      ...this.source(),
+      clientId,
+      cleanSession,
+      sessionPresent,
+      keepAlive,
+      username,
+      ...details,
     };
     return sessionPresent;
   }
@@ -109,7 +141,10 @@ export class Device implements IdentityRecord, Endpoint {
   }
 
   /** Queues a message for the device and sends what can be sent. Throws as `CloudQueue.add`. */
-  enqueue(body: Uint8Array | string, options: SendOptions): { messageId: string; completion: Promise<CloudOutcome> } {
+  enqueue(
+    body: Uint8Array | string,
+    options: SendOptions,
+  ): { messageId: string; completion: Promise<CloudOutcome> } {
     if ((this.moduleId === undefined) !== (options.inputName === undefined)) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "inputName goes with a module, and a module needs it");
     }
@@ -162,7 +197,8 @@ export class Device implements IdentityRecord, Endpoint {
   }
 
   publish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean): void {
-    if (topic === this.#lastTopic?.topic) return this.#telemetry(this.#lastTopic, payload, qos, retain, dup, false);
+    if (topic === this.#lastTopic?.topic)
+      return this.#telemetry(this.#lastTopic, payload, qos, retain, dup, false);
     const parsed = parseOutbound(topic);
     switch (parsed?.kind) {
       case "telemetry":
@@ -190,15 +226,20 @@ export class Device implements IdentityRecord, Endpoint {
       this.#telemetry(this.#telemetryTopic(will.topic), will.payload, will.qos, will.retain, false, true);
     }
     this.#context.events.emit("disconnected", {
-      ...this.source(), reason, ...(error === undefined ? {} : { error }),
+      ...this.source(),
+      reason,
+      ...(error === undefined ? {} : { error }),
     });
   }
 
-  /** Throws a violation unless `will` is one that the hub can publish: telemetry of the device, at most QoS 1. */
+  /**
+   * Throws a violation unless `will` is one that the hub can publish: telemetry of the device, at most QoS 1.
+   */
   checkWill(will: Will): void {
     const { bytes } = this.#telemetryTopic(will.topic);
     if (will.qos === 2) throw violation("IoT Hub takes no QoS 2 will");
-    if (will.payload.length + bytes > this.#context.limits.telemetryBytes) throw violation("the will is too large");
+    if (will.payload.length + bytes > this.#context.limits.telemetryBytes)
+      throw violation("the will is too large");
   }
 
   /** Names of this identity, for events. */
@@ -266,7 +307,11 @@ export class Device implements IdentityRecord, Endpoint {
   /** Throws a violation unless `topic` is the device's own telemetry topic. */
   #telemetryTopic(topic: string): ParsedTopic {
     const parsed = parseOutbound(topic);
-    if (parsed?.kind !== "telemetry" || parsed.deviceId !== this.deviceId || parsed.moduleId !== this.moduleId) {
+    if (
+      parsed?.kind !== "telemetry" ||
+      parsed.deviceId !== this.deviceId ||
+      parsed.moduleId !== this.moduleId
+    ) {
       throw violation("a message to a topic that is not the device's own");
     }
     // Some SDKs end the topic of a module's output with a slash; one that is meant is escaped.
@@ -276,11 +321,18 @@ export class Device implements IdentityRecord, Endpoint {
   }
 
   #telemetry(
-    parsed: ParsedTopic, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, isWill: boolean,
+    parsed: ParsedTopic,
+    payload: Uint8Array,
+    qos: QoS,
+    retain: boolean,
+    dup: boolean,
+    isWill: boolean,
   ): void {
     const size = payload.length + parsed.bytes;
     if (size > this.#context.limits.telemetryBytes) {
-      throw violation(`a message of ${size} bytes is over the ${this.#context.limits.telemetryBytes} allowed`);
+      throw violation(
+        `a message of ${size} bytes is over the ${this.#context.limits.telemetryBytes} allowed`,
+      );
     }
     const { events, clock } = this.#context;
     if (events.listenerCount("telemetry") === 0) return;
@@ -299,7 +351,8 @@ export class Device implements IdentityRecord, Endpoint {
       dup,
     };
     if (this.moduleId !== undefined) message.moduleId = this.moduleId;
-    if (parsed.systemProperties.outputName !== undefined) message.outputName = parsed.systemProperties.outputName;
+    if (parsed.systemProperties.outputName !== undefined)
+      message.outputName = parsed.systemProperties.outputName;
     events.emit("telemetry", message);
   }
 
@@ -344,7 +397,8 @@ export class Device implements IdentityRecord, Endpoint {
     };
     this.#context.events.emit("completed", completion);
     const wanted = outcome === "Success" ? "positive" : "negative";
-    if (message.ack === "full" || message.ack === wanted) this.#context.events.emit("feedback", { ...completion });
+    if (message.ack === "full" || message.ack === wanted)
+      this.#context.events.emit("feedback", { ...completion });
   }
 }
 

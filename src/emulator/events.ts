@@ -24,7 +24,9 @@ export interface Source {
 export interface TelemetryMessage extends Source {
   /** Always a Buffer. The listener's to keep; often a view of a larger chunk. */
   payload: Uint8Array;
-  /** The application's properties; a name without a value is null. A will has `iothub-MessageType` = `Will`. */
+  /**
+   * The application's properties; a name without a value is null. A will has `iothub-MessageType` = `Will`.
+   */
   properties: Map<string, string | null>;
   systemProperties: SystemProperties;
   enqueuedTime: Date;

@@ -1,5 +1,6 @@
 /**
- * What the hub does wrong on purpose, so that a device's answer to it can be tested. Set the fields at any time.
+ * What the hub does wrong on purpose, so that a device's answer to it can be tested. Set the fields at any
+ * time.
  *
  * Invariant: as made, nothing is wrong.
  */
@@ -22,8 +23,8 @@ export class Faults {
   }
 
   /**
-   * PUBACKs of telemetry: sent, held back until this is "send" again, or dropped. The message is delivered in every
-   * case; what is held when the connection ends is lost.
+   * PUBACKs of telemetry: sent, held back until this is "send" again, or dropped. The message is delivered in
+   * every case; what is held when the connection ends is lost.
    */
   get puback(): "send" | "hold" | "drop" {
     return this.#puback;

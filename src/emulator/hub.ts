@@ -1,8 +1,8 @@
 /**
  * HubEmulator: IoT Hub and its provisioning service in the process, for development and tests.
  *
- * Invariants: it listens on loopback alone unless told otherwise; keys and certificates are made at start and kept
- * in memory; after `close` no socket is open, no timer runs and no promise of its is pending.
+ * Invariants: it listens on loopback alone unless told otherwise; keys and certificates are made at start and
+ * kept in memory; after `close` no socket is open, no timer runs and no promise of its is pending.
  */
 import { EventEmitter } from "node:events";
 import type { X509Certificate } from "node:crypto";
@@ -20,10 +20,20 @@ import { defaultLimits, type Limits } from "./limits.js";
 import { Link, type LinkOwner, type Verdict } from "./link.js";
 import type { InvokeOptions, MethodResponse } from "./methods.js";
 import {
-  parseProvisioningUsername, ProvisioningService, type Enrollment, type EnrollmentOptions, type ProvisioningOptions,
+  parseProvisioningUsername,
+  ProvisioningService,
+  type Enrollment,
+  type EnrollmentOptions,
+  type ProvisioningOptions,
 } from "./provisioning.js";
 import {
-  authenticationOf, checkedKey, randomKey, Registry, type Authentication, type IdentityOptions, type Policy,
+  authenticationOf,
+  checkedKey,
+  randomKey,
+  Registry,
+  type Authentication,
+  type IdentityOptions,
+  type Policy,
 } from "./registry.js";
 import { couple, Server } from "./server.js";
 import type { Twin } from "./twin.js";
@@ -84,7 +94,9 @@ export interface ConnectionStringOptions {
 /** A message that was queued. */
 export interface SentMessage {
   messageId: string;
-  /** How it ends: PUBACK, expiry, too many deliveries, or purge (clean session, removal, close of the hub). */
+  /**
+   * How it ends: PUBACK, expiry, too many deliveries, or purge (clean session, removal, close of the hub).
+   */
   completion: Promise<CloudOutcome>;
 }
 
@@ -125,7 +137,9 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   /** Starts a hub. Rejects with ERR_INVALID_ARGUMENT where it cannot listen, or an option is wrong. */
   static async start(options: HubOptions = {}): Promise<HubEmulator> {
     const { hostName = "localhost", alternativeNames = [], host } = options;
-    const names = [...new Set([hostName, "localhost", "127.0.0.1", "::1", ...(host ? [host] : []), ...alternativeNames])];
+    const names = [
+      ...new Set([hostName, "localhost", "127.0.0.1", "::1", ...(host ? [host] : []), ...alternativeNames]),
+    ];
     const authority = options.authority ?? createAuthority();
     const { certificate, key } = options.certificate ?? issueFor(authority, hostName, names);
     const hub = new HubEmulator(options, names, authority.certificate);
@@ -146,12 +160,20 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     this.caCertificate = caCertificate;
     const limits = { ...defaultLimits, ...options.limits };
     this.#context = { clock: options.clock ?? systemClock, limits, faults: this.faults, events: this };
-    const policies: Readonly<Record<string, string>> = options.policies ?? { device: randomKey(), iothubowner: randomKey() };
+    const policies: Readonly<Record<string, string>> = options.policies ?? {
+      device: randomKey(),
+      iothubowner: randomKey(),
+    };
     for (const [keyName, key] of Object.entries(policies)) {
       this.#policies.set(keyName, { keyName, primaryKey: checkedKey(key), deviceConnect: true });
     }
     const hostNames = new Set(names.map((name) => name.toLowerCase()));
-    const admission = { context: this.#context, registry: this.#registry, policies: this.#policies, hostNames };
+    const admission = {
+      context: this.#context,
+      registry: this.#registry,
+      policies: this.#policies,
+      hostNames,
+    };
     this.#linkOwner = {
       clock: this.#context.clock,
       limits,
@@ -162,7 +184,10 @@ export class HubEmulator extends EventEmitter<HubEvents> {
       closed: (link) => this.#links.delete(link),
     };
     this.#provisioning = new ProvisioningService(
-      this.#context, this.hostName, options.provisioning ?? {}, (deviceId, authentication) => {
+      this.#context,
+      this.hostName,
+      options.provisioning ?? {},
+      (deviceId, authentication) => {
         this.#provision(deviceId, authentication);
       },
     );
@@ -190,7 +215,9 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     return this.#create(deviceId, moduleId, options);
   }
 
-  /** Enables or disables a device or module, or gives it other credentials; a disabled one is disconnected. */
+  /**
+   * Enables or disables a device or module, or gives it other credentials; a disabled one is disconnected.
+   */
   updateDevice(deviceId: string, changes: IdentityOptions, { moduleId }: ModuleOption = {}): void {
     const device = this.#registry.get(deviceId, moduleId);
     const { enabled, ...credentials } = changes;
@@ -238,11 +265,15 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   // The service side.
 
   /**
-   * Queues a message for a device, or for the input `inputName` of its module; resolves when it is queued. It stays
-   * queued until the device acknowledges it. Rejects with ERR_DEVICE_NOT_FOUND, ERR_QUEUE_FULL (50 wait), ERR_LIMIT
-   * (64 KB) or ERR_INVALID_ARGUMENT.
+   * Queues a message for a device, or for the input `inputName` of its module; resolves when it is queued. It
+   * stays queued until the device acknowledges it. Rejects with ERR_DEVICE_NOT_FOUND, ERR_QUEUE_FULL (50
+   * wait), ERR_LIMIT (64 KB) or ERR_INVALID_ARGUMENT.
    */
-  async sendToDevice(deviceId: string, body: Uint8Array | string, options: SendOptions = {}): Promise<SentMessage> {
+  async sendToDevice(
+    deviceId: string,
+    body: Uint8Array | string,
+    options: SendOptions = {},
+  ): Promise<SentMessage> {
     this.#ensureOpen();
     return this.#registry.get(deviceId, options.moduleId).enqueue(body, options);
   }
@@ -258,12 +289,15 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   }
 
   /**
-   * Invokes a direct method; `payload` is any JSON value, or a Uint8Array to send as it is. Resolves with whatever
-   * status the device answers. Rejects with ERR_DEVICE_NOT_FOUND, ERR_DEVICE_OFFLINE (not connected, or not
-   * subscribed to methods, within `connectTimeout`), ERR_TIMEOUT, ERR_LIMIT (128 KB) or ERR_CLOSED.
+   * Invokes a direct method; `payload` is any JSON value, or a Uint8Array to send as it is. Resolves with
+   * whatever status the device answers. Rejects with ERR_DEVICE_NOT_FOUND, ERR_DEVICE_OFFLINE (not connected,
+   * or not subscribed to methods, within `connectTimeout`), ERR_TIMEOUT, ERR_LIMIT (128 KB) or ERR_CLOSED.
    */
   async invokeMethod(
-    deviceId: string, name: string, payload?: unknown, options: InvokeOptions = {},
+    deviceId: string,
+    name: string,
+    payload?: unknown,
+    options: InvokeOptions = {},
   ): Promise<MethodResponse> {
     this.#ensureOpen();
     return this.#registry.get(deviceId, options.moduleId).methods.invoke(name, payload, options);
@@ -276,8 +310,8 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   }
 
   /**
-   * Merges `patch` into the desired properties (null deletes), tells the device if it listens, and returns the new
-   * version. Throws ERR_DEVICE_NOT_FOUND, ERR_LIMIT or ERR_INVALID_ARGUMENT.
+   * Merges `patch` into the desired properties (null deletes), tells the device if it listens, and returns
+   * the new version. Throws ERR_DEVICE_NOT_FOUND, ERR_LIMIT or ERR_INVALID_ARGUMENT.
    */
   updateDesiredProperties(deviceId: string, patch: object, { moduleId }: ModuleOption = {}): number {
     const device = this.#registry.get(deviceId, moduleId);
@@ -306,7 +340,10 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   // Connections.
 
   /** Closes a device's connection, if there is one: what the device sees is an unexplained close. */
-  disconnectDevice(deviceId: string, { moduleId, abruptly }: ModuleOption & { abruptly?: boolean } = {}): void {
+  disconnectDevice(
+    deviceId: string,
+    { moduleId, abruptly }: ModuleOption & { abruptly?: boolean } = {},
+  ): void {
     this.#registry.get(deviceId, moduleId).disconnect("hub", abruptly);
   }
 
@@ -330,7 +367,11 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     return this.close();
   }
 
-  #create(deviceId: string, moduleId: string | undefined, { x509, ...options }: CreateOptions): CreatedIdentity {
+  #create(
+    deviceId: string,
+    moduleId: string | undefined,
+    { x509, ...options }: CreateOptions,
+  ): CreatedIdentity {
     const own = x509 === true ? createSelfSigned({ commonName: deviceId, client: true }) : undefined;
     const credentials = own === undefined ? options : { ...options, thumbprint: own.thumbprint };
     const authentication = authenticationOf(credentials);
@@ -352,7 +393,10 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   #provision(deviceId: string, authentication: Authentication): void {
     const device = this.#registry.find(deviceId);
     if (device !== undefined) device.authentication = authentication;
-    else this.#registry.add(new Device(this.#context, { deviceId, moduleId: undefined, authentication, enabled: true }));
+    else
+      this.#registry.add(
+        new Device(this.#context, { deviceId, moduleId: undefined, authentication, enabled: true }),
+      );
   }
 
   #withModules(device: Device): Device[] {
@@ -361,7 +405,9 @@ export class HubEmulator extends EventEmitter<HubEvents> {
 
   #admit(link: Link, connect: ConnectPacket, admit: () => Verdict): Verdict {
     const names = parseProvisioningUsername(connect.username ?? "");
-    return names === undefined ? admit() : this.#provisioning.admit(link, connect, names.idScope, names.registrationId);
+    return names === undefined
+      ? admit()
+      : this.#provisioning.admit(link, connect, names.idScope, names.registrationId);
   }
 
   #accept(stream: Duplex, certificate: X509Certificate | undefined): void {

@@ -1,8 +1,9 @@
 /**
  * One MQTT connection, seen from the hub: packets, keep alive, deadlines. It knows no socket and no device.
  *
- * Invariants: CONNECT comes first and once (MQTT-3.1.0-1, -2); after the link closed nothing more is delivered or
- * sent; what one chunk provokes leaves as one write; `endpoint.closed` is called exactly once for an accepted link.
+ * Invariants: CONNECT comes first and once (MQTT-3.1.0-1, -2); after the link closed nothing more is
+ * delivered or sent; what one chunk provokes leaves as one write; `endpoint.closed` is called exactly once
+ * for an accepted link.
  */
 import type { X509Certificate } from "node:crypto";
 import { Decoder, PacketWriter } from "../codec/index.js";
@@ -14,14 +15,7 @@ import type { Limits } from "./limits.js";
 
 /** Why a connection ended. */
 export type CloseReason =
-  | "disconnect"
-  | "lost"
-  | "takeover"
-  | "keep-alive"
-  | "token-expired"
-  | "violation"
-  | "disabled"
-  | "hub";
+  "disconnect" | "lost" | "takeover" | "keep-alive" | "token-expired" | "violation" | "disabled" | "hub";
 
 /** The byte stream under a link. */
 export interface Transport {
@@ -166,7 +160,14 @@ export class Link {
     return {
       connect: (packet) => this.#onConnect(packet),
       publish: (topic, bytes, start, end, qos, retain, dup, packetId) =>
-        this.#onPublish(topic, Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start), qos, retain, dup, packetId),
+        this.#onPublish(
+          topic,
+          Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start),
+          qos,
+          retain,
+          dup,
+          packetId,
+        ),
       puback: (packetId) => this.#open().acknowledged(packetId),
       subscribe: (packetId, subscriptions) => this.#onSubscribe(packetId, subscriptions),
       unsubscribe: (packetId, topicFilters) => this.#onUnsubscribe(packetId, topicFilters),
@@ -211,7 +212,14 @@ export class Link {
     throw STOP;
   }
 
-  #onPublish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
+  #onPublish(
+    topic: string,
+    payload: Uint8Array,
+    qos: QoS,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+  ): void {
     const endpoint = this.#open();
     if (qos === 2) throw violation("IoT Hub takes no QoS 2 PUBLISH");
     endpoint.publish(topic, payload, qos, retain, dup);

@@ -1,8 +1,8 @@
 /**
  * The direct methods invoked on one device or module.
  *
- * Invariants: every invocation settles exactly once: with the response, at its deadline, or when the hub closes. A
- * lost connection does not settle it, because the device may come back and answer in time.
+ * Invariants: every invocation settles exactly once: with the response, at its deadline, or when the hub
+ * closes. A lost connection does not settle it, because the device may come back and answer in time.
  */
 import { HubwireError } from "../errors.js";
 import type { HubContext } from "./events.js";
@@ -57,7 +57,10 @@ export class MethodCalls {
     const { limits, clock } = this.#context;
     const body = payload instanceof Uint8Array ? payload : Buffer.from(JSON.stringify(payload ?? null));
     if (body.length > limits.methodBytes) {
-      throw new HubwireError("ERR_LIMIT", `a method payload of ${body.length} bytes is over ${limits.methodBytes}`);
+      throw new HubwireError(
+        "ERR_LIMIT",
+        `a method payload of ${body.length} bytes is over ${limits.methodBytes}`,
+      );
     }
     const { connectTimeout = 0, responseTimeout = limits.methodTimeout } = options;
     return new Promise((resolve, reject) => {
@@ -65,7 +68,9 @@ export class MethodCalls {
       if (this.#start(call)) return;
       const offline = (): void => {
         this.#waiting.delete(call);
-        reject(new HubwireError("ERR_DEVICE_OFFLINE", "the device is not connected and subscribed to methods"));
+        reject(
+          new HubwireError("ERR_DEVICE_OFFLINE", "the device is not connected and subscribed to methods"),
+        );
       };
       if (connectTimeout <= 0) return offline();
       this.#waiting.add(call);
@@ -114,7 +119,9 @@ export class MethodCalls {
     this.#pending.set(requestId, call);
     call.timer = this.#context.clock.setTimer(() => {
       this.#pending.delete(requestId);
-      call.reject(new HubwireError("ERR_TIMEOUT", `no response to the method within ${call.responseTimeout} ms`));
+      call.reject(
+        new HubwireError("ERR_TIMEOUT", `no response to the method within ${call.responseTimeout} ms`),
+      );
     }, call.responseTimeout);
     return true;
   }

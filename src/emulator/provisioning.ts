@@ -1,8 +1,9 @@
 /**
- * The Device Provisioning Service on the hub's own port: enrolments, registration, and polling for its result.
+ * The Device Provisioning Service on the hub's own port: enrolments, registration, and polling for its
+ * result.
  *
- * Invariants: a registration is assigned at most once per operation; a device reaches only the operations of its own
- * registration id. Every session is clean, nothing of a connection outlives it.
+ * Invariants: a registration is assigned at most once per operation; a device reaches only the operations of
+ * its own registration id. Every session is clean, nothing of a connection outlives it.
  */
 import { randomUUID, type X509Certificate } from "node:crypto";
 import { matchTopic } from "../codec/index.js";
@@ -12,7 +13,12 @@ import { parseOutbound, PROVISIONING_FILTER, provisioningResponseTopic } from ".
 import { NOT_AUTHORIZED } from "./admission.js";
 import type { HubContext } from "./events.js";
 import { violation, type Endpoint, type Link, type Verdict } from "./link.js";
-import { authenticationOf, certificateObjection, type Authentication, type IdentityOptions } from "./registry.js";
+import {
+  authenticationOf,
+  certificateObjection,
+  type Authentication,
+  type IdentityOptions,
+} from "./registry.js";
 
 export interface ProvisioningOptions {
   /** Default: "0ne00000000". */
@@ -40,7 +46,9 @@ export interface EnrollmentOptions extends Omit<IdentityOptions, "enabled"> {
   /** false: registrations end with the status "disabled". */
   enabled?: boolean | undefined;
   /** Chooses afresh at every registration; what it throws makes the registration fail. */
-  allocate?: ((request: AllocationRequest) => { deviceId?: string; assignedHub?: string; payload?: unknown }) | undefined;
+  allocate?:
+    | ((request: AllocationRequest) => { deviceId?: string; assignedHub?: string; payload?: unknown })
+    | undefined;
 }
 
 /** An enrolment as the caller sees it; the keys are undefined with X.509. */
@@ -75,7 +83,9 @@ export type Assign = (deviceId: string, authentication: Authentication) => void;
 const USERNAME = /^([^/]+)\/registrations\/([^/]+)\/\??api-version=[\d-]+/;
 
 /** The names in a provisioning user name, or undefined for any other user name. */
-export function parseProvisioningUsername(username: string): { idScope: string; registrationId: string } | undefined {
+export function parseProvisioningUsername(
+  username: string,
+): { idScope: string; registrationId: string } | undefined {
   const found = USERNAME.exec(username);
   return found === null ? undefined : { idScope: found[1] as string, registrationId: found[2] as string };
 }
@@ -118,7 +128,8 @@ export class ProvisioningService {
 
   /** Checks a CONNECT to the service. */
   admit(link: Link, connect: ConnectPacket, idScope: string, registrationId: string): Verdict {
-    if (idScope !== this.idScope) return { returnCode: NOT_AUTHORIZED, reason: "the id scope is another one" };
+    if (idScope !== this.idScope)
+      return { returnCode: NOT_AUTHORIZED, reason: "the id scope is another one" };
     if (connect.clientId !== registrationId) {
       return { returnCode: NOT_AUTHORIZED, reason: "the client identifier must be the registration id" };
     }
@@ -128,8 +139,15 @@ export class ProvisioningService {
         ? this.#prove(registrationId, individual, individual.authentication, link, connect)
         : this.#proveByGroup(registrationId, link, connect);
     return registrant === undefined
-      ? { returnCode: NOT_AUTHORIZED, reason: `no enrolment accepts ${registrationId} with these credentials` }
-      : { endpoint: new ProvisioningSession(this, link, registrant), sessionPresent: false, expiry: Infinity };
+      ? {
+          returnCode: NOT_AUTHORIZED,
+          reason: `no enrolment accepts ${registrationId} with these credentials`,
+        }
+      : {
+          endpoint: new ProvisioningSession(this, link, registrant),
+          sessionPresent: false,
+          expiry: Infinity,
+        };
   }
 
   /** Begins a registration; returns the operation's id. */
@@ -146,7 +164,8 @@ export class ProvisioningService {
   /** The state of an operation as the device is told it, and its status. */
   poll(registrationId: string, operationId: string): { status: number; body: object } {
     const operation = this.#operations.get(operationId);
-    if (operation?.registrationId !== registrationId) return failure(404, 404_201, "there is no such operation");
+    if (operation?.registrationId !== registrationId)
+      return failure(404, 404_201, "there is no such operation");
     operation.pollsLeft--;
     return operation.pollsLeft > 0
       ? { status: 202, body: { operationId, status: "assigning" } }
@@ -181,20 +200,26 @@ export class ProvisioningService {
   }
 
   #prove(
-    registrationId: string, record: EnrollmentRecord, authentication: Authentication, link: Link, connect: ConnectPacket,
+    registrationId: string,
+    record: EnrollmentRecord,
+    authentication: Authentication,
+    link: Link,
+    connect: ConnectPacket,
   ): Registrant | undefined {
     const now = this.#context.clock.wallTime();
     if (authentication.type === "symmetric") {
       const refused = verifySasToken(Buffer.from(connect.password ?? "").toString("utf8"), {
         scope: `${this.idScope}/registrations/${registrationId}`,
         now,
-        keys: (keyName) => (keyName === "registration" ? [authentication.primaryKey, authentication.secondaryKey] : []),
+        keys: (keyName) =>
+          keyName === "registration" ? [authentication.primaryKey, authentication.secondaryKey] : [],
       });
       return refused === undefined ? { registrationId, record, authentication } : undefined;
     }
     const certificate: X509Certificate | undefined = link.certificate;
     if (certificate === undefined || connect.password !== undefined) return undefined;
-    if (certificateObjection(certificate, authentication, registrationId, now) !== undefined) return undefined;
+    if (certificateObjection(certificate, authentication, registrationId, now) !== undefined)
+      return undefined;
     const thumbprints = [certificate.fingerprint256.replaceAll(":", "")];
     return { registrationId, record, authentication: { type: "thumbprint", thumbprints } };
   }
@@ -262,10 +287,13 @@ class ProvisioningSession implements Endpoint {
 
   publish(topic: string, payload: Uint8Array): void {
     const parsed = parseOutbound(topic);
-    const requestId = parsed?.kind === "register" || parsed?.kind === "operation" ? parsed.requestId : undefined;
-    if (requestId === undefined) throw violation("the provisioning service takes registrations and polls with a $rid");
+    const requestId =
+      parsed?.kind === "register" || parsed?.kind === "operation" ? parsed.requestId : undefined;
+    if (requestId === undefined)
+      throw violation("the provisioning service takes registrations and polls with a $rid");
     const { fault } = this.#service;
-    if (fault !== undefined) this.#answer(requestId, failure(fault, fault * 1000, "the fault `provisioning` is set"));
+    if (fault !== undefined)
+      this.#answer(requestId, failure(fault, fault * 1000, "the fault `provisioning` is set"));
     else if (parsed?.kind === "operation") {
       this.#answer(requestId, this.#service.poll(this.#registrant.registrationId, parsed.operationId ?? ""));
     } else {

@@ -1,8 +1,8 @@
 /**
  * The identities of the hub: devices, modules, and the shared access policies that may speak for them.
  *
- * Invariants: an identity's id is unique and of the characters that IoT Hub allows; keys and certificates stay in
- * here, `toString` and events never show them.
+ * Invariants: an identity's id is unique and of the characters that IoT Hub allows; keys and certificates
+ * stay in here, `toString` and events never show them.
  */
 import { randomBytes, X509Certificate } from "node:crypto";
 import { HubwireError } from "../errors.js";
@@ -21,9 +21,14 @@ export interface IdentityOptions {
   /** Base64. */
   primaryKey?: string | undefined;
   secondaryKey?: string | undefined;
-  /** X.509, self-signed: the thumbprint of the certificate, SHA-256 or SHA-1, with or without colons; at most two. */
+  /**
+   * X.509, self-signed: the thumbprint of the certificate, SHA-256 or SHA-1, with or without colons; at most
+   * two.
+   */
   thumbprint?: string | readonly string[] | undefined;
-  /** X.509, signed by an authority (PEM, one or several): the certificate's common name must be the device id. */
+  /**
+   * X.509, signed by an authority (PEM, one or several): the certificate's common name must be the device id.
+   */
   certificateAuthority?: string | readonly string[] | undefined;
   /** false: the identity exists but may not connect. */
   enabled?: boolean | undefined;
@@ -63,7 +68,10 @@ export class Registry<I extends IdentityRecord> {
     const key = identityKey(identity.deviceId, identity.moduleId);
     for (const id of [identity.deviceId, identity.moduleId]) {
       if (id !== undefined && !ID.test(id)) {
-        throw new HubwireError("ERR_INVALID_ARGUMENT", "a device or module id is 1 to 128 of A-Z a-z 0-9 -.%_*?!(),:=@$'");
+        throw new HubwireError(
+          "ERR_INVALID_ARGUMENT",
+          "a device or module id is 1 to 128 of A-Z a-z 0-9 -.%_*?!(),:=@$'",
+        );
       }
     }
     if (this.#identities.has(key)) throw new HubwireError("ERR_INVALID_ARGUMENT", `${key} exists already`);
@@ -78,7 +86,9 @@ export class Registry<I extends IdentityRecord> {
   get(deviceId: string, moduleId?: string): I {
     const identity = this.find(deviceId, moduleId);
     if (identity === undefined) {
-      throw new HubwireError("ERR_DEVICE_NOT_FOUND", `there is no ${identityKey(deviceId, moduleId)}`, { status: 404 });
+      throw new HubwireError("ERR_DEVICE_NOT_FOUND", `there is no ${identityKey(deviceId, moduleId)}`, {
+        status: 404,
+      });
     }
     return identity;
   }
@@ -92,18 +102,23 @@ export class Registry<I extends IdentityRecord> {
   }
 
   modulesOf(deviceId: string): I[] {
-    return [...this.#identities.values()].filter((each) => each.deviceId === deviceId && each.moduleId !== undefined);
+    return [...this.#identities.values()].filter(
+      (each) => each.deviceId === deviceId && each.moduleId !== undefined,
+    );
   }
 }
 
 /** Reads the options' authentication; throws ERR_INVALID_ARGUMENT where they name more than one kind. */
 export function authenticationOf(options: IdentityOptions): Authentication {
   const { primaryKey, secondaryKey, thumbprint, certificateAuthority } = options;
-  const kinds = [primaryKey ?? secondaryKey, thumbprint, certificateAuthority].filter((each) => each !== undefined);
+  const kinds = [primaryKey ?? secondaryKey, thumbprint, certificateAuthority].filter(
+    (each) => each !== undefined,
+  );
   if (kinds.length > 1) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "give keys, thumbprints or an authority, not two of them");
   }
-  if (thumbprint !== undefined) return { type: "thumbprint", thumbprints: [thumbprint].flat().map(plainThumbprint) };
+  if (thumbprint !== undefined)
+    return { type: "thumbprint", thumbprints: [thumbprint].flat().map(plainThumbprint) };
   if (certificateAuthority !== undefined) {
     return { type: "authority", authorities: [certificateAuthority].flat().map(readCertificate) };
   }
@@ -147,7 +162,9 @@ export function certificateObjection(
     return "the client certificate is not valid now";
   }
   if (authentication.type === "thumbprint") {
-    const known = [certificate.fingerprint256, certificate.fingerprint].map((print) => print.replaceAll(":", ""));
+    const known = [certificate.fingerprint256, certificate.fingerprint].map((print) =>
+      print.replaceAll(":", ""),
+    );
     return known.some((print) => authentication.thumbprints.includes(print))
       ? undefined
       : "the client certificate's thumbprint is not the registered one";
@@ -164,9 +181,14 @@ export function certificateObjection(
 /** Follows the chain that the peer sent up to one of `authorities`. */
 function leadsTo(certificate: X509Certificate, authorities: readonly X509Certificate[]): boolean {
   // Chains are short; the bound ends a circle.
-  for (let link: X509Certificate | undefined = certificate, depth = 0; link !== undefined && depth < 8; depth++) {
+  for (
+    let link: X509Certificate | undefined = certificate, depth = 0;
+    link !== undefined && depth < 8;
+    depth++
+  ) {
     const child: X509Certificate = link;
-    const issuedBy = (issuer: X509Certificate): boolean => child.checkIssued(issuer) && child.verify(issuer.publicKey);
+    const issuedBy = (issuer: X509Certificate): boolean =>
+      child.checkIssued(issuer) && child.verify(issuer.publicKey);
     if (authorities.some(issuedBy)) return true;
     const issuer: X509Certificate | undefined = child.issuerCertificate;
     link = issuer !== undefined && issuer.ca && issuedBy(issuer) ? issuer : undefined;

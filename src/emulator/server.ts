@@ -1,8 +1,8 @@
 /**
  * The listening sockets: TLS streams in, links out. The only file of the emulator that opens sockets.
  *
- * Invariants: after `close` no socket of the server is open; a client that reads slowly is not read from either, so
- * what waits for it is bounded by what it asked for.
+ * Invariants: after `close` no socket of the server is open; a client that reads slowly is not read from
+ * either, so what waits for it is bounded by what it asked for.
  */
 import { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
@@ -87,7 +87,6 @@ function createListener({ certificate, key, onStream }: ServerOptions, sockets: 
     requestCert: true,
     rejectUnauthorized: false,
     noDelay: true,
-  
   });
   // Before the handshake is over there is no TLS socket to destroy at `close`.
   listener.on("connection", (socket: Duplex) => {

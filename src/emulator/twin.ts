@@ -1,8 +1,9 @@
 /**
  * A device twin: desired and reported properties and tags, with versions and merge rules.
  *
- * Invariants: a section changes only by a whole valid patch, and its version grows by one with each; what goes in
- * and out is copied, so nobody outside holds a part of the document. `__proto__` is a name like any other.
+ * Invariants: a section changes only by a whole valid patch, and its version grows by one with each; what
+ * goes in and out is copied, so nobody outside holds a part of the document. `__proto__` is a name like any
+ * other.
  */
 import { HubwireError } from "../errors.js";
 import type { Limits } from "./limits.js";
@@ -15,7 +16,9 @@ export interface Twin {
   deviceId: string;
   moduleId?: string;
   tags: JsonObject;
-  /** `desired.$version` is there as well, not enumerable, so that the object compares as the properties alone. */
+  /**
+   * `desired.$version` is there as well, not enumerable, so that the object compares as the properties alone.
+   */
   desired: JsonObject;
   /** As `desired`. */
   reported: JsonObject;
@@ -55,16 +58,21 @@ function merged(target: JsonObject, patch: JsonObject): JsonObject {
 /** The first thing about `value` that IoT Hub refuses in a twin, or undefined. */
 function objection(value: Json, limits: Limits, depth: number): string | undefined {
   if (typeof value === "string") {
-    return Buffer.byteLength(value) > limits.twinStringBytes ? `a string over ${limits.twinStringBytes} bytes` : undefined;
+    return Buffer.byteLength(value) > limits.twinStringBytes
+      ? `a string over ${limits.twinStringBytes} bytes`
+      : undefined;
   }
   if (typeof value === "number") {
-    return Number.isInteger(value) && Math.abs(value) > limits.twinInteger ? "an integer beyond 2^52" : undefined;
+    return Number.isInteger(value) && Math.abs(value) > limits.twinInteger
+      ? "an integer beyond 2^52"
+      : undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
   if (depth > limits.twinDepth) return `more than ${limits.twinDepth} levels`;
   for (const [name, member] of Object.entries(value)) {
     const found =
-      (Array.isArray(value) ? undefined : nameObjection(name, limits)) ?? objection(member, limits, depth + 1);
+      (Array.isArray(value) ? undefined : nameObjection(name, limits)) ??
+      objection(member, limits, depth + 1);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -74,7 +82,9 @@ function nameObjection(name: string, limits: Limits): string | undefined {
   if (name === "") return "an empty name";
   if (Buffer.byteLength(name) > limits.twinKeyBytes) return `a name over ${limits.twinKeyBytes} bytes`;
   // C0 and C1 control characters, full stop, dollar sign, space.
-  return /[\x00-\x1f\x7f-\x9f.$ ]/.test(name) ? "a name with a control character, '.', '$' or space" : undefined;
+  return /[\x00-\x1f\x7f-\x9f.$ ]/.test(name)
+    ? "a name with a control character, '.', '$' or space"
+    : undefined;
 }
 
 /** A twin's state; versions start at 1. */
@@ -90,7 +100,9 @@ export class TwinDocument {
     this.#limits = limits;
   }
 
-  /** Merges `patch` and returns the new version. Throws ERR_LIMIT or ERR_INVALID_ARGUMENT and changes nothing. */
+  /**
+   * Merges `patch` and returns the new version. Throws ERR_LIMIT or ERR_INVALID_ARGUMENT and changes nothing.
+   */
   patchDesired(patch: unknown): { version: number; patch: JsonObject } {
     const own = this.#checked(patch);
     this.#desired = this.#within(merged(this.#desired, own), this.#limits.propertiesBytes);
@@ -145,14 +157,17 @@ export class TwinDocument {
     // A patch that a device read from the twin and sends back carries the version.
     delete own["$version"];
     const found = objection(own, this.#limits, 1);
-    if (found !== undefined) throw new HubwireError("ERR_LIMIT", `a twin must not hold ${found}`, { status: 400 });
+    if (found !== undefined)
+      throw new HubwireError("ERR_LIMIT", `a twin must not hold ${found}`, { status: 400 });
     return own;
   }
 
   #within(section: JsonObject, maximum: number): JsonObject {
     const size = Buffer.byteLength(JSON.stringify(section));
     if (size > maximum) {
-      throw new HubwireError("ERR_LIMIT", `a twin section of ${size} bytes is over the ${maximum} allowed`, { status: 413 });
+      throw new HubwireError("ERR_LIMIT", `a twin section of ${size} bytes is over the ${maximum} allowed`, {
+        status: 413,
+      });
     }
     return section;
   }

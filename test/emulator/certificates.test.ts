@@ -24,7 +24,10 @@ async function handshake(server: tls.TlsOptions, client: tls.ConnectionOptions):
 describe("server certificates", () => {
   const authority = createAuthority();
   const good = authority.issue({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1", "::1"] });
-  const pair = (issued: { chain: string; key: string }): tls.TlsOptions => ({ cert: issued.chain, key: issued.key });
+  const pair = (issued: { chain: string; key: string }): tls.TlsOptions => ({
+    cert: issued.chain,
+    key: issued.key,
+  });
 
   it("are trusted for their DNS name and addresses, by TLS 1.2 and 1.3", async () => {
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
@@ -44,13 +47,17 @@ describe("server certificates", () => {
 
   it.each([
     ["another host", { dnsNames: ["example.test"] }, "ERR_TLS_CERT_ALTNAME_INVALID"],
-    ["expired", { dnsNames: ["localhost"], notBefore: Date.now() - 2 * DAY, notAfter: new Date(Date.now() - DAY) },
-      "CERT_HAS_EXPIRED"],
+    [
+      "expired",
+      { dnsNames: ["localhost"], notBefore: Date.now() - 2 * DAY, notAfter: new Date(Date.now() - DAY) },
+      "CERT_HAS_EXPIRED",
+    ],
     ["not yet valid", { dnsNames: ["localhost"], notBefore: Date.now() + DAY }, "CERT_NOT_YET_VALID"],
     ["a client's", { dnsNames: ["localhost"], client: true }, "INVALID_PURPOSE"],
   ])("%s: refused", async (_name, options, code) => {
     const outcome = await handshake(pair(authority.issue(options)), {
-      ca: authority.certificate, servername: "localhost",
+      ca: authority.certificate,
+      servername: "localhost",
     });
     expect(outcome).toBe(code);
   });
@@ -72,7 +79,9 @@ describe("server certificates", () => {
     expect(leaf.chain.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
     const trust = { ca: authority.certificate, servername: "localhost" };
     expect(await handshake(pair(leaf), trust)).toBe("ok");
-    expect(await handshake({ cert: leaf.certificate, key: leaf.key }, trust)).toBe("UNABLE_TO_VERIFY_LEAF_SIGNATURE");
+    expect(await handshake({ cert: leaf.certificate, key: leaf.key }, trust)).toBe(
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    );
   });
 });
 
@@ -91,15 +100,20 @@ describe("fields", () => {
 
   it("have random positive serial numbers of sixteen bytes", () => {
     const authority = createAuthority();
-    const serials = Array.from({ length: 20 }, () => new X509Certificate(authority.issue().certificate).serialNumber);
+    const serials = Array.from(
+      { length: 20 },
+      () => new X509Certificate(authority.issue().certificate).serialNumber,
+    );
     expect(new Set(serials).size).toBe(20);
     for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/);
   });
 
   it("state validity to the second, beyond 2050 too", () => {
     const certificate = new X509Certificate(
-      createSelfSigned({ notBefore: new Date("2049-12-31T23:59:59Z"), notAfter: new Date("2055-01-02T03:04:05Z") })
-        .certificate,
+      createSelfSigned({
+        notBefore: new Date("2049-12-31T23:59:59Z"),
+        notAfter: new Date("2055-01-02T03:04:05Z"),
+      }).certificate,
     );
     expect(certificate.validFrom).toBe("Dec 31 23:59:59 2049 GMT");
     expect(certificate.validTo).toBe("Jan  2 03:04:05 2055 GMT");
@@ -129,10 +143,16 @@ describe("IP addresses", () => {
     expect(hex("2001:db8:1:2:3:4:5:6")).toBe("20010db8000100020003000400050006");
   });
 
-  it.each(["", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "g::1", "1:2:3:4::5:6:7:8"])(
-    "refuses %j",
-    (address) => {
-      expect(() => addressBytes(address)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
-    },
-  );
+  it.each([
+    "",
+    "1.2.3",
+    "1.2.3.256",
+    "1::2::3",
+    "1:2:3:4:5:6:7",
+    "1:2:3:4:5:6:7:8:9",
+    "g::1",
+    "1:2:3:4::5:6:7:8",
+  ])("refuses %j", (address) => {
+    expect(() => addressBytes(address)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+  });
 });

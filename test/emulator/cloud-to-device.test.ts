@@ -26,7 +26,8 @@ beforeEach(() => {
 type Publish = Extract<Packet, { type: "publish" }>;
 async function nextPublish(client: RawClient): Promise<Publish> {
   const packet = await client.next();
-  if (packet === "closed" || packet.type !== "publish") throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
+  if (packet === "closed" || packet.type !== "publish")
+    throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
   return packet;
 }
 const text = (packet: Publish): string => Buffer.from(packet.payload).toString();
@@ -36,8 +37,17 @@ const puback = (client: RawClient, packet: Publish): void =>
 describe("a message", () => {
   it("waits for the subscription, carries every property, and is complete at PUBACK", async () => {
     const { messageId, completion } = await hub.sendToDevice(device.deviceId, "hello", {
-      messageId: "m/1", correlationId: "c", userId: "u", contentType: "text/plain", contentEncoding: "utf-8", ack: "full",
-      expiry: clock.wallTime() + HOUR, properties: new Map([["a&b", "1=2"], ["none", null]]),
+      messageId: "m/1",
+      correlationId: "c",
+      userId: "u",
+      contentType: "text/plain",
+      contentEncoding: "utf-8",
+      ack: "full",
+      expiry: clock.wallTime() + HOUR,
+      properties: new Map([
+        ["a&b", "1=2"],
+        ["none", null],
+      ]),
     });
     expect(messageId).toBe("m/1");
     const client = await RawClient.connected(hub, device);
@@ -48,19 +58,28 @@ describe("a message", () => {
     const to = encodeURIComponent(`/devices/${device.deviceId}/messages/devicebound`);
     expect({ ...packet, payload: text(packet) }).toEqual({
       type: "publish",
-      topic: `devices/${device.deviceId}/messages/devicebound/%24.mid=m%2F1&%24.cid=c&%24.uid=u&%24.to=${to}` +
+      topic:
+        `devices/${device.deviceId}/messages/devicebound/%24.mid=m%2F1&%24.cid=c&%24.uid=u&%24.to=${to}` +
         `&%24.exp=${expiry}&%24.ct=text%2Fplain&%24.ce=utf-8&iothub-ack=full&a%26b=1%3D2&none`,
       payload: "hello",
-      qos: 1, retain: false, dup: false, packetId: 1,
+      qos: 1,
+      retain: false,
+      dup: false,
+      packetId: 1,
     });
     expect(hub.pendingMessages(device.deviceId)).toBe(1);
     puback(client, packet);
     expect(await completion).toBe("Success");
     expect(hub.pendingMessages(device.deviceId)).toBe(0);
-    expect(feedback).toEqual([{
-      deviceId: device.deviceId, messageId: "m/1", outcome: "Success", deliveryCount: 1,
-      completedTime: new Date(clock.wallTime()),
-    }]);
+    expect(feedback).toEqual([
+      {
+        deviceId: device.deviceId,
+        messageId: "m/1",
+        outcome: "Success",
+        deliveryCount: 1,
+        completedTime: new Date(clock.wallTime()),
+      },
+    ]);
   });
 
   it("comes again with DUP and its identifier while the session lives, in the old order", async () => {
@@ -75,7 +94,11 @@ describe("a message", () => {
     await hub.sendToDevice(device.deviceId, "four");
     client = await RawClient.connected(hub, device);
     const again = [await nextPublish(client), await nextPublish(client), await nextPublish(client)];
-    expect(again.map((packet) => [text(packet), packet.dup])).toEqual([["one", true], ["three", true], ["four", false]]);
+    expect(again.map((packet) => [text(packet), packet.dup])).toEqual([
+      ["one", true],
+      ["three", true],
+      ["four", false],
+    ]);
     expect(again[0]?.packetId).toBe(one?.packetId);
     expect(new Set(again.map((packet) => packet.packetId)).size).toBe(3);
     await client.disconnect();
@@ -103,8 +126,14 @@ describe("a message", () => {
   });
 
   it("expires, at the latest after 48 hours", async () => {
-    const soon = await hub.sendToDevice(device.deviceId, "x", { expiry: new Date(clock.wallTime() + 1000), ack: "full" });
-    const late = await hub.sendToDevice(device.deviceId, "x", { expiry: clock.wallTime() + 100 * HOUR, ack: "positive" });
+    const soon = await hub.sendToDevice(device.deviceId, "x", {
+      expiry: new Date(clock.wallTime() + 1000),
+      ack: "full",
+    });
+    const late = await hub.sendToDevice(device.deviceId, "x", {
+      expiry: clock.wallTime() + 100 * HOUR,
+      ack: "positive",
+    });
     clock.advance(999);
     expect(hub.pendingMessages(device.deviceId)).toBe(2);
     clock.advance(1);
@@ -155,14 +184,21 @@ describe("a message", () => {
 describe("limits", () => {
   it("let fifty messages wait", async () => {
     for (let index = 0; index < 50; index++) await hub.sendToDevice(device.deviceId, "x");
-    await expect(hub.sendToDevice(device.deviceId, "x")).rejects.toMatchObject({ code: "ERR_QUEUE_FULL", retryable: true });
+    await expect(hub.sendToDevice(device.deviceId, "x")).rejects.toMatchObject({
+      code: "ERR_QUEUE_FULL",
+      retryable: true,
+    });
     hub.purgeMessages(device.deviceId);
     await hub.sendToDevice(device.deviceId, "x");
   });
 
   it("refuse a message over 64 KB, properties included", async () => {
     const send = (bytes: number, value: string) =>
-      hub.sendToDevice(device.deviceId, Buffer.alloc(bytes), { messageId: "", to: "", properties: { name: value } });
+      hub.sendToDevice(device.deviceId, Buffer.alloc(bytes), {
+        messageId: "",
+        to: "",
+        properties: { name: value },
+      });
     await send(65_536 - 4 - 10, "x".repeat(10));
     await expect(send(65_536 - 4 - 10, "x".repeat(11))).rejects.toMatchObject({ code: "ERR_LIMIT" });
   });

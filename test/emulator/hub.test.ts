@@ -24,8 +24,17 @@ describe("start", () => {
   it("listens on loopback, with a certificate for each of its names", async () => {
     const hub = await start();
     expect(hub.port).toBeGreaterThan(0);
-    for (const [host, servername] of [["127.0.0.1", ""], ["::1", ""], ["localhost", "localhost"]] as const) {
-      const socket = tls.connect({ host, port: hub.port, ca: hub.caCertificate, ...(servername ? { servername } : {}) });
+    for (const [host, servername] of [
+      ["127.0.0.1", ""],
+      ["::1", ""],
+      ["localhost", "localhost"],
+    ] as const) {
+      const socket = tls.connect({
+        host,
+        port: hub.port,
+        ca: hub.caCertificate,
+        ...(servername ? { servername } : {}),
+      });
       await once(socket, "secureConnect");
       expect(socket.authorized).toBe(true);
       socket.destroy();
@@ -35,11 +44,17 @@ describe("start", () => {
   it("takes a host name, further names and an authority", async () => {
     const authority = createAuthority({ commonName: "ours" });
     const hub = await start({
-      hostName: "hub.example", alternativeNames: ["gateway.example", "10.1.2.3"], host: "127.0.0.1", authority,
+      hostName: "hub.example",
+      alternativeNames: ["gateway.example", "10.1.2.3"],
+      host: "127.0.0.1",
+      authority,
     });
     expect(hub.caCertificate).toBe(authority.certificate);
     const { connectionString } = hub.createDevice("d1");
-    expect(parseConnectionString(connectionString)).toMatchObject({ hostName: "hub.example", deviceId: "d1" });
+    expect(parseConnectionString(connectionString)).toMatchObject({
+      hostName: "hub.example",
+      deviceId: "d1",
+    });
     for (const servername of ["hub.example", "gateway.example", "localhost"]) {
       const client = await RawClient.open(hub, { servername });
       expect(client.socket.authorized).toBe(true);
@@ -55,8 +70,13 @@ describe("start", () => {
   it("refuses TLS 1.1 and what is not TLS", async () => {
     const hub = await start();
     const old = tls.connect({
-      host: "127.0.0.1", port: hub.port, ca: hub.caCertificate, servername: "localhost",
-      minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0",
+      host: "127.0.0.1",
+      port: hub.port,
+      ca: hub.caCertificate,
+      servername: "localhost",
+      minVersion: "TLSv1",
+      maxVersion: "TLSv1.1",
+      ciphers: "DEFAULT@SECLEVEL=0",
     });
     await expect(once(old, "secureConnect")).rejects.toThrow();
     const plain = (await import("node:net")).connect(hub.port, "127.0.0.1");
@@ -72,7 +92,8 @@ describe("start", () => {
     await once(taken, "listening");
     const { port } = taken.address() as AddressInfo;
     await expect(HubEmulator.start({ port })).rejects.toMatchObject({
-      code: "ERR_INVALID_ARGUMENT", message: expect.stringContaining(`port ${port}`) as string,
+      code: "ERR_INVALID_ARGUMENT",
+      message: expect.stringContaining(`port ${port}`) as string,
     });
     taken.close();
   });
@@ -81,7 +102,9 @@ describe("start", () => {
     const hub = await start({ policies: { device: Buffer.alloc(32, 9).toString("base64") } });
     hub.createDevice("d1");
     expect(hub.connectionString("d1", { keyName: "device" })).toMatch(/SharedAccessKey=CQkJ/);
-    await expect(HubEmulator.start({ policies: { device: "?" } })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    await expect(HubEmulator.start({ policies: { device: "?" } })).rejects.toMatchObject({
+      code: "ERR_INVALID_ARGUMENT",
+    });
   });
 });
 
@@ -111,7 +134,11 @@ describe("accept", () => {
     const hub = await start();
     const device = hub.createDevice("d1");
     let release = (): void => {};
-    const stream = new Duplex({ read() {}, highWaterMark: 16, write: (_chunk, _encoding, done) => void (release = done) });
+    const stream = new Duplex({
+      read() {},
+      highWaterMark: 16,
+      write: (_chunk, _encoding, done) => void (release = done),
+    });
     hub.accept(stream);
     let received = 0;
     hub.on("telemetry", () => received++);
@@ -206,7 +233,10 @@ describe("close", () => {
     const { completion } = await hub.sendToDevice("d1", "x");
     const outcomes = Promise.allSettled([pending, waiting]);
     await hub.close();
-    expect(await outcomes).toMatchObject([{ reason: { code: "ERR_CLOSED" } }, { reason: { code: "ERR_CLOSED" } }]);
+    expect(await outcomes).toMatchObject([
+      { reason: { code: "ERR_CLOSED" } },
+      { reason: { code: "ERR_CLOSED" } },
+    ]);
     expect(await completion).toBe("Purged");
     while ((await client.next()) !== "closed");
     expect(await silent.next()).toBe("closed");

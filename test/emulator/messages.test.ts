@@ -1,7 +1,12 @@
 /** Telemetry, the will, and what closes a connection. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HubEmulator } from "../../src/emulator/index.js";
-import type { CreatedIdentity, DisconnectedEvent, TelemetryMessage, ViolationEvent } from "../../src/emulator/index.js";
+import type {
+  CreatedIdentity,
+  DisconnectedEvent,
+  TelemetryMessage,
+  ViolationEvent,
+} from "../../src/emulator/index.js";
 import type { PacketInit } from "../../src/codec/index.js";
 import { FakeClock } from "./fake-clock.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
@@ -33,12 +38,18 @@ describe("telemetry", () => {
     client = await RawClient.connected(hub, device);
     const message = await telemetry({
       topic: `${EVENTS}a=b%20c&%24.mid=m-1&%24.ct=application%2Fjson&%24.ce=utf-8&none&empty=`,
-      payload: '{"t":21}', qos: 1, packetId: 7,
+      payload: '{"t":21}',
+      qos: 1,
+      packetId: 7,
     });
     expect(message).toEqual({
       deviceId: "d1",
       payload: Buffer.from('{"t":21}'),
-      properties: new Map([["a", "b c"], ["none", null], ["empty", ""]]),
+      properties: new Map([
+        ["a", "b c"],
+        ["none", null],
+        ["empty", ""],
+      ]),
       systemProperties: { messageId: "m-1", contentType: "application/json", contentEncoding: "utf-8" },
       enqueuedTime: new Date(clock.wallTime()),
       topic: expect.stringContaining("%24.mid=m-1") as string,
@@ -82,24 +93,41 @@ describe("telemetry", () => {
     client = await RawClient.connected(hub, device);
     const chunks: Uint8Array[] = [];
     client.socket.on("data", (chunk: Uint8Array) => chunks.push(chunk));
-    client.send(...[3, 1, 2].map((packetId) => ({ type: "publish", topic: EVENTS, qos: 1, packetId }) as const));
+    client.send(
+      ...[3, 1, 2].map((packetId) => ({ type: "publish", topic: EVENTS, qos: 1, packetId }) as const),
+    );
     for (const packetId of [3, 1, 2]) expect(await client.next()).toEqual({ type: "puback", packetId });
     expect(chunks.map((chunk) => Buffer.from(chunk).toString("hex"))).toEqual(["400200034002000140020002"]);
   });
 });
 
 describe("a violation", () => {
-  const publish = (topic: string, changes: object = {}): PacketInit => ({ type: "publish", topic, ...changes });
+  const publish = (topic: string, changes: object = {}): PacketInit => ({
+    type: "publish",
+    topic,
+    ...changes,
+  });
   it.each<[string, PacketInit | string, RegExp]>([
     ["QoS 2", publish(EVENTS, { qos: 2, packetId: 1 }), /QoS 2/],
     ["another device's topic", publish("devices/d2/messages/events/"), /not the device's own/],
     ["a module's topic", publish("devices/d1/modules/m1/messages/events/"), /not the device's own/],
     ["a topic of nobody", publish("hello"), /may not publish/],
     ["the hub's own topic", publish("$iothub/methods/POST/x/?$rid=1"), /may not publish/],
-    ["the provisioning service's topic", publish("$dps/registrations/PUT/iotdps-register/?$rid=1"), /may not publish/],
-    ["a message over the limit", publish(EVENTS, { payload: "x".repeat(1001) }), /1001 bytes is over the 1000/],
-    ["a message over the limit by its properties", publish(`${EVENTS}ab=${"y".repeat(10)}`, { payload: "x".repeat(989) }),
-      /1001 bytes is over the 1000/],
+    [
+      "the provisioning service's topic",
+      publish("$dps/registrations/PUT/iotdps-register/?$rid=1"),
+      /may not publish/,
+    ],
+    [
+      "a message over the limit",
+      publish(EVENTS, { payload: "x".repeat(1001) }),
+      /1001 bytes is over the 1000/,
+    ],
+    [
+      "a message over the limit by its properties",
+      publish(`${EVENTS}ab=${"y".repeat(10)}`, { payload: "x".repeat(989) }),
+      /1001 bytes is over the 1000/,
+    ],
     ["a packet of the server", { type: "pingresp" }, /must not send PINGRESP/],
     ["a second CONNECT", { type: "connect", clientId: "d1" }, /second CONNECT/],
     ["reserved flags", "C1 00", /./],
@@ -126,7 +154,9 @@ describe("a violation", () => {
     // 988 + name 2 + value 10; of a system property the value alone: 0 + 1000.
     const topic = `${EVENTS}ab=${"y".repeat(10)}`;
     expect((await telemetry({ topic, payload: "x".repeat(988) })).payload).toHaveLength(988);
-    expect((await telemetry({ topic: `${EVENTS}%24.mid=${"z".repeat(1000)}` })).systemProperties.messageId).toHaveLength(1000);
+    expect(
+      (await telemetry({ topic: `${EVENTS}%24.mid=${"z".repeat(1000)}` })).systemProperties.messageId,
+    ).toHaveLength(1000);
   });
 
   it("is a packet before CONNECT", async () => {
@@ -162,7 +192,11 @@ describe("a subscription", () => {
         { topicFilter: "$iothub/methods/POST/#", qos: 1 },
       ],
     });
-    expect(await client.next()).toEqual({ type: "suback", packetId: 5, returnCodes: [1, 0, 0x80, 0x80, 0x80, 1] });
+    expect(await client.next()).toEqual({
+      type: "suback",
+      packetId: 5,
+      returnCodes: [1, 0, 0x80, 0x80, 0x80, 1],
+    });
     client.send({ type: "unsubscribe", packetId: 6, topicFilters: ["#", "$iothub/twin/res/#"] });
     expect(await client.next()).toEqual({ type: "unsuback", packetId: 6 });
   });
@@ -170,7 +204,11 @@ describe("a subscription", () => {
   it("is one of fifty at most; subscribing again takes no place", async () => {
     client = await RawClient.connected(hub, device, { cleanSession: true });
     const filters = Array.from({ length: 51 }, (_, index) => `$iothub/methods/POST/${index}/#`);
-    expect(await client.subscribe(...filters, filters[3] as string)).toEqual([...Array<number>(50).fill(1), 0x80, 1]);
+    expect(await client.subscribe(...filters, filters[3] as string)).toEqual([
+      ...Array<number>(50).fill(1),
+      0x80,
+      1,
+    ]);
   });
 });
 
@@ -182,7 +220,10 @@ describe("the will", () => {
     const message = event(hub, "telemetry") as Promise<TelemetryMessage>;
     client.destroy();
     expect(await message).toMatchObject({ deviceId: "d1", payload: Buffer.from("bye"), qos: 1 });
-    expect([...(await message).properties]).toEqual([["reason", "gone"], ["iothub-MessageType", "Will"]]);
+    expect([...(await message).properties]).toEqual([
+      ["reason", "gone"],
+      ["iothub-MessageType", "Will"],
+    ]);
   });
 
   it("is forgotten at DISCONNECT", async () => {

@@ -22,7 +22,8 @@ afterEach(() => client.destroy());
 const FILTER = "$iothub/methods/POST/#";
 async function call(from = client): Promise<{ name: string; rid: string; body: string }> {
   const packet = await from.next();
-  if (packet === "closed" || packet.type !== "publish") throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
+  if (packet === "closed" || packet.type !== "publish")
+    throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
   const [, name = "", rid = ""] = /^\$iothub\/methods\/POST\/(.*)\/\?\$rid=(.*)$/.exec(packet.topic) ?? [];
   return { name, rid, body: Buffer.from(packet.payload).toString() };
 }
@@ -62,7 +63,10 @@ describe("invokeMethod", () => {
     respond(3, b.rid, '"again"');
     respond(4, "unknown", "0");
     respond(1, a.rid, '"a"');
-    expect(await Promise.all(results)).toEqual([{ status: 1, payload: "a" }, { status: 2, payload: "b" }]);
+    expect(await Promise.all(results)).toEqual([
+      { status: 1, payload: "a" },
+      { status: 2, payload: "b" },
+    ]);
   });
 
   it("rejects at its deadline; a later answer is ignored", async () => {
@@ -88,9 +92,13 @@ describe("invokeMethod", () => {
   });
 
   it("rejects at once where the device is not connected, or not subscribed", async () => {
-    await expect(hub.invokeMethod(device.deviceId, "m")).rejects.toMatchObject({ code: "ERR_DEVICE_OFFLINE" });
+    await expect(hub.invokeMethod(device.deviceId, "m")).rejects.toMatchObject({
+      code: "ERR_DEVICE_OFFLINE",
+    });
     await client.disconnect();
-    await expect(hub.invokeMethod(device.deviceId, "m")).rejects.toMatchObject({ code: "ERR_DEVICE_OFFLINE" });
+    await expect(hub.invokeMethod(device.deviceId, "m")).rejects.toMatchObject({
+      code: "ERR_DEVICE_OFFLINE",
+    });
     await expect(hub.invokeMethod("nobody", "m")).rejects.toMatchObject({ code: "ERR_DEVICE_NOT_FOUND" });
   });
 

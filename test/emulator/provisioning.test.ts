@@ -1,7 +1,12 @@
 /** The Device Provisioning Service. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ConnectInit } from "../../src/codec/index.js";
-import { createAuthority, createSelfSigned, HubEmulator, type RegisteredEvent } from "../../src/emulator/index.js";
+import {
+  createAuthority,
+  createSelfSigned,
+  HubEmulator,
+  type RegisteredEvent,
+} from "../../src/emulator/index.js";
 import { deriveGroupKey, signSasToken } from "../../src/hub/sas.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
@@ -16,7 +21,11 @@ afterEach(() => {
   clients.splice(0).forEach((client) => client.destroy());
 });
 
-function dpsConnect(registrationId: string, key: string | undefined, changes: Partial<ConnectInit> = {}): ConnectInit {
+function dpsConnect(
+  registrationId: string,
+  key: string | undefined,
+  changes: Partial<ConnectInit> = {},
+): ConnectInit {
   const scope = `0ne1/registrations/${registrationId}`;
   return {
     type: "connect",
@@ -37,8 +46,18 @@ async function dps(packet: ConnectInit, tlsOptions = {}): Promise<{ client: RawC
   return { client, returnCode: answer.returnCode };
 }
 
-async function answer(client: RawClient, topic: string, body: unknown = ""): Promise<{ topic: string; body: never }> {
-  client.send({ type: "publish", topic, payload: typeof body === "string" ? body : JSON.stringify(body), qos: 1, packetId: 1 });
+async function answer(
+  client: RawClient,
+  topic: string,
+  body: unknown = "",
+): Promise<{ topic: string; body: never }> {
+  client.send({
+    type: "publish",
+    topic,
+    payload: typeof body === "string" ? body : JSON.stringify(body),
+    qos: 1,
+    packetId: 1,
+  });
   let publish = await client.next();
   if (publish !== "closed" && publish.type === "puback") publish = await client.next();
   else expect(await client.next()).toEqual({ type: "puback", packetId: 1 });
@@ -59,7 +78,8 @@ async function register(client: RawClient, registrationId: string, payload?: unk
   expect(status).toBe("assigning");
   const second = await answer(client, poll(operationId));
   expect(second).toEqual({
-    topic: "$dps/registrations/res/202/?$rid=2&retry-after=3", body: { operationId, status: "assigning" },
+    topic: "$dps/registrations/res/202/?$rid=2&retry-after=3",
+    body: { operationId, status: "assigning" },
   });
   const third = await answer(client, poll(operationId));
   expect(third.topic).toBe("$dps/registrations/res/200/?$rid=2");
@@ -68,7 +88,10 @@ async function register(client: RawClient, registrationId: string, payload?: unk
 
 describe("an individual enrolment", () => {
   it("with a key assigns a device that can connect with it", async () => {
-    const { idScope, primaryKey } = hub.createEnrollment("r1", { deviceId: "thermostat-1", payload: { color: "red" } });
+    const { idScope, primaryKey } = hub.createEnrollment("r1", {
+      deviceId: "thermostat-1",
+      payload: { color: "red" },
+    });
     expect(idScope).toBe("0ne1");
     const { client, returnCode } = await dps(dpsConnect("r1", primaryKey));
     expect(returnCode).toBe(0);
@@ -77,11 +100,19 @@ describe("an individual enrolment", () => {
       operationId: expect.any(String) as string,
       status: "assigned",
       registrationState: expect.objectContaining({
-        registrationId: "r1", assignedHub: "localhost", deviceId: "thermostat-1", status: "assigned",
-        substatus: "initialAssignment", payload: { color: "red" },
+        registrationId: "r1",
+        assignedHub: "localhost",
+        deviceId: "thermostat-1",
+        status: "assigned",
+        substatus: "initialAssignment",
+        payload: { color: "red" },
       }) as object,
     });
-    expect(await registered).toEqual({ registrationId: "r1", deviceId: "thermostat-1", payload: { model: 7 } });
+    expect(await registered).toEqual({
+      registrationId: "r1",
+      deviceId: "thermostat-1",
+      payload: { model: 7 },
+    });
     const device = await RawClient.connected(hub, { deviceId: "thermostat-1", primaryKey });
     await device.disconnect();
   });
@@ -100,7 +131,9 @@ describe("an individual enrolment", () => {
   it("may name another hub, chosen at each registration", async () => {
     const { primaryKey } = hub.createEnrollment("r3", {
       allocate: ({ registrationId, payload }) => ({
-        assignedHub: `${registrationId}.example`, deviceId: "elsewhere", payload: { echo: payload },
+        assignedHub: `${registrationId}.example`,
+        deviceId: "elsewhere",
+        payload: { echo: payload },
       }),
     });
     const { client } = await dps(dpsConnect("r3", primaryKey));
@@ -118,7 +151,8 @@ describe("an individual enrolment", () => {
     });
     const { client } = await dps(dpsConnect("r4", failing.primaryKey));
     expect(await register(client, "r4")).toMatchObject({
-      status: "failed", registrationState: { status: "failed", errorMessage: "no room" },
+      status: "failed",
+      registrationState: { status: "failed", errorMessage: "no room" },
     });
     const disabled = hub.createEnrollment("r5", { enabled: false });
     const other = await dps(dpsConnect("r5", disabled.primaryKey));
@@ -151,7 +185,7 @@ describe("an enrolment group", () => {
 });
 
 describe("a refusal", () => {
-  it("meets an unknown registration, another scope, another key name and another client identifier", async () => {
+  it("meets an unknown registration, another scope, key name or client identifier", async () => {
     const { primaryKey } = hub.createEnrollment("s1");
     const scope = "0ne1/registrations/s1";
     for (const packet of [
@@ -161,20 +195,25 @@ describe("a refusal", () => {
       dpsConnect("s1", primaryKey, { username: "0ne2/registrations/s1/api-version=2019-03-31" }),
       dpsConnect("s1", primaryKey, { clientId: "s2" }),
       dpsConnect("s1", primaryKey, { password: signSasToken(scope, primaryKey as string, 4e9, "other") }),
-      dpsConnect("s1", primaryKey, { password: signSasToken(scope, primaryKey as string, 1e9, "registration") }),
+      dpsConnect("s1", primaryKey, {
+        password: signSasToken(scope, primaryKey as string, 1e9, "registration"),
+      }),
     ]) {
       expect((await dps(packet)).returnCode).toBe(5);
     }
   });
 
-  it("is an answer: bad body 400, another registration 401, unknown operation 404, throttled 429", async () => {
+  it("is an answer: 400 bad body, 401 another registration, 404 unknown operation, 429", async () => {
     const { primaryKey } = hub.createEnrollment("s3");
     const { client } = await dps(dpsConnect("s3", primaryKey));
     await client.subscribe("$dps/registrations/res/#");
     expect((await answer(client, REGISTER, "{")).topic).toBe("$dps/registrations/res/400/?$rid=1");
-    expect((await answer(client, REGISTER, { registrationId: "s1" })).topic).toBe("$dps/registrations/res/401/?$rid=1");
+    expect((await answer(client, REGISTER, { registrationId: "s1" })).topic).toBe(
+      "$dps/registrations/res/401/?$rid=1",
+    );
     expect(await answer(client, poll("4.none"))).toMatchObject({
-      topic: "$dps/registrations/res/404/?$rid=2", body: { errorCode: 404_201 },
+      topic: "$dps/registrations/res/404/?$rid=2",
+      body: { errorCode: 404_201 },
     });
     hub.faults.provisioning = 429;
     expect((await answer(client, REGISTER)).topic).toBe("$dps/registrations/res/429/?$rid=1&retry-after=3");
@@ -183,7 +222,9 @@ describe("a refusal", () => {
   it("is the close for a topic of the hub, and 0x80 for its filters", async () => {
     const { primaryKey } = hub.createEnrollment("s4");
     const { client } = await dps(dpsConnect("s4", primaryKey));
-    expect(await client.subscribe("$iothub/twin/res/#", "devices/s4/messages/devicebound/#")).toEqual([0x80, 0x80]);
+    expect(await client.subscribe("$iothub/twin/res/#", "devices/s4/messages/devicebound/#")).toEqual([
+      0x80, 0x80,
+    ]);
     client.send({ type: "publish", topic: "devices/s4/messages/events/" });
     expect(await client.next()).toBe("closed");
   });

@@ -1,9 +1,15 @@
 /**
- * A client that says and hears packets and bytes, nothing more: no session, no keep alive, no acknowledgement of its
- * own. It goes over a real TLS socket.
+ * A client that says and hears packets and bytes, nothing more: no session, no keep alive, no acknowledgement
+ * of its own. It goes over a real TLS socket.
  */
 import * as tls from "node:tls";
-import { encode, PacketReader, type ConnectInit, type Packet, type PacketInit } from "../../src/codec/index.js";
+import {
+  encode,
+  PacketReader,
+  type ConnectInit,
+  type Packet,
+  type PacketInit,
+} from "../../src/codec/index.js";
 import type { HubEmulator } from "../../src/emulator/index.js";
 import { createSasToken } from "../../src/hub/sas.js";
 import { soon } from "../support/peer.js";
@@ -20,7 +26,9 @@ export function connectPacket(
   const { expiry = LATER, keyName, ...rest } = changes;
   const clientId = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`;
   const token =
-    key === undefined ? undefined : createSasToken({ hostName: "localhost", deviceId, moduleId, key, expiry, keyName });
+    key === undefined
+      ? undefined
+      : createSasToken({ hostName: "localhost", deviceId, moduleId, key, expiry, keyName });
   return {
     type: "connect",
     clientId,
@@ -55,10 +63,17 @@ export class RawClient {
   /** Opens the TLS connection, without CONNECT. */
   static async open(hub: HubEmulator, options: tls.ConnectionOptions = {}): Promise<RawClient> {
     const socket = tls.connect({
-      host: "127.0.0.1", servername: "localhost", port: hub.port, ca: hub.caCertificate, ...options,
+      host: "127.0.0.1",
+      servername: "localhost",
+      port: hub.port,
+      ca: hub.caCertificate,
+      ...options,
     });
     const client = new RawClient(socket);
-    await soon(new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)), "TLS");
+    await soon(
+      new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)),
+      "TLS",
+    );
     return client;
   }
 
@@ -101,7 +116,8 @@ export class RawClient {
     const subscriptions = topicFilters.map((topicFilter) => ({ topicFilter, qos: 1 as const }));
     this.send({ type: "subscribe", packetId: 9, subscriptions });
     const answer = await this.next();
-    if (answer === "closed" || answer.type !== "suback") throw new Error(`no SUBACK: ${JSON.stringify(answer)}`);
+    if (answer === "closed" || answer.type !== "suback")
+      throw new Error(`no SUBACK: ${JSON.stringify(answer)}`);
     return answer.returnCodes;
   }
 

@@ -12,13 +12,27 @@ describe("a twin document", () => {
   it.each<[string, object[], object]>([
     ["adds", [{ a: 1 }, { b: 2 }], { a: 1, b: 2 }],
     ["replaces", [{ a: 1 }, { a: "x" }], { a: "x" }],
-    ["merges objects at every level", [{ a: { b: { c: 1 } } }, { a: { b: { d: 2 } } }], { a: { b: { c: 1, d: 2 } } }],
-    ["deletes with null", [{ a: { b: 1, c: 2 }, d: 3 }, { a: { b: null }, d: null }], { a: { c: 2 } }],
+    [
+      "merges objects at every level",
+      [{ a: { b: { c: 1 } } }, { a: { b: { d: 2 } } }],
+      { a: { b: { c: 1, d: 2 } } },
+    ],
+    [
+      "deletes with null",
+      [
+        { a: { b: 1, c: 2 }, d: 3 },
+        { a: { b: null }, d: null },
+      ],
+      { a: { c: 2 } },
+    ],
     ["ignores null for what is not there", [{ a: null, b: { c: null } }], { b: {} }],
     ["puts an object in the place of a value", [{ a: 1 }, { a: { b: null, c: 1 } }], { a: { c: 1 } }],
     ["puts a value in the place of an object", [{ a: { b: 1 } }, { a: false }], { a: false }],
-    ["replaces arrays whole, null elements included", [{ a: [1, 2, 3] }, { a: [null, { b: null }] }],
-      { a: [null, { b: null }] }],
+    [
+      "replaces arrays whole, null elements included",
+      [{ a: [1, 2, 3] }, { a: [null, { b: null }] }],
+      { a: [null, { b: null }] },
+    ],
   ])("%s", (_name, patches, expected) => {
     const twin = new TwinDocument(defaultLimits);
     for (const patch of patches) twin.patchDesired(patch);
@@ -33,7 +47,12 @@ describe("a twin document", () => {
     expect(() => twin.patchDesired({ "a.b": 1 })).toThrow();
     expect(twin.patchReported({ b: 1 }).version).toBe(2);
     expect(twin.snapshot(source)).toEqual({
-      deviceId: "d", tags: {}, desired: { a: 1 }, reported: { b: 1 }, desiredVersion: 3, reportedVersion: 2,
+      deviceId: "d",
+      tags: {},
+      desired: { a: 1 },
+      reported: { b: 1 },
+      desiredVersion: 3,
+      reportedVersion: 2,
     });
     expect(twin.snapshot(source).desired["$version"]).toBe(3);
     expect(twin.snapshot(source).properties?.reported["$version"]).toBe(2);
@@ -44,7 +63,9 @@ describe("a twin document", () => {
     const twin = new TwinDocument(defaultLimits);
     twin.patchReported(JSON.parse('{"__proto__":{"x":1},"constructor":{"y":2}}'));
     twin.patchReported(JSON.parse('{"__proto__":{"z":3}}'));
-    expect(twin.toDevice()).toContain('"reported":{"__proto__":{"x":1,"z":3},"constructor":{"y":2},"$version":3}');
+    expect(twin.toDevice()).toContain(
+      '"reported":{"__proto__":{"x":1,"z":3},"constructor":{"y":2},"$version":3}',
+    );
     expect(({} as Record<string, unknown>)["x"]).toBeUndefined();
   });
 
@@ -73,7 +94,11 @@ describe("a twin document", () => {
     ["a space", { "a b": 1 }, "ERR_LIMIT"],
     ["a control character", { "a\u0085": 1 }, "ERR_LIMIT"],
     ["an integer beyond 2^52", { a: 2 ** 52 + 1 }, "ERR_LIMIT"],
-    ["32 KB in all", Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)])), "ERR_LIMIT"],
+    [
+      "32 KB in all",
+      Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)])),
+      "ERR_LIMIT",
+    ],
   ])("refuses %s and stays as it was", (_name, patch, code) => {
     const twin = new TwinDocument(defaultLimits);
     expect(() => twin.patchDesired(patch)).toThrow(expect.objectContaining({ code }));
@@ -109,7 +134,8 @@ describe("twin topics", () => {
   }
   async function message(): Promise<{ topic: string; body: string }> {
     const packet: Packet | "closed" = await client.next();
-    if (packet === "closed" || packet.type !== "publish") throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
+    if (packet === "closed" || packet.type !== "publish")
+      throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
     expect(packet).toMatchObject({ qos: 0, retain: false, dup: false });
     return { topic: packet.topic, body: Buffer.from(packet.payload).toString() };
   }
@@ -141,7 +167,11 @@ describe("twin topics", () => {
     ["ill-formed UTF-8", Buffer.from([0x22, 0xff, 0x22]).toString("latin1"), 400],
     ["no object", "[]", 400],
     ["a forbidden name", '{"a.b":1}', 400],
-    ["too much", JSON.stringify(Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)]))), 413],
+    [
+      "too much",
+      JSON.stringify(Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)]))),
+      413,
+    ],
     ["nesting without end", '{"a":'.repeat(20_000) + "1" + "}".repeat(20_000), 400],
   ])("answer a patch with %s by an error", async (_name, body, status) => {
     await connected();
@@ -178,7 +208,10 @@ describe("twin topics", () => {
     hub.updateDesiredProperties(device.deviceId, { of: "module" }, { moduleId: "m" });
     request("$iothub/twin/GET/?$rid=1");
     expect((await message()).body).toContain('"of":"module"');
-    expect(hub.twin(device.deviceId, { moduleId: "m" })).toMatchObject({ moduleId: "m", desired: { of: "module" } });
+    expect(hub.twin(device.deviceId, { moduleId: "m" })).toMatchObject({
+      moduleId: "m",
+      desired: { of: "module" },
+    });
   });
 
   it("go unanswered where the device does not listen", async () => {
