@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HubEmulator } from "../../src/emulator/index.js";
-import { deriveGroupKey } from "../../src/hub/sas.js";
+import { deriveGroupKey } from "../../src/hub/index.js";
 import { Inbox } from "./support/inbox.js";
 import {
   Message,
@@ -33,7 +33,10 @@ async function device(deviceId: string, options: SdkOptions = {}): Promise<SdkDe
 }
 
 /** What the hub is told of this kind about one device from now on. */
-function events<T>(name: "telemetry" | "completed" | "subscribed" | "reportedProperties", deviceId: string): Inbox<T> {
+function events<T>(
+  name: "telemetry" | "completed" | "subscribed" | "reportedProperties",
+  deviceId: string,
+): Inbox<T> {
   const inbox = new Inbox<T>();
   hub.on(name, (event: { deviceId: string }) => {
     if (event.deviceId === deviceId) inbox.put(event as T);
@@ -83,7 +86,10 @@ describe("Microsoft's SDK as a device", () => {
     await client.sendEvent(message);
     const got = await inbox.first();
     expect(Buffer.from(got.payload).toString()).toBe('{"temperature":21.5}');
-    expect([...got.properties]).toEqual([["alarm", "yes & no"], ["ort", "Küche 1/2 (50 %)"]]);
+    expect([...got.properties]).toEqual([
+      ["alarm", "yes & no"],
+      ["ort", "Küche 1/2 (50 %)"],
+    ]);
     expect(got.systemProperties).toEqual({
       messageId: "m 1",
       correlationId: "c/1",
@@ -200,13 +206,36 @@ describe("Microsoft's SDK as a device", () => {
 
   it("connects with an X.509 certificate", async () => {
     const { certificate, key } = hub.createDevice("x509", { x509: true });
-    const identity = { hostName: hub.hostName, deviceId: "x509", cert: certificate as string, key: key as string };
+    const identity = {
+      hostName: hub.hostName,
+      deviceId: "x509",
+      cert: certificate as string,
+      key: key as string,
+    };
     const client = await sdkX509Device(identity, hub);
     cleanup.push(() => client.close());
     await client.open();
     const inbox = events<Telemetry>("telemetry", "x509");
     await client.sendEvent(new Message("with a certificate"));
     expect(Buffer.from((await inbox.first()).payload).toString()).toBe("with a certificate");
+  });
+
+  it("keeps its subscriptions and messages over its own token renewals", async () => {
+    const connections = new Inbox<{ sessionPresent: boolean }>();
+    hub.on("connected", (event) => {
+      if (event.deviceId === "renewal") connections.put(event);
+    });
+    const client = await device("renewal", {
+      tokenRenewal: { tokenValidTimeInSeconds: 3, tokenRenewalMarginInSeconds: 2 },
+    });
+    const got = new Inbox<string>();
+    client.on("message", (message: SdkMessage) => got.put(String(message.data)));
+    await hub.sendToDevice("renewal", "before");
+    await got.first();
+    const present = (await connections.take(3)).map(({ sessionPresent }) => sessionPresent);
+    expect(present).toEqual([false, true, true]);
+    await hub.sendToDevice("renewal", "after");
+    expect(await got.take(2)).toEqual(["before", "after"]);
   });
 
   it("is refused with a wrong key", async () => {
@@ -237,7 +266,11 @@ describe("Microsoft's SDK as a module", () => {
     await client.sendOutputEvent("alerts", message);
     await client.sendEvent(new Message("plain"));
     const [output, plain] = await telemetry.take(2);
-    expect(output).toMatchObject({ moduleId: "filter", outputName: "alerts", systemProperties: { outputName: "alerts" } });
+    expect(output).toMatchObject({
+      moduleId: "filter",
+      outputName: "alerts",
+      systemProperties: { outputName: "alerts" },
+    });
     expect([...(output as Telemetry).properties]).toEqual([["level", "high"]]);
     expect(plain).toMatchObject({ moduleId: "filter", systemProperties: {} });
 
@@ -282,7 +315,11 @@ describe("Microsoft's SDK at the provisioning service", () => {
     });
     expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "provisioned-1" });
     expect(await registered).toEqual([
-      expect.objectContaining({ registrationId: "sensor-1", deviceId: "provisioned-1", payload: { model: "M1" } }),
+      expect.objectContaining({
+        registrationId: "sensor-1",
+        deviceId: "provisioned-1",
+        payload: { model: "M1" },
+      }),
     ]);
 
     const client = await sdkDevice(

@@ -1,6 +1,7 @@
 /**
- * What goes over the wire, Microsoft's SDK and ours side by side: each operation runs with both against a recording
- * peer, and every field of every packet must be the same but for the differences that are listed with their reason.
+ * What goes over the wire, Microsoft's SDK and ours side by side: each operation runs with both against a
+ * recording peer, and every field of every packet must be the same but for the listed differences, which each
+ * have a reason.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Packet } from "../../src/codec/index.js";
@@ -70,10 +71,13 @@ async function both<Client extends SdkDeviceClient | SdkModuleClient>(
     let reached = (): void => {};
     const until = new Promise<void>((resolve) => (reached = resolve));
     if (last === undefined) reached();
-    return peer.record((packet, send) => {
-      operation.script?.(packet, send);
-      if (last?.(packet) === true) reached();
-    }, () => run(until));
+    return peer.record(
+      (packet, send) => {
+        operation.script?.(packet, send);
+        if (last?.(packet) === true) reached();
+      },
+      () => run(until),
+    );
   };
   const sdk = await record(operation.last, async (until) => {
     const client = await connect();
@@ -92,8 +96,12 @@ async function both<Client extends SdkDeviceClient | SdkModuleClient>(
   return { sdk, ours };
 }
 
-function hubwire(connectionString: string, { ourIdentity, ourOptions }: Partial<Operation<never>>): DeviceClient {
-  const identity = ourIdentity === undefined ? connectionString : { ...parsed(connectionString), ...ourIdentity };
+function hubwire(
+  connectionString: string,
+  { ourIdentity, ourOptions }: Partial<Operation<never>>,
+): DeviceClient {
+  const identity =
+    ourIdentity === undefined ? connectionString : { ...parsed(connectionString), ...ourIdentity };
   const client = new DeviceClient(identity, {
     port: peer.port,
     tls: { ca: peer.caCertificate },
@@ -125,14 +133,14 @@ const KEEP_ALIVE: Difference = {
   field: "CONNECT: keep alive",
   sdk: 180,
   ours: 60,
-  reason: "ours is MqttClient's default: a lost connection is found three times as soon; 1177 is the most either may set",
+  reason: "MqttClient's default: a lost connection is found three times as soon; at most 1177 for both",
 };
 const NO_PRODUCT: Difference[] = [
   {
     field: "CONNECT: user name in order",
     sdk: "api-version DeviceClientType",
     ours: "api-version",
-    reason: "the SDK always tells its name, version and platform; we tell what the user gives as productInfo, or nothing",
+    reason: "the SDK always tells its name, version and platform; we tell the user's productInfo, or nothing",
   },
   { field: "CONNECT: user name DeviceClientType", sdk: SDK_PRODUCT, ours: ABSENT, reason: "see above" },
 ];
@@ -164,12 +172,17 @@ describe("CONNECT and DISCONNECT", () => {
 
   it("of a device with an X.509 certificate: no password", async () => {
     const { certificate: cert, key } = createSelfSigned({ commonName: "d1", client: true });
-    const operation: Operation<SdkDeviceClient> = { sdk: done, ours: done, ourOptions: { tls: { ca: peer.caCertificate, cert, key } } };
+    const operation: Operation<SdkDeviceClient> = {
+      sdk: done,
+      ours: done,
+      ourOptions: { tls: { ca: peer.caCertificate, cert, key } },
+    };
     const { sdk, ours } = await both(operation, "HostName=localhost;DeviceId=d1;x509=true", () =>
       sdkX509Device({ hostName: "localhost", deviceId: "d1", cert, key }, peer),
     );
     expectSame(sdk, ours, KEY, [KEEP_ALIVE, ...NO_PRODUCT]);
-    for (const recording of [sdk, ours]) expect(fieldsOf(recording, KEY).get("CONNECT")?.has("password sr")).toBe(false);
+    for (const recording of [sdk, ours])
+      expect(fieldsOf(recording, KEY).get("CONNECT")?.has("password sr")).toBe(false);
   });
 
   it("with a DTDL model and product information", async () => {
@@ -196,7 +209,7 @@ describe("CONNECT and DISCONNECT", () => {
     ]);
   });
 
-  it("with the SDK's keep alive and product asked for, nothing differs but what comes before the product", async () => {
+  it("with the SDK's own keep alive and product asked for", async () => {
     const { sdk, ours } = await onDevice({
       sdk: done,
       ours: done,
@@ -297,13 +310,15 @@ describe("telemetry", () => {
         field: `${telemetry} in order`,
         sdk: "$.mid $.cid $.uid $.to $.ct $.ce $.ifid $.exp a &=/#+% empty (!) $.sub",
         ours: "$.mid $.cid $.uid $.to $.exp $.ct $.ce $.sub $.ifid a &=/#+% empty (!)",
-        reason: "the order says nothing; the subject is a property like others to the SDK, and a system property here",
+        reason:
+          "the order says nothing; to the SDK the subject is a property like others, here a system property",
       },
       {
         field: `${telemetry} (!)`,
         sdk: "(!)=it's%20*",
         ours: "%28%21%29=it%27s%20%2A",
-        reason: "the SDK leaves !'()* unescaped; the hub wants all but RFC 3986's unreserved characters escaped",
+        reason:
+          "the SDK leaves !'()* unescaped; the hub wants all but RFC 3986's unreserved characters escaped",
       },
     ]);
   });
@@ -366,9 +381,13 @@ describe("direct methods", () => {
     const recordings = await onDevice({
       script: call('{"delay":5}'),
       sdk: async (client) => {
-        client.onDeviceMethod("reboot", (request, response) => void response.send(207, { was: request.payload }));
+        client.onDeviceMethod(
+          "reboot",
+          (request, response) => void response.send(207, { was: request.payload }),
+        );
       },
-      ours: (client) => client.onMethod("reboot", ({ payload }) => ({ status: 207, payload: { was: payload } })),
+      ours: (client) =>
+        client.onMethod("reboot", ({ payload }) => ({ status: 207, payload: { was: payload } })),
       last,
     });
     expectSameBehindConnect(recordings);
@@ -442,7 +461,7 @@ describe("twin", () => {
   });
 
   it("a patch of reported properties, after a get as the SDK needs it", async () => {
-    const patch = { firmware: "1.2", gone: null, nested: { "ü": [1, 2] } };
+    const patch = { firmware: "1.2", gone: null, nested: { ü: [1, 2] } };
     const recordings = await onDevice({
       script: answer,
       sdk: async (client) => {
@@ -491,15 +510,19 @@ describe("twin", () => {
       ourLast: (packet) => packet.type === "publish" && ++gets === 2,
     });
     expect(seen).toEqual({ sdk: "on", ours: "on" });
-    const [read, listen] = ["SUBSCRIBE $iothub/twin/res/#, PUBLISH $iothub/twin/GET/", "SUBSCRIBE $iothub/twin/PATCH/properties/desired/#"];
-    const reason = "a change between the read and the subscription would be missed: we read again once subscribed";
+    const [read, listen] = [
+      "SUBSCRIBE $iothub/twin/res/#, PUBLISH $iothub/twin/GET/",
+      "SUBSCRIBE $iothub/twin/PATCH/properties/desired/#",
+    ];
+    const reason =
+      "a change between the read and the subscription would be missed: we read again once subscribed";
     expectSameBehindConnect(recordings, [
       EMPTY_GET,
       {
         field: "PUBLISH $iothub/twin/GET/ again",
         sdk: ABSENT,
         ours:
-          "qos 0; retain false; dup false; packet id none; payload \"\"; query mark true; " +
+          'qos 0; retain false; dup false; packet id none; payload ""; query mark true; ' +
           "bag in order $rid; bag $rid $rid={rid}",
         reason,
       },
@@ -598,20 +621,29 @@ describe("modules", () => {
 
 describe("the comparison itself", () => {
   const publish = (topic: string): Packet => ({
-    type: "publish", topic, payload: Buffer.from("x"), qos: 0, retain: false, dup: false,
+    type: "publish",
+    topic,
+    payload: Buffer.from("x"),
+    qos: 0,
+    retain: false,
+    dup: false,
   });
 
   it("fails on a difference that is not listed", () => {
     expect(() => expectSame([publish("a/?$rid=1")], [publish("a/?$rid=2")], KEY, [])).not.toThrow();
     expect(() => expectSame([publish("a/?$rid=1")], [publish("a/?$rid=")], KEY, [])).toThrow();
-    expect(() => expectSame([publish("a")], [{ ...publish("a"), retain: true } as Packet], KEY, [])).toThrow();
+    expect(() =>
+      expectSame([publish("a")], [{ ...publish("a"), retain: true } as Packet], KEY, []),
+    ).toThrow();
     expect(() => expectSame([publish("a")], [publish("a"), publish("b")], KEY, [])).toThrow();
     expect(() => expectSame([publish("a"), publish("b")], [publish("b"), publish("a")], KEY, [])).toThrow();
   });
 
   it("fails on a listed difference that does not occur", () => {
     const listed = { field: "PUBLISH a: retain", sdk: false, ours: true, reason: "an example" };
-    expect(() => expectSame([publish("a")], [{ ...publish("a"), retain: true } as Packet], KEY, [listed])).not.toThrow();
+    expect(() =>
+      expectSame([publish("a")], [{ ...publish("a"), retain: true } as Packet], KEY, [listed]),
+    ).not.toThrow();
     expect(() => expectSame([publish("a")], [publish("a")], KEY, [listed])).toThrow();
   });
 });

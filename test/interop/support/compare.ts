@@ -1,9 +1,10 @@
 /**
  * Two recordings of the same operation, field by field.
  *
- * Invariants: every field of every packet is compared, also the order of the packets; what must differ from run to
- * run is replaced by what can be said about it (a request id is `{rid}`, a signature `valid`, a token's expiry its
- * lifetime), never left out; packet identifiers that the client chose are compared by presence alone.
+ * Invariants: every field of every packet is compared, also the order of the packets; what must differ from
+ * run to run is replaced by what can be said about it (a request id is `{rid}`, a signature `valid`, a
+ * token's expiry its lifetime), never left out; packet identifiers that the client chose are compared by
+ * presence alone.
  */
 import { createHmac } from "node:crypto";
 import { expect } from "vitest";
@@ -76,7 +77,7 @@ function summary(fields: Fields | undefined): string {
   return fields === undefined ? ABSENT : [...fields].map(([name, value]) => `${name} ${value}`).join("; ");
 }
 
-/** Names a packet by its purpose, so that the same packets at other places differ in nothing but the order. */
+/** Names a packet by its purpose, so that the same packet at another place differs in the order alone. */
 function labelOf(packet: Packet): string {
   const type = packet.type.toUpperCase();
   switch (packet.type) {

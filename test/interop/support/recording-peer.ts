@@ -2,8 +2,8 @@
  * A scripted MQTT server on loopback that writes down every packet that it gets.
  *
  * Invariants: packets are recorded decoded, in the order of arrival; it answers the least that the standard
- * demands (CONNACK, SUBACK, UNSUBACK, PUBACK, PINGRESP), and beyond that only what the operation's script says;
- * one recording at a time, over when its clients have hung up.
+ * demands (CONNACK, SUBACK, UNSUBACK, PUBACK, PINGRESP), and beyond that only what the operation's script
+ * does; one recording at a time, over when its clients have hung up.
  */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
@@ -23,7 +23,7 @@ export interface RecordingPeer extends Target {
 
 export async function startRecordingPeer(): Promise<RecordingPeer> {
   const authority = createAuthority();
-  // A client certificate is asked for and not checked: with X.509 the recording shows what the client left out.
+  // A client certificate is asked for and not checked: what counts is what CONNECT then leaves out.
   const server = createServer({
     ...serverCredentials(authority),
     ca: authority.certificate,

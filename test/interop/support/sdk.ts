@@ -1,13 +1,14 @@
 /**
  * Microsoft's SDK for devices, as published: nothing of it is patched, stubbed or subclassed here.
  *
- * How it is pointed at a loopback hub: the SDK dials `mqtts://{GatewayHostName or HostName}` and its MQTT client reads
- * that as a URL, so a `GatewayHostName=localhost:{port}` in the connection string names any free port, while
- * user name and token keep the hub's own `HostName`. So the tests need neither port 8883 nor an entry in a hosts
- * file, and their files may run side by side. With an X.509 certificate the SDK overlooks `GatewayHostName`, so there
- * its authentication provider is given the same by hand. The certificate authority goes in through `setOptions({ ca })`.
- * The provisioning client takes `host:port` as its host, but offers no way to name an authority; its transport
- * therefore gets the SDK's own `MqttBase` with the authority set.
+ * How it is pointed at a loopback hub: the SDK dials `mqtts://{GatewayHostName or HostName}`, and the MQTT
+ * client below reads that as a URL, so a `GatewayHostName=localhost:{port}` in the connection string names
+ * any free port, while user name and token keep the hub's own `HostName`. So the tests need neither port
+ * 8883 nor an entry in a hosts file, and their files may run side by side. With an X.509 certificate the SDK
+ * overlooks `GatewayHostName`; there its authentication provider is given the same by hand. The certificate
+ * authority goes in through `setOptions({ ca })`. The provisioning client takes `host:port` as its host, but
+ * offers no way to name an authority; its transport therefore gets the SDK's own `MqttBase` with the
+ * authority set.
  */
 import { createRequire } from "node:module";
 import type { Client as DeviceClientType, ModuleClient as ModuleClientType } from "azure-iot-device";
@@ -16,11 +17,14 @@ import type { Client as DeviceClientType, ModuleClient as ModuleClientType } fro
 const require = createRequire(import.meta.url);
 const device = require("azure-iot-device") as typeof import("azure-iot-device");
 const deviceMqtt = require("azure-iot-device-mqtt") as typeof import("azure-iot-device-mqtt");
-const provisioning = require("azure-iot-provisioning-device") as typeof import("azure-iot-provisioning-device");
+const provisioning =
+  require("azure-iot-provisioning-device") as typeof import("azure-iot-provisioning-device");
 const provisioningMqtt =
   require("azure-iot-provisioning-device-mqtt") as typeof import("azure-iot-provisioning-device-mqtt");
 // The transport's own copy, which npm may keep below it.
-const { MqttBase } = createRequire(require.resolve("azure-iot-provisioning-device-mqtt"))("azure-iot-mqtt-base") as {
+const { MqttBase } = createRequire(require.resolve("azure-iot-provisioning-device-mqtt"))(
+  "azure-iot-mqtt-base",
+) as {
   MqttBase: new () => { setOptions(options: { ca: string }): void };
 };
 export const { SymmetricKeySecurityClient } =
@@ -50,9 +54,10 @@ export function withPort(connectionString: string, port: number): string {
 export interface SdkOptions {
   modelId?: string;
   productInfo?: string;
+  tokenRenewal?: { tokenValidTimeInSeconds: number; tokenRenewalMarginInSeconds: number };
 }
 
-/** A device client of the SDK, not yet connected. One failure is final: the SDK would retry for four minutes. */
+/** A device client of the SDK, not connected. A failure is final; else the SDK retries for four minutes. */
 export async function sdkDevice(
   connectionString: string,
   target: Target,
