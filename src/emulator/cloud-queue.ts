@@ -6,6 +6,7 @@
  * arrival, for first deliveries and for repeated ones.
  */
 import { randomUUID } from "node:crypto";
+import { checkTopicName } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import {
   encodeProperties,
@@ -53,28 +54,47 @@ export interface CloudCompletion {
 /** A message in the queue. */
 export interface CloudMessage {
   readonly messageId: string;
-  readonly bag: string;
-  readonly inputName: string | undefined;
+  readonly topic: string;
   readonly payload: Uint8Array;
   readonly ack: Acknowledgement;
   /** Milliseconds since the epoch. */
   readonly expiry: number;
+  /** Its place in the order of arrival. */
+  readonly sequence: number;
+  readonly onOutcome: (outcome: CloudOutcome) => void;
   deliveryCount: number;
-  /** The packet identifier under which it is unacknowledged in the MQTT session; 0 when it is not. */
+  /** The packet identifier under which the MQTT session knows it; 0 before it was sent. */
   packetId: number;
   /** Whether it was sent on the connection that is open now. */
   sent: boolean;
-  readonly onOutcome: OutcomeListener;
 }
 
-type OutcomeListener = (outcome: CloudOutcome) => void;
+/** A message to queue; `topic` makes its topic of the property bag. */
+export interface CloudMessageInit {
+  readonly body: Uint8Array | string;
+  readonly options: SendOptions;
+  readonly defaultTo: string;
+  readonly topic: (bag: string) => string;
+  readonly onOutcome: (outcome: CloudOutcome) => void;
+}
+
+/** What became of the attempt to send a message. */
+export type Attempt = "sent" | "complete" | "wait";
+
+const MAX_PACKET_ID = 65_535;
 
 export class CloudQueue {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void;
   readonly #expiryAlarm: Alarm;
-  #messages: CloudMessage[] = [];
+  /** Not on their way on this connection, in order of arrival. */
+  #waiting: CloudMessage[] = [];
+  /** All that have a packet identifier, by it: on their way, or waiting to be sent again. */
+  readonly #byPacketId = new Map<number, CloudMessage>();
+  #size = 0;
+  #lastSequence = 0;
+  #lastPacketId = 0;
 
   constructor(
     clock: Clock,
@@ -88,124 +108,134 @@ export class CloudQueue {
   }
 
   get size(): number {
-    return this.#messages.length;
+    return this.#size;
   }
 
-  /**
-   * Copies the body. `onOutcome` hears how this message ends. Throws ERR_QUEUE_FULL, ERR_LIMIT or
-   * ERR_INVALID_ARGUMENT, and queues nothing then.
-   */
-  add(
-    defaultTo: string,
-    body: Uint8Array | string,
-    options: SendOptions,
-    onOutcome: OutcomeListener,
-  ): CloudMessage {
-    if (this.#messages.length >= this.#limits.cloudToDevicePending) {
-      const limit = this.#limits.cloudToDevicePending;
-      throw new HubwireError("ERR_QUEUE_FULL", `${limit} messages wait for the device already`, {
+  /** Copies the body. Throws ERR_QUEUE_FULL, ERR_LIMIT or ERR_INVALID_ARGUMENT, and queues nothing then. */
+  add({ body, options, defaultTo, topic, onOutcome }: CloudMessageInit): CloudMessage {
+    const { cloudToDevicePending, cloudToDeviceBytes, cloudToDeviceLifetime } = this.#limits;
+    if (this.#size >= cloudToDevicePending) {
+      throw new HubwireError("ERR_QUEUE_FULL", `${cloudToDevicePending} messages wait already`, {
         status: 403,
       });
     }
     const wallTime = this.#clock.wallTime();
-    const expiry = Math.min(
-      Number(options.expiry ?? Infinity),
-      wallTime + this.#limits.cloudToDeviceLifetime,
-    );
+    const expiry = Math.min(Number(options.expiry ?? Infinity), wallTime + cloudToDeviceLifetime);
     if (!Number.isFinite(expiry)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
     const messageId = options.messageId ?? randomUUID();
     const payload = typeof body === "string" ? Buffer.from(body) : Uint8Array.from(body);
     const wire = wireProperties({ ...options, messageId, to: options.to ?? defaultTo });
     const size = messageBytes(payload, wire);
-    if (size > this.#limits.cloudToDeviceBytes) {
-      throw new HubwireError(
-        "ERR_LIMIT",
-        `a message of ${size} bytes is over ${this.#limits.cloudToDeviceBytes}`,
-      );
+    if (size > cloudToDeviceBytes) {
+      throw new HubwireError("ERR_LIMIT", `a message of ${size} bytes is over ${cloudToDeviceBytes}`);
     }
     const message: CloudMessage = {
       messageId,
-      bag: encodeProperties(wire),
-      inputName: options.inputName,
+      topic: topic(encodeProperties(wire)),
       payload,
       ack: options.ack ?? "none",
       expiry,
+      sequence: ++this.#lastSequence,
+      onOutcome,
       deliveryCount: 0,
       packetId: 0,
       sent: false,
-      onOutcome,
     };
-    this.#messages.push(message);
+    // Escapes may make a small message's topic too long.
+    checkTopicName(message.topic);
+    this.#waiting.push(message);
+    this.#size++;
     this.#setAlarm();
     return message;
   }
 
   /**
-   * The messages still to be sent on this connection, oldest first. Those that have expired, or were
-   * delivered too often, leave the queue instead.
+   * Offers every message that is not on its way to `attempt`, oldest first. Those that have expired, or were
+   * delivered too often, leave the queue instead. Outcomes are told afterwards.
    */
-  unsent(): CloudMessage[] {
+  deliver(attempt: (message: CloudMessage) => Attempt): void {
+    if (this.#waiting.length === 0) return;
     this.#expire();
-    const spent = this.#limits.cloudToDeviceDeliveries;
-    for (const message of this.#messages.filter((each) => !each.sent && each.deliveryCount >= spent)) {
-      this.#settle(message, "DeliveryCountExceeded");
-    }
-    return this.#messages.filter((message) => !message.sent);
+    const ended: [CloudMessage, CloudOutcome][] = [];
+    this.#waiting = this.#waiting.filter((message) => {
+      if (message.deliveryCount >= this.#limits.cloudToDeviceDeliveries) {
+        ended.push([message, "DeliveryCountExceeded"]);
+        return false;
+      }
+      const result = attempt(message);
+      if (result === "wait") return true;
+      message.deliveryCount++;
+      if (result === "sent") message.sent = true;
+      else ended.push([message, "Success"]);
+      return false;
+    });
+    this.#setAlarm();
+    for (const [message, outcome] of ended) this.#settle(message, outcome);
+  }
+
+  /** Gives a message its packet identifier; false where all are taken. */
+  identify(message: CloudMessage): boolean {
+    if (this.#byPacketId.size >= MAX_PACKET_ID) return false;
+    do this.#lastPacketId = (this.#lastPacketId % MAX_PACKET_ID) + 1;
+    while (this.#byPacketId.has(this.#lastPacketId));
+    message.packetId = this.#lastPacketId;
+    this.#byPacketId.set(message.packetId, message);
+    return true;
   }
 
   /** The device has the message; unknown identifiers are ignored. */
   acknowledge(packetId: number): void {
-    const message = this.#messages.find((each) => each.packetId === packetId);
-    if (message !== undefined) this.#settle(message, "Success");
-  }
-
-  /** Completes a message that was sent with QoS 0. */
-  complete(message: CloudMessage): void {
+    const message = this.#byPacketId.get(packetId);
+    if (message === undefined) return;
+    if (!message.sent) this.#waiting = this.#waiting.filter((each) => each !== message);
     this.#settle(message, "Success");
-  }
-
-  isTaken(packetId: number): boolean {
-    return this.#messages.some((message) => message.packetId === packetId);
   }
 
   /** The connection is gone: everything unacknowledged is sent again on the next one. */
   connectionLost(): void {
-    for (const message of this.#messages) message.sent = false;
-  }
-
-  /** The MQTT session is gone: nothing is in flight under a packet identifier any more. */
-  sessionLost(): void {
-    for (const message of this.#messages) message.packetId = 0;
-  }
-
-  purge(): void {
-    for (const message of [...this.#messages]) this.#settle(message, "Purged");
-  }
-
-  #settle(message: CloudMessage, outcome: CloudOutcome): void {
-    const index = this.#messages.indexOf(message);
-    if (index < 0) return;
-    this.#messages.splice(index, 1);
+    for (const message of this.#byPacketId.values()) {
+      if (message.sent) this.#waiting.push(message);
+      message.sent = false;
+    }
+    this.#waiting.sort((a, b) => a.sequence - b.sequence);
     this.#setAlarm();
+  }
+
+  /** The MQTT session is gone as well: nothing is known under a packet identifier any more. */
+  sessionLost(): void {
+    for (const message of this.#byPacketId.values()) message.packetId = 0;
+    this.#byPacketId.clear();
+  }
+
+  /** Gives up everything, what the device has and has not acknowledged included. */
+  purge(): void {
+    const all = new Set([...this.#byPacketId.values(), ...this.#waiting]);
+    this.#waiting = [];
+    this.#setAlarm();
+    for (const message of all) this.#settle(message, "Purged");
+  }
+
+  /** Tells the outcome of a message that is not among the waiting ones any more. */
+  #settle(message: CloudMessage, outcome: CloudOutcome): void {
+    this.#byPacketId.delete(message.packetId);
+    this.#size--;
     message.onOutcome(outcome);
     this.#onOutcome(message, outcome);
   }
 
+  /** What the device holds unacknowledged is locked, as in the real queue: it may still complete it. */
   #expire(): void {
     const wallTime = this.#clock.wallTime();
-    // What the device holds unacknowledged is locked, as in the real queue: it may still complete it.
-    for (const message of this.#messages.filter((each) => !each.sent && each.expiry <= wallTime)) {
-      this.#settle(message, "Expired");
-    }
+    const expired = this.#waiting.filter((message) => message.expiry <= wallTime);
+    if (expired.length > 0) this.#waiting = this.#waiting.filter((message) => message.expiry > wallTime);
     this.#setAlarm();
+    for (const message of expired) this.#settle(message, "Expired");
   }
 
   #setAlarm(): void {
-    let next = Infinity;
-    for (const message of this.#messages) if (!message.sent && message.expiry < next) next = message.expiry;
-    this.#expiryAlarm.set(
-      next === Infinity ? Infinity : this.#clock.now() + Math.max(0, next - this.#clock.wallTime()),
-    );
+    const next = this.#waiting.reduce((earliest, { expiry }) => Math.min(earliest, expiry), Infinity);
+    const delay = Math.max(0, next - this.#clock.wallTime());
+    this.#expiryAlarm.set(this.#clock.now() + delay);
   }
 }
 

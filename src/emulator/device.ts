@@ -62,7 +62,6 @@ export class Device implements IdentityRecord, Endpoint {
   #link: Link | undefined;
   /** Whether the MQTT session outlives its connection. */
   #persistent = false;
-  #lastPacketId = 0;
   #lastTopic: ParsedTopic | undefined;
   #connectedEvent: ConnectedEvent | undefined;
 
@@ -145,14 +144,21 @@ export class Device implements IdentityRecord, Endpoint {
     body: Uint8Array | string,
     options: SendOptions,
   ): { messageId: string; completion: Promise<CloudOutcome> } {
-    if ((this.moduleId === undefined) !== (options.inputName === undefined)) {
-      throw new HubwireError("ERR_INVALID_ARGUMENT", "inputName goes with a module, and a module needs it");
+    const { deviceId, moduleId } = this;
+    const { inputName } = options;
+    if ((moduleId === undefined) !== (inputName === undefined) || inputName?.includes("/")) {
+      const rule = "inputName goes with a module, which needs it, and has no slash";
+      throw new HubwireError("ERR_INVALID_ARGUMENT", rule);
     }
-    const target = this.moduleId === undefined ? "messages/devicebound" : `inputs/${options.inputName ?? ""}`;
-    const to = `/${identityPath(this.deviceId, this.moduleId)}/${target}`;
-    let settle: (outcome: CloudOutcome) => void = () => {};
-    const completion = new Promise<CloudOutcome>((resolve) => (settle = resolve));
-    const { messageId } = this.#queue.add(to, body, options, settle);
+    const topic = (bag: string): string =>
+      moduleId === undefined || inputName === undefined
+        ? cloudToDeviceTopic(deviceId, bag)
+        : inputTopic(deviceId, moduleId, inputName, bag);
+    // The address as the service writes it: the topic without the bag.
+    const defaultTo = `/${topic("").slice(0, -1)}`;
+    let onOutcome: (outcome: CloudOutcome) => void = () => {};
+    const completion = new Promise<CloudOutcome>((resolve) => (onOutcome = resolve));
+    const { messageId } = this.#queue.add({ body, options, defaultTo, topic, onOutcome });
     this.#deliver();
     return { messageId, completion };
   }
@@ -194,6 +200,8 @@ export class Device implements IdentityRecord, Endpoint {
 
   acknowledged(packetId: number): void {
     this.#queue.acknowledge(packetId);
+    // What waited for a free packet identifier.
+    this.#deliver();
   }
 
   publish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean): void {
@@ -274,34 +282,19 @@ export class Device implements IdentityRecord, Endpoint {
   #deliver(): void {
     const link = this.#link;
     if (link === undefined || !link.isOpen || this.#queue.size === 0) return;
-    for (const message of this.#queue.unsent()) {
-      const topic = this.#messageTopic(message);
-      const qos = this.#grantedQos(topic);
-      if (qos === undefined) continue;
-      message.deliveryCount++;
+    this.#queue.deliver((message) => {
+      const qos = this.#grantedQos(message.topic);
+      if (qos === undefined) return "wait";
       if (qos === 0) {
-        link.publish(topic, message.payload, 0, false, 0);
-        this.#queue.complete(message);
-        continue;
+        link.publish(message.topic, message.payload, 0, false, 0);
+        return "complete";
       }
       // MQTT-4.4.0-1: in a session that survived, the same identifier and DUP.
       const again = message.packetId !== 0;
-      if (!again) message.packetId = this.#newPacketId();
-      message.sent = true;
-      link.publish(topic, message.payload, 1, again, message.packetId);
-    }
-  }
-
-  #messageTopic(message: CloudMessage): string {
-    return this.moduleId === undefined
-      ? cloudToDeviceTopic(this.deviceId, message.bag)
-      : inputTopic(this.deviceId, this.moduleId, message.inputName ?? "", message.bag);
-  }
-
-  #newPacketId(): number {
-    do this.#lastPacketId = (this.#lastPacketId % 65_535) + 1;
-    while (this.#queue.isTaken(this.#lastPacketId));
-    return this.#lastPacketId;
+      if (!again && !this.#queue.identify(message)) return "wait";
+      link.publish(message.topic, message.payload, 1, again, message.packetId);
+      return "sent";
+    });
   }
 
   /** Throws a violation unless `topic` is the device's own telemetry topic. */

@@ -209,11 +209,49 @@ describe("limits", () => {
       [{ properties: { a: "\ud800" } }, "ERR_INVALID_ARGUMENT"],
       [{ expiry: new Date(NaN) }, "ERR_INVALID_ARGUMENT"],
       [{ inputName: "in" }, "ERR_INVALID_ARGUMENT"],
+      // 63 KB that take 189 KB in a topic.
+      [{ properties: { a: "&".repeat(63 * 1024) } }, "ERR_INVALID_ARGUMENT"],
       [{ moduleId: "nobody", inputName: "in" }, "ERR_DEVICE_NOT_FOUND"],
     ] as const) {
       await expect(hub.sendToDevice(device.deviceId, "x", options)).rejects.toMatchObject({ code });
     }
     await expect(hub.sendToDevice("nobody", "x")).rejects.toMatchObject({ code: "ERR_DEVICE_NOT_FOUND" });
     expect(hub.pendingMessages(device.deviceId)).toBe(0);
+  });
+});
+
+describe("many messages", () => {
+  it("keep their order through PUBACKs, and through a listener that sends more", async () => {
+    const many = await HubEmulator.start({ limits: { cloudToDevicePending: 70_000 } });
+    const { deviceId, ...rest } = many.createDevice("busy");
+    const client = await RawClient.connected(many, { deviceId, ...rest });
+    await client.subscribe("devices/busy/messages/devicebound/#");
+    many.once("completed", () => void many.sendToDevice(deviceId, "last"));
+    for (let index = 0; index < 2000; index++) await many.sendToDevice(deviceId, String(index));
+    const bodies: string[] = [];
+    while (bodies.at(-1) !== "last") {
+      const packet = await nextPublish(client);
+      bodies.push(text(packet));
+      puback(client, packet);
+    }
+    expect(bodies).toEqual([...Array.from({ length: 2000 }, (_, index) => String(index)), "last"]);
+    await client.nothingElse();
+    expect(many.pendingMessages(deviceId)).toBe(0);
+    await many.close();
+  });
+
+  it("wait for a packet identifier where all 65,535 are taken", async () => {
+    const many = await HubEmulator.start({ limits: { cloudToDevicePending: 70_000 } });
+    const { deviceId, ...rest } = many.createDevice("busy");
+    const client = await RawClient.connected(many, { deviceId, ...rest });
+    await client.subscribe("devices/busy/messages/devicebound/#");
+    client.socket.removeAllListeners("data").resume();
+    for (let index = 0; index < 65_540; index++)
+      await many.sendToDevice(deviceId, "x", { messageId: `${index}` });
+    const first = event(many, "completed");
+    client.send({ type: "puback", packetId: 7 });
+    expect(await first).toMatchObject({ messageId: "6" });
+    expect(many.pendingMessages(deviceId)).toBe(65_539);
+    await many.close();
   });
 });
