@@ -61,6 +61,9 @@ export interface LinkOwner {
 /** A topic's length field and name, and the fixed header and packet identifier of PUBLISH. */
 const TOPIC_BYTES = 2 + 65_535 + 5 + 2;
 
+/** The two breaches in CONNECT that are answered before the close (MQTT-3.1.2-2, MQTT-3.1.3-8). */
+const CONNECT_ANSWERS: Readonly<Record<string, number>> = { "MQTT-3.1.2-2": 1, "MQTT-3.1.3-7": 2 };
+
 /** Thrown through the decoder to stop it once the link closed; never seen outside. */
 const STOP = new HubwireError("ERR_CLOSED", "the link is closed");
 
@@ -266,6 +269,8 @@ export class Link {
     const known = error instanceof HubwireError;
     const reported = known ? error : violation("a listener of the hub threw");
     if (known) this.#owner.violated(this, reported);
+    const returnCode = this.#state === "new" ? CONNECT_ANSWERS[reported.statement ?? ""] : undefined;
+    if (returnCode !== undefined) this.#writer.packet({ type: "connack", sessionPresent: false, returnCode });
     this.close("violation", reported);
     // An error of the program's own listener is the program's to see.
     if (!known) throw error;

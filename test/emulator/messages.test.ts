@@ -167,6 +167,18 @@ describe("a violation", () => {
     expect(await violated).toMatchObject({ clientId: "", error: { statement: "MQTT-3.1.0-1" } });
   });
 
+  it.each([
+    // CONNECT "MQTT", level 5, clean session, keep alive 0, client id "a".
+    ["a protocol level other than 4", "10 0D 0004 4D515454 05 02 0000 0001 61", 1],
+    // CONNECT "MQTT", level 4, no clean session, keep alive 0, client id "".
+    ["an empty client identifier with a kept session", "10 0C 0004 4D515454 04 00 0000 0000", 2],
+  ])("in CONNECT is answered where the standard asks for it: %s", async (_name, bytes, returnCode) => {
+    client = await RawClient.open(hub);
+    client.sendBytes(bytes);
+    expect(await client.next()).toEqual({ type: "connack", sessionPresent: false, returnCode });
+    expect(await client.next()).toBe("closed");
+  });
+
   it("is a packet larger than any message may be, at its header", async () => {
     client = await RawClient.connected(hub, device);
     const violated = event(hub, "violation") as Promise<ViolationEvent>;
