@@ -78,6 +78,8 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   #mqtt!: MqttClient;
   #source!: CredentialSource;
   #closed = false;
+  /** Why nothing can be asked of the hub: closed, or given up until the next `connect()`. */
+  #unusable: HubwireError | undefined;
   #cancelRenewal: () => void = () => {};
   #moving: Promise<void> | undefined;
   // What was just done, for the error that a close without a reason needs.
@@ -254,7 +256,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     this.#cancelRenewal();
     this.#start();
     const closed = this.#mqtt.close(options);
-    this.#twin.close(new HubwireError("ERR_CLOSED", "the client is closed"));
+    this.#stop((this.#unusable = new HubwireError("ERR_CLOSED", "the client is closed")));
     this.#inbox.close();
     await closed;
   }
@@ -300,6 +302,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
 
   #connectNow(signal?: AbortSignal): Promise<void> {
     const connecting = this.#mqtt.connect({ signal });
+    if (!this.#closed) this.#unusable = undefined;
     this.#start();
     // Asked for before CONNACK, so that what the hub held back finds its handler.
     for (const topicFilter of this.#subscriptions.keys()) this.#ask(topicFilter).catch(() => {});
@@ -321,8 +324,14 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     const explained = error && this.#explain(error);
     this.#acceptedAt = undefined;
     // Nothing will be sent again.
-    if (explained && (this.#options.reconnect === false || !explained.retryable)) this.#twin.close(explained);
+    if (explained && (this.#options.reconnect === false || !explained.retryable)) this.#stop(explained);
     this.#emit("disconnect", explained);
+  }
+
+  /** There will be no answer to what was asked. */
+  #stop(error: HubwireError): void {
+    this.#unusable ??= new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()", { cause: error });
+    this.#twin.close(error);
   }
 
   #failed(error: HubwireError): void {
@@ -332,7 +341,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
         this.#report(asHubwireError(failure, "the reprovision callback failed")),
       );
     } else {
-      if (isRefusal(explained)) this.#twin.close(explained);
+      if (isRefusal(explained)) this.#stop(explained);
       this.#report(explained);
     }
   }
@@ -396,6 +405,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   }
 
   async #ask(topicFilter: string): Promise<void> {
+    if (this.#unusable) throw this.#unusable;
     const wanted = this.#subscriptions.get(topicFilter) as { qos: 0 | 1; granted: Promise<unknown> | undefined };
     const granted = (wanted.granted ??= this.#mqtt.subscribe(topicFilter, { qos: wanted.qos }, this.#receive));
     try {

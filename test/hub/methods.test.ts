@@ -1,0 +1,175 @@
+/** Direct methods, through a hub, and from a scripted one where a real hub would not. */
+import { describe, expect, test } from "vitest";
+import { Methods } from "../../src/hub/methods.js";
+import type { Link } from "../../src/hub/link.js";
+import type { HubwireError } from "../../src/errors.js";
+import { FakeClock } from "../support/clock.js";
+import { laboratory, next, until } from "./lab.js";
+
+const lab = laboratory();
+
+describe("through the hub", () => {
+  test("by name, by the catch-all, and unknown", async () => {
+    const device = await lab.device("methods");
+    await device.onMethod("reboot", ({ name, payload, requestId }) => ({ status: 202, payload: { name, payload, id: typeof requestId } }));
+    expect(await lab.hub.invokeMethod("methods", "reboot", { delay: 5 })).toMatchObject({
+      status: 202,
+      payload: { name: "reboot", payload: { delay: 5 }, id: "string" },
+    });
+    expect(await lab.hub.invokeMethod("methods", "other", 1)).toMatchObject({ status: 501, payload: null });
+    await device.onMethod("*", async ({ name, payload }) => ({ payload: [name, payload] }));
+    expect(await lab.hub.invokeMethod("methods", "other", null)).toMatchObject({ status: 200, payload: ["other", null] });
+    await device.onMethod("nothing", () => {});
+    expect(await lab.hub.invokeMethod("methods", "nothing", 1)).toMatchObject({ status: 200, payload: null });
+    expect(device.errors).toEqual([]);
+  });
+
+  test("raw bodies", async () => {
+    const device = await lab.device("raw");
+    await device.onMethod("echo", ({ payload }) => ({ status: 200, payload: Buffer.from(payload as Uint8Array).reverse() }), { raw: true });
+    expect(await lab.hub.invokeMethod("raw", "echo", Uint8Array.of(0x31, 0x32))).toMatchObject({ status: 200, payload: 21 });
+  });
+
+  test("a handler that fails is 500 and says nothing of why; the error event does", async () => {
+    const device = await lab.device("failing");
+    await device.onMethod("fail", async () => {
+      throw new Error("the password is hunter2");
+    });
+    expect(await lab.hub.invokeMethod("failing", "fail", 1)).toEqual({ status: 500, payload: null });
+    expect(device.errors).toMatchObject([{ code: "ERR_HANDLER", cause: { message: "the password is hunter2" } }]);
+    expect(device.errors[0]?.message).not.toContain("hunter2");
+  });
+
+  test("requests that arrive without a listener for errors do not end the process", async () => {
+    const device = await lab.device("listener");
+    device.removeAllListeners("error");
+    const warned = new Promise<Error>((resolve) => process.once("warning", (warning) => resolve(warning)));
+    await device.onMethod("fail", () => {
+      throw new Error("alone");
+    });
+    await lab.hub.invokeMethod("listener", "fail", 1);
+    expect(await warned).toMatchObject({ code: "ERR_HANDLER" });
+  });
+
+  test("handlers live on after a reconnect, and a response that was being made is sent", async () => {
+    const device = await lab.device("reconnect");
+    let finish!: () => void;
+    let running = false;
+    await device.onMethod("slow", async () => {
+      running = true;
+      await new Promise<void>((resolve) => (finish = resolve));
+      return { status: 200, payload: "done" };
+    });
+    const answer = lab.hub.invokeMethod("reconnect", "slow", 1);
+    await until(() => running, "the handler");
+    lab.hub.disconnectDevice("reconnect");
+    await next(device, "connect");
+    finish();
+    expect(await answer).toMatchObject({ status: 200, payload: "done" });
+  });
+});
+
+describe("from a hub that a test plays", () => {
+  function play() {
+    const clock = new FakeClock();
+    const published: string[] = [];
+    const errors: HubwireError[] = [];
+    const link: Link = {
+      clock,
+      timeout: 30_000,
+      connected: () => true,
+      publish: async (topic, payload) => void published.push(`${topic} ${Buffer.from(payload)}`),
+      subscribe: async () => {},
+      report: (error) => errors.push(error),
+    };
+    return { clock, published, errors, methods: new Methods(link) };
+  }
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const bytes = (text: string) => new TextEncoder().encode(text);
+
+  test("a request without $rid is ignored aloud", async () => {
+    const { methods, published, errors } = play();
+    await methods.on("m", () => ({ status: 200 }), {});
+    methods.called("m", undefined, bytes("1"));
+    await settled();
+    expect(published).toEqual([]);
+    expect(errors).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", message: expect.stringContaining("without $rid") }]);
+  });
+
+  test("a repeated $rid is answered once while it runs, and again afterwards", async () => {
+    const { methods, published, errors } = play();
+    let calls = 0;
+    await methods.on("m", async () => ({ status: 200, payload: ++calls }), {});
+    methods.called("m", "7", bytes("1"));
+    methods.called("m", "7", bytes("1"));
+    await settled();
+    expect(published).toEqual(["$iothub/methods/res/200/?$rid=7 1"]);
+    expect(errors).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", message: expect.stringContaining("still running") }]);
+    methods.called("m", "7", bytes("1"));
+    await settled();
+    expect(published).toHaveLength(2);
+  });
+
+  test("a handler that takes too long is 504 at its deadline; what it says later is not sent", async () => {
+    const { methods, published, errors, clock } = play();
+    let finish!: (response: { status: number }) => void;
+    await methods.on("m", () => new Promise((resolve) => (finish = resolve)), { timeout: 1_000 });
+    methods.called("m", "1", bytes("1"));
+    clock.advance(999);
+    await settled();
+    expect(published).toEqual([]);
+    clock.advance(1);
+    await settled();
+    finish({ status: 200 });
+    await settled();
+    expect(published).toEqual(["$iothub/methods/res/504/?$rid=1 null"]);
+    expect(errors).toMatchObject([{ code: "ERR_TIMEOUT" }]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test.each([
+    ["no JSON", "{", 400],
+    ["ill-formed UTF-8 is no JSON", "\ufffd", 400],
+    ["an empty body is null", "", 200],
+  ])("%s: %j is %i", async (_what, body, status) => {
+    const { methods, published } = play();
+    await methods.on("m", ({ payload }) => ({ status: 200, payload }), {});
+    methods.called("m", "1", bytes(body));
+    await settled();
+    expect(published).toEqual([`$iothub/methods/res/${status}/?$rid=1 null`]);
+  });
+
+  test.each([
+    ["a status that is no integer", { status: 2.5 }],
+    ["a status that is text", { status: "200" as never }],
+    ["a payload over 128 KiB", { status: 200, payload: "x".repeat(131_072) }],
+    ["a payload that is no JSON", { status: 200, payload: 1n }],
+    ["a handler that throws null", null as never],
+  ])("%s is 500", async (_what, response) => {
+    const { methods, published, errors, clock } = play();
+    await methods.on("m", () => (response === null ? Promise.reject(null) : response), {});
+    methods.called("m", "1", bytes("1"));
+    await settled();
+    expect(published).toEqual(["$iothub/methods/res/500/?$rid=1 null"]);
+    expect(errors).toHaveLength(1);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("idle() waits for what runs, up to its limit", async () => {
+    const { methods, clock } = play();
+    await methods.idle(1_000);
+    let finish!: () => void;
+    await methods.on("m", () => new Promise<void>((resolve) => (finish = resolve)), {});
+    methods.called("m", "1", bytes("1"));
+    let idle = 0;
+    void methods.idle(1_000).then(() => idle++);
+    void methods.idle(100).then(() => idle++);
+    clock.advance(100);
+    await settled();
+    expect(idle).toBe(1);
+    finish();
+    await settled();
+    expect(idle).toBe(2);
+    expect(clock.pending).toBe(0);
+  });
+});
