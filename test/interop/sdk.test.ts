@@ -1,7 +1,7 @@
 /** Microsoft's SDK, unmodified, as a device and as a module of the emulator. */
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { HubEmulator } from "../../src/emulator/index.js";
+import { createSelfSigned, HubEmulator } from "../../src/emulator/index.js";
 import { deriveGroupKey } from "../../src/hub/index.js";
 import { Inbox } from "./support/inbox.js";
 import {
@@ -310,7 +310,7 @@ describe("Microsoft's SDK at the provisioning service", () => {
       host: hub.hostName,
       idScope,
       registrationId: "sensor-1",
-      key: primaryKey as string,
+      proof: primaryKey as string,
       payload: { model: "M1" },
     });
     expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "provisioned-1" });
@@ -335,14 +335,29 @@ describe("Microsoft's SDK at the provisioning service", () => {
 
   it("registers with a key that is derived from a group's", async () => {
     const { idScope, primaryKey } = hub.createEnrollmentGroup();
-    const key = deriveGroupKey(primaryKey as string, "sensor-2");
-    const state = await sdkProvision(hub, { host: hub.hostName, idScope, registrationId: "sensor-2", key });
+    const proof = deriveGroupKey(primaryKey as string, "sensor-2");
+    const state = await sdkProvision(hub, { host: hub.hostName, idScope, registrationId: "sensor-2", proof });
     expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "sensor-2" });
+  });
+
+  it("registers with a certificate, and the device connects with it", async () => {
+    const { certificate: cert, key, thumbprint } = createSelfSigned({ commonName: "sensor-4", client: true });
+    const { idScope } = hub.createEnrollment("sensor-4", { thumbprint });
+    const registration = { host: hub.hostName, idScope, registrationId: "sensor-4", proof: { cert, key } };
+    const state = await sdkProvision(hub, registration);
+    expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "sensor-4" });
+    const client = await sdkX509Device(
+      { hostName: state.assignedHub, deviceId: state.deviceId, cert, key },
+      hub,
+    );
+    cleanup.push(() => client.close());
+    await client.open();
+    await client.sendEvent(new Message("hello"));
   });
 
   it("is refused with a wrong key", async () => {
     const { idScope } = hub.createEnrollment("sensor-3");
-    const registration = { host: hub.hostName, idScope, registrationId: "sensor-3", key: "d3Jvbmcga2V5" };
+    const registration = { host: hub.hostName, idScope, registrationId: "sensor-3", proof: "d3Jvbmcga2V5" };
     await expect(sdkProvision(hub, registration)).rejects.toThrow(/not authorized|bad username or password/i);
   });
 });

@@ -1,5 +1,6 @@
 /** The provisioning service's wire, Microsoft's SDK and ours side by side; see wire.test.ts. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createSelfSigned } from "../../src/emulator/index.js";
 import { provisionDevice } from "../../src/hub/index.js";
 import { ABSENT, expectSame, type Difference } from "./support/compare.js";
 import { startRecordingPeer, type RecordingPeer, type Script } from "./support/recording-peer.js";
@@ -29,7 +30,7 @@ function service(polls: number): Script {
   };
 }
 
-const DIFFERENCES: Difference[] = [
+const CONNECT_DIFFERENCES: Difference[] = [
   {
     field: "CONNECT: keep alive",
     sdk: 180,
@@ -42,6 +43,8 @@ const DIFFERENCES: Difference[] = [
     ours: "ClientVersion=hubwire",
     reason: "each tells its own name",
   },
+];
+const TOKEN_DIFFERENCES: Difference[] = [
   {
     field: "CONNECT: password sr",
     sdk: "0ne00000001/registrations/sensor-1",
@@ -83,7 +86,7 @@ describe("provisioning", () => {
   it("register, poll until assigned, hang up", async () => {
     const payload = { model: "M1", ü: ["€"] };
     const sdk = await peer.record(service(1), async () => {
-      expect(await sdkProvision(peer, { ...ID, key: KEY, payload })).toMatchObject(ASSIGNED);
+      expect(await sdkProvision(peer, { ...ID, proof: KEY, payload })).toMatchObject(ASSIGNED);
     });
     const ours = await peer.record(service(1), async () => {
       const tls = { ca: peer.caCertificate };
@@ -92,7 +95,8 @@ describe("provisioning", () => {
       ).toMatchObject(ASSIGNED);
     });
     expectSame(sdk, ours, KEY, [
-      ...DIFFERENCES,
+      ...CONNECT_DIFFERENCES,
+      ...TOKEN_DIFFERENCES,
       ...noUnsubscribe([...REGISTER, POLL]),
       {
         field: `${POLL}: payload`,
@@ -104,10 +108,21 @@ describe("provisioning", () => {
   });
 
   it("assigned at once, without a payload", async () => {
-    const sdk = await peer.record(service(0), () => sdkProvision(peer, { ...ID, key: KEY }));
+    const sdk = await peer.record(service(0), () => sdkProvision(peer, { ...ID, proof: KEY }));
     const ours = await peer.record(service(0), () =>
       provisionDevice({ ...ID, symmetricKey: KEY, port: peer.port, tls: { ca: peer.caCertificate } }),
     );
-    expectSame(sdk, ours, KEY, [...DIFFERENCES, ...noUnsubscribe(REGISTER)]);
+    expectSame(sdk, ours, KEY, [...CONNECT_DIFFERENCES, ...TOKEN_DIFFERENCES, ...noUnsubscribe(REGISTER)]);
+  });
+
+  it("with a certificate: no password", async () => {
+    const { certificate: cert, key } = createSelfSigned({ commonName: ID.registrationId, client: true });
+    const sdk = await peer.record(service(0), () => sdkProvision(peer, { ...ID, proof: { cert, key } }));
+    const ours = await peer.record(service(0), () =>
+      provisionDevice({ ...ID, x509: { cert, key }, port: peer.port, tls: { ca: peer.caCertificate } }),
+    );
+    expectSame(sdk, ours, KEY, [...CONNECT_DIFFERENCES, ...noUnsubscribe(REGISTER)]);
+    expect(sdk[0]).not.toHaveProperty("password");
+    expect(ours[0]).not.toHaveProperty("password");
   });
 });

@@ -46,8 +46,9 @@ export interface Target {
 
 /** The connection string with the port that the SDK has no other place for. */
 export function withPort(connectionString: string, port: number): string {
-  const host = /(?:^|;)HostName=([^;]*)/.exec(connectionString)?.[1];
-  return `${connectionString};GatewayHostName=${host}:${port}`;
+  const dialled =
+    /;GatewayHostName=([^;]*)/.exec(connectionString) ?? /HostName=([^;]*)/.exec(connectionString);
+  return `${connectionString.replace(/;GatewayHostName=[^;]*/, "")};GatewayHostName=${dialled?.[1]}:${port}`;
 }
 
 /** What may be set on a client besides its authority. */
@@ -102,21 +103,36 @@ export async function sdkModule(
   return client;
 }
 
-/** Registers with a provisioning service by symmetric key; resolves to the SDK's registration state. */
+/** Registers with a provisioning service by key or certificate; resolves to the SDK's registration state. */
 export async function sdkProvision(
   target: Target,
-  registration: { host: string; idScope: string; registrationId: string; key: string; payload?: object },
+  registration: {
+    host: string;
+    idScope: string;
+    registrationId: string;
+    proof: string | { cert: string; key: string };
+    payload?: object;
+  },
 ): Promise<{ assignedHub: string; deviceId: string }> {
+  const { host, idScope, registrationId, proof, payload } = registration;
   const base = new MqttBase();
   base.setOptions({ ca: target.caCertificate });
+  const security =
+    typeof proof === "string"
+      ? new SymmetricKeySecurityClient(registrationId, proof)
+      : {
+          getRegistrationId: () => registrationId,
+          getCertificate: (callback: (error: null, certificate: typeof proof) => void) =>
+            callback(null, proof),
+        };
   const client = provisioning.ProvisioningDeviceClient.create(
-    `${registration.host}:${target.port}`,
-    registration.idScope,
+    `${host}:${target.port}`,
+    idScope,
     // The published types of these packages disagree with each other's copies; the objects do not.
     new provisioningMqtt.Mqtt(base as never),
-    new SymmetricKeySecurityClient(registration.registrationId, registration.key) as never,
+    security as never,
   );
-  if (registration.payload !== undefined) client.setProvisioningPayload(registration.payload);
+  if (payload !== undefined) client.setProvisioningPayload(payload);
   const state = await client.register();
   if (state === undefined) throw new Error("the SDK registered without a result");
   return state as { assignedHub: string; deviceId: string };
