@@ -52,7 +52,7 @@ export interface MqttClientOptions extends Credentials, Address {
   offlineQueue?: boolean | OfflineQueueOptions | undefined;
   /** Bytes of the largest packet accepted. Default: the largest that MQTT has, 268,435,460. */
   maxPacketSize?: number | undefined;
-  /** QoS 1 and 2 messages sent and not acknowledged, at most. Default 1,000. */
+  /** QoS 1 and 2 messages sent and not acknowledged, at most. Default 1,000, of which 16 with QoS 2. */
   maxInflight?: number | undefined;
   /** Bounds `connect()` in all, and each later attempt. Default 10,000. */
   connectTimeout?: number | undefined;
@@ -84,6 +84,9 @@ export interface ResolvedOptions {
   clock: Clock;
   random: () => number;
 }
+
+/** While 20 QoS 2 messages are on their way, mosquitto 2.0 acknowledges more of them, and QoS 1 too, and drops them. */
+const MAX_INFLIGHT_QOS2 = 16;
 
 type Checks = Record<string, RegExp | readonly [least: number, most: number]>;
 
@@ -168,6 +171,7 @@ export function resolveOptions(options: MqttClientOptions): ResolvedOptions {
     session: {
       maxPacketSize: options.maxPacketSize ?? 268_435_460,
       maxInflight: options.maxInflight ?? 1_000,
+      maxInflightQos2: options.maxInflight ?? MAX_INFLIGHT_QOS2,
       connectTimeout: options.connectTimeout ?? 10_000,
       operationTimeout: options.operationTimeout ?? 30_000,
       queue: {

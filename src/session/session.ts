@@ -102,6 +102,7 @@ export class Session<R> {
   readonly #keepAlive = new KeepAlive();
   #isWritable = true;
   #draining = 0;
+  #qos2Inflight = 0;
 
   readonly #ids = new PacketIds();
   readonly #table: (Exchange<R> | undefined)[] = [];
@@ -362,8 +363,9 @@ export class Session<R> {
     for (const list of [this.#queue, this.#sent, this.#released, this.#asked]) {
       for (let link = list.next; link !== list; link = link.next) {
         const exchange = link as Exchange<R>;
-        // A restored message has nobody to tell: it stays until it is delivered.
-        if (exchange.settled || (exchange.request === undefined && list !== this.#asked)) continue;
+        // A restored message has nobody to tell: it stays until it is delivered. The session's own SUBSCRIBE has a
+        // deadline on a connection only.
+        if (exchange.settled || (exchange.request === undefined && (list !== this.#asked || !connected))) continue;
         const expires = list !== this.#asked && (list === this.#queue || !connected);
         const from = connected && list !== this.#queue && list !== this.#asked ? exchange.sentAt : exchange.acceptedAt;
         if (!this.#isDue(from + (expires ? maxAge : operationTimeout))) {
@@ -595,7 +597,8 @@ export class Session<R> {
   /** Whether a new PUBLISH may go out now. */
   #maySend(qos: QoS): boolean {
     return this.#state === "connected" && this.#isWritable && this.#draining < HOLD &&
-      (!qos || this.metrics.inflight < this.#options.maxInflight);
+      (!qos || this.metrics.inflight < this.#options.maxInflight) &&
+      (qos < 2 || this.#qos2Inflight < (this.#options.maxInflightQos2 ?? Infinity));
   }
 
   /** A PUBLISH with QoS 1 or 2 was sent: from now on it is in flight. */
@@ -604,6 +607,7 @@ export class Session<R> {
     exchange.sentAt = this.#now;
     this.#table[packetId] = exchange;
     this.metrics.inflight++;
+    if (exchange.qos > 1) this.#qos2Inflight++;
     insert(exchange, this.#sent);
     this.#schedule(this.#now + this.#options.operationTimeout);
   }
@@ -714,7 +718,10 @@ export class Session<R> {
   /** The end of an exchange: frees its identifier, settles it and forgets it. */
   #drop(exchange: Exchange<R>, error: HubwireError | undefined, codes?: readonly number[]): void {
     if (exchange.awaits === QUEUED) this.#count(exchange, -1);
-    else if (exchange.awaits < SUBACK) this.metrics.inflight--;
+    else if (exchange.awaits < SUBACK) {
+      this.metrics.inflight--;
+      if (exchange.qos > 1) this.#qos2Inflight--;
+    }
     this.#free(exchange);
     unlink(exchange);
     this.#settle(exchange, error, codes);
@@ -766,6 +773,7 @@ export class Session<R> {
       } else {
         this.#table[packetId] = exchange;
         this.metrics.inflight++;
+        if (exchange.qos > 1) this.#qos2Inflight++;
         insert(exchange, awaits === PUBCOMP ? this.#released : this.#sent);
       }
     }

@@ -37,6 +37,8 @@ export interface SessionOptions {
   maxPacketSize: number;
   /** QoS 1 and 2 messages sent and not yet acknowledged, at most; 1 to 65,535. */
   maxInflight: number;
+  /** The same for QoS 2 alone. Default: as many as `maxInflight`. */
+  maxInflightQos2?: number | undefined;
   /** From `open` to CONNACK, ms. */
   connectTimeout: number;
   /**
