@@ -151,9 +151,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     try {
       await this.#connectNow(signal);
     } catch (error) {
-      const explained = this.#explain(error);
-      if (!isRefusal(explained) || !this.#options.reprovision || this.#closed) throw explained;
-      await abortable(signal, this.#move(explained));
+      await abortable(signal, this.#moveOrThrow(error));
     }
   }
 
@@ -335,15 +333,17 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   }
 
   #failed(error: HubwireError): void {
+    this.#moveOrThrow(error).catch((failure: HubwireError) => {
+      if (isRefusal(failure)) this.#stop(failure);
+      this.#report(failure);
+    });
+  }
+
+  /** Resolves when a refused identity was replaced; rejects with any other error, explained. */
+  async #moveOrThrow(error: unknown): Promise<void> {
     const explained = this.#explain(error);
-    if (isRefusal(explained) && this.#options.reprovision && !this.#closed) {
-      this.#move(explained).catch((failure: unknown) =>
-        this.#report(asHubwireError(failure, "the reprovision callback failed")),
-      );
-    } else {
-      if (isRefusal(explained)) this.#stop(explained);
-      this.#report(explained);
-    }
+    if (!isRefusal(explained) || !this.#options.reprovision || this.#closed) throw explained;
+    await this.#move(explained);
   }
 
   /** Takes on the identity that `reprovision` finds, and connects with it. */
@@ -411,13 +411,12 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     try {
       await granted;
     } catch (error) {
-      const explained = this.#explain(error);
-      if (wanted.granted === granted) {
-        wanted.granted = undefined;
-        // Of the others, the connection's own end tells.
-        if (/REFUSED|TIMEOUT/.test(explained.code)) this.#report(explained);
-      }
-      throw explained;
+      const ours = wanted.granted === granted;
+      if (ours) wanted.granted = undefined;
+      // Of other failures, the connection's own end tells.
+      if (ours && /REFUSED|TIMEOUT/.test((error as HubwireError).code)) this.#report(error as HubwireError);
+      await this.#moveOrThrow(error);
+      return this.#ask(topicFilter);
     }
   }
 

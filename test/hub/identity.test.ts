@@ -1,0 +1,224 @@
+/** Who a device is: every way to prove it, the user name, what is refused before or by the hub. */
+import { Duplex } from "node:stream";
+import { describe, expect, test } from "vitest";
+import { createSasToken, DeviceClient, type DeviceOptions } from "../../src/hub/index.js";
+import { failure, laboratory, next } from "./lab.js";
+
+const lab = laboratory({ });
+const hostName = "localhost";
+const key = Buffer.alloc(32, 7).toString("base64");
+const now = () => Math.floor(Date.now() / 1000);
+
+describe("accepted by the hub", () => {
+  test.each<[string, (deviceId: string) => DeviceOptions | string]>([
+    ["a connection string", (deviceId) => lab.hub.createDevice(deviceId).connectionString],
+    ["a device's key", (deviceId) => ({ hostName, deviceId, sharedAccessKey: lab.hub.createDevice(deviceId).primaryKey })],
+    ["its other key", (deviceId) => ({ hostName, deviceId, sharedAccessKey: lab.hub.createDevice(deviceId).secondaryKey })],
+    ["a policy's key", (deviceId) => (lab.hub.createDevice(deviceId), lab.hub.connectionString(deviceId, { keyName: "device" }))],
+    [
+      "a token",
+      (deviceId) => {
+        const { primaryKey } = lab.hub.createDevice(deviceId);
+        const token = createSasToken({ hostName, deviceId, key: primaryKey as string, expiry: now() + 60 });
+        return `HostName=${hostName};DeviceId=${deviceId};SharedAccessSignature=${token}`;
+      },
+    ],
+    [
+      "a provider of tokens",
+      (deviceId) => {
+        const { primaryKey } = lab.hub.createDevice(deviceId);
+        return { hostName, deviceId, sas: async () => createSasToken({ hostName, deviceId, key: primaryKey as string, expiry: now() + 60 }) };
+      },
+    ],
+    [
+      "a certificate",
+      (deviceId) => {
+        const { certificate, key } = lab.hub.createDevice(deviceId, { x509: true });
+        return { hostName, deviceId, x509: { cert: certificate as string, key: key as string } };
+      },
+    ],
+    [
+      "a certificate that is read anew each time",
+      (deviceId) => {
+        const { certificate, key } = lab.hub.createDevice(deviceId, { x509: true });
+        return { hostName, deviceId, x509: async () => ({ cert: certificate as string, key: key as string }) };
+      },
+    ],
+    ["a module's key", (deviceId) => (lab.hub.createDevice(deviceId), lab.hub.createModule(deviceId, "m").connectionString)],
+    [
+      "a gateway",
+      (deviceId) => {
+        const { connectionString } = lab.hub.createDevice(deviceId);
+        return `${connectionString};GatewayHostName=127.0.0.1`;
+      },
+    ],
+  ])("%s", async (what, identity) => {
+    const client = lab.client(identity(`id-${what.replaceAll(/\W/g, "-")}`));
+    await client.connect();
+    expect(client.connected).toBe(true);
+    await client.sendTelemetry("x");
+  });
+
+  test("a connection string with x509=true and the certificate beside it", async () => {
+    const { certificate, key } = lab.hub.createDevice("beside", { x509: true });
+    const tls = { ca: lab.hub.caCertificate, cert: certificate as string, key: key as string };
+    const client = lab.client(`HostName=${hostName};DeviceId=beside;x509=true`, { tls });
+    await client.connect();
+  });
+
+  test("options of both kinds in one object", async () => {
+    const { primaryKey } = lab.hub.createDevice("one-object");
+    const options = { hostName, deviceId: "one-object", sharedAccessKey: primaryKey, port: lab.hub.port, tls: { ca: lab.hub.caCertificate } };
+    const direct = new DeviceClient(options as DeviceOptions);
+    await direct.connect();
+    await direct.close();
+  });
+});
+
+describe("the user name", () => {
+  test.each<[string, Partial<DeviceOptions>, string]>([
+    ["modern", {}, "localhost/names/?api-version=2021-04-12"],
+    ["of 2016", { apiVersion: null }, "localhost/names"],
+    ["another version", { apiVersion: "2020-09-30" }, "localhost/names/?api-version=2020-09-30"],
+    [
+      "model and product",
+      { modelId: "dtmi:com:example:Thermostat;1", productInfo: "ACME tap/2 (ü)" },
+      "localhost/names/?api-version=2021-04-12&model-id=dtmi%3Acom%3Aexample%3AThermostat%3B1" +
+        "&DeviceClientType=ACME%20tap%2F2%20(%C3%BC)",
+    ],
+  ])("%s", async (_what, options, username) => {
+    const seen: string[] = [];
+    // Only the CONNECT counts here.
+    const createConnection = () =>
+      new Duplex({
+        read() {},
+        write(chunk: Buffer, _encoding, done) {
+          seen.push(chunk.toString("latin1"));
+          done();
+          this.destroy();
+        },
+      });
+    const client = lab.client({ hostName, deviceId: "names", sharedAccessKey: key }, { ...options, createConnection, reconnect: false });
+    await failure(client.connect());
+    // Behind the user name comes the password's length, which is below 256.
+    expect(Buffer.from(seen.join(""), "latin1").toString()).toContain(`${username}\u0000`);
+  });
+});
+
+describe("refused by the hub", () => {
+  const refused = { name: "HubwireError", code: "ERR_NOT_AUTHORIZED", retryable: false };
+  test.each<[string, (deviceId: string) => string | DeviceOptions]>([
+    ["a wrong key", (deviceId) => (lab.hub.createDevice(deviceId), { hostName, deviceId, sharedAccessKey: key })],
+    ["an unknown device", (deviceId) => ({ hostName, deviceId, sharedAccessKey: key })],
+    [
+      "a token for another device",
+      (deviceId) => {
+        const { primaryKey } = lab.hub.createDevice(deviceId);
+        const sharedAccessSignature = createSasToken({ hostName, deviceId: "other", key: primaryKey as string, expiry: now() + 60 });
+        return { hostName, deviceId, sharedAccessSignature };
+      },
+    ],
+  ])("%s", async (what, identity) => {
+    const error = await failure(lab.client(identity(`no-${what.replaceAll(/\W/g, "-")}`)).connect());
+    expect(error).toMatchObject(refused);
+    expect(error.message).toMatch(/exists .* enabled.*key.*token.*clock/);
+  });
+
+  test("an expired token is not even sent", async () => {
+    const token = createSasToken({ hostName, deviceId: "d", key, expiry: now() - 5 });
+    const error = await failure(lab.client({ hostName, deviceId: "d", sharedAccessSignature: token }).connect());
+    expect(error).toMatchObject({ code: "ERR_SAS_EXPIRED", retryable: false });
+    expect(error.message).toMatch(/expired \d+ s ago.*sas provider/);
+  });
+
+  test("a provider that fails: a typed error without what the provider said", async () => {
+    const sas = () => Promise.reject(Object.assign(new Error("token=hunter2"), { code: "EVAULT" }));
+    const error = await failure(lab.client({ hostName, deviceId: "d", sas }, { reconnect: false }).connect());
+    expect(error).toMatchObject({ code: "ERR_SIGNING", retryable: true, message: "the sas provider failed (EVAULT)" });
+    expect(error.cause).toBeUndefined();
+  });
+
+  test("a provider that returns garbage", async () => {
+    const error = await failure(lab.client({ hostName, deviceId: "d", sas: () => "hunter2" }).connect());
+    expect(error).toMatchObject({ code: "ERR_SAS_TOKEN", message: expect.not.stringContaining("hunter2") });
+  });
+});
+
+describe("refused at once", () => {
+  const good = { hostName, deviceId: "d", sharedAccessKey: key };
+  test.each<[string, unknown, object, RegExp]>([
+    ["no credentials", { hostName, deviceId: "d" }, {}, /exactly one of/],
+    ["no credentials in the string", "HostName=h;DeviceId=d", {}, /exactly one of/],
+    ["x509=true without a certificate", "HostName=h;DeviceId=d;x509=true", {}, /x509 \(\{ cert, key \}\)/],
+    ["two of them", { ...good, sas: () => "" }, {}, /exactly one of/],
+    ["no host", { deviceId: "d", sharedAccessKey: key }, {}, /hostName and a deviceId/],
+    ["nothing", undefined, {}, /hostName and a deviceId/],
+    ["a key that is not base64", { ...good, sharedAccessKey: "hunter2!" }, {}, /sharedAccessKey is not base64/],
+    ["a host with a port", { ...good, hostName: "h:1" }, {}, /without scheme, port/],
+    ["keep alive above what the hub grants", good, { keepAlive: 1178 }, /1177 s/],
+    ["a lifetime below 5 s", { ...good, tokenLifetime: 4999 }, {}, /tokenLifetime/],
+    ["a lifetime above 10 years", { ...good, tokenLifetime: 4e11 }, {}, /tokenLifetime/],
+    ["a misspelt option", good, { keepalive: 5 }, /unknown option keepalive/],
+    ["a will of QoS 2", good, { will: { payload: "x", qos: 2 } }, /QoS 2/],
+  ])("%s", (_what, identity, options, message) => {
+    const make = () => new DeviceClient(identity as DeviceOptions, options);
+    expect(make).toThrow(expect.objectContaining({ name: "HubwireError", kind: "caller", message: expect.stringMatching(message) }));
+    expect(make).not.toThrow(/hunter2/);
+  });
+
+  test("the longest keep alive is taken", () => {
+    expect(new DeviceClient(good, { keepAlive: 1177 }).connected).toBe(false);
+  });
+});
+
+describe("a device whose identity the hub refuses", () => {
+  test("at connect(): reprovision finds the new one", async () => {
+    const asked: string[] = [];
+    const client = lab.client(
+      { hostName, deviceId: "stale", sharedAccessKey: key },
+      {
+        reprovision: async (error) => {
+          asked.push(error.code);
+          return lab.hub.createDevice("fresh").connectionString;
+        },
+      },
+    );
+    const ready = client.onMethod("who", () => ({ status: 200, payload: client.deviceId }));
+    await client.connect();
+    await ready;
+    expect(asked).toEqual(["ERR_NOT_AUTHORIZED"]);
+    expect(await lab.hub.invokeMethod("fresh", "who", null)).toMatchObject({ status: 200, payload: "fresh" });
+    expect(client.errors).toEqual([]);
+  });
+
+  test("while running: handlers live on under the new one", async () => {
+    const { connectionString } = lab.hub.createDevice("moving");
+    const client = lab.client(connectionString, {
+      reprovision: () => lab.hub.createDevice("moved").connectionString,
+    });
+    await client.connect();
+    await client.onMethod("who", () => ({ status: 200, payload: client.deviceId }));
+    const connected = next(client, "connect");
+    lab.hub.removeDevice("moving");
+    await connected;
+    expect(await lab.hub.invokeMethod("moved", "who", null, { connectTimeout: 5_000 })).toMatchObject({ payload: "moved" });
+    await client.sendTelemetry("x");
+  });
+
+  test("a reprovision that fails is what connect() rejects with", async () => {
+    const client = lab.client(
+      { hostName, deviceId: "nowhere", sharedAccessKey: key },
+      { reprovision: () => Promise.reject(new Error("no service")) },
+    );
+    expect(await failure(client.connect())).toMatchObject({ code: "ERR_HANDLER", cause: { message: "no service" } });
+  });
+
+  test("without it, a refusal while running ends the attempts, aloud", async () => {
+    const client = lab.client(lab.hub.createDevice("removed").connectionString);
+    await client.connect();
+    const error = next(client, "error");
+    lab.hub.removeDevice("removed");
+    expect(await error).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
+    expect(await failure(client.sendTelemetry("x"))).toMatchObject({ code: "ERR_NOT_CONNECTED" });
+  });
+});
