@@ -57,7 +57,10 @@ export interface HubOptions {
   authority?: Authority | undefined;
   /** The server's certificate and key (PEM) in place of one made at start. */
   certificate?: ServerCertificate | undefined;
-  /** Keys of shared access policies, base64, by name. Default: random keys for "device" and "iothubowner". */
+  /**
+   * Keys of shared access policies, base64, by name. Default: random keys for "iothubowner", "device" and
+   * "service". As at a real hub, "service" and the "registry…" policies may not speak for devices.
+   */
   policies?: Readonly<Record<string, string>> | undefined;
   limits?: Partial<Limits> | undefined;
   provisioning?: ProvisioningOptions | undefined;
@@ -107,6 +110,14 @@ interface ModuleOption {
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
 const isAddress = (name: string): boolean => name.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(name);
+
+const POLICIES_WITHOUT_DEVICE_CONNECT = ["service", "registryRead", "registryReadWrite"];
+
+const randomPolicies = (): Readonly<Record<string, string>> => ({
+  iothubowner: randomKey(),
+  device: randomKey(),
+  service: randomKey(),
+});
 
 /** The server's certificate, for every name by which a device may dial. */
 function issueFor(authority: Authority, commonName: string, names: readonly string[]): ServerCertificate {
@@ -160,12 +171,9 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     this.caCertificate = caCertificate;
     const limits = { ...defaultLimits, ...options.limits };
     this.#context = { clock: options.clock ?? systemClock, limits, faults: this.faults, events: this };
-    const policies: Readonly<Record<string, string>> = options.policies ?? {
-      device: randomKey(),
-      iothubowner: randomKey(),
-    };
-    for (const [keyName, key] of Object.entries(policies)) {
-      this.#policies.set(keyName, { keyName, primaryKey: checkedKey(key), deviceConnect: true });
+    for (const [keyName, key] of Object.entries(options.policies ?? randomPolicies())) {
+      const deviceConnect = !POLICIES_WITHOUT_DEVICE_CONNECT.includes(keyName);
+      this.#policies.set(keyName, { keyName, primaryKey: checkedKey(key), deviceConnect });
     }
     const hostNames = new Set(names.map((name) => name.toLowerCase()));
     const admission = {

@@ -170,6 +170,17 @@ describe("a message", () => {
     await client.disconnect();
   });
 
+  it("may be as large as 64 KB", async () => {
+    const client = await RawClient.connected(hub, device);
+    await client.subscribe(filter);
+    const body = Buffer.alloc(65_000, "0123456789");
+    await hub.sendToDevice(device.deviceId, body);
+    await hub.sendToDevice(device.deviceId, "small");
+    expect(Buffer.compare((await nextPublish(client)).payload, body)).toBe(0);
+    expect(text(await nextPublish(client))).toBe("small");
+    await client.disconnect();
+  });
+
   it("is copied: what the sender does to the body afterwards changes nothing", async () => {
     const body = Buffer.from("before");
     await hub.sendToDevice(device.deviceId, body);

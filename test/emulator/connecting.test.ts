@@ -4,7 +4,7 @@ import { Duplex } from "node:stream";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createAuthority, createSelfSigned, HubEmulator } from "../../src/emulator/index.js";
 import type { ConnectedEvent, DisconnectedEvent, RefusedEvent } from "../../src/emulator/index.js";
-import { createSasToken } from "../../src/hub/sas.js";
+import { createSasToken, signSasToken } from "../../src/hub/sas.js";
 import { FakeClock } from "./fake-clock.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
@@ -78,12 +78,36 @@ describe("a token", () => {
     expect(result.reason).not.toContain("SharedAccessSignature");
   });
 
-  it("of a policy with DeviceConnect speaks for any device", async () => {
-    const withPolicy = hub.connectionString("d1", { keyName: "device" });
-    const policyKey = /;SharedAccessKey=(.*)$/.exec(withPolicy)?.[1] as string;
-    expect(withPolicy).toMatch(/^HostName=localhost;DeviceId=d1;SharedAccessKeyName=device;SharedAccessKey=/);
-    const packet = connectPacket({ deviceId: "d1", primaryKey: policyKey }, { keyName: "device" });
-    expect(await outcome(packet)).toMatchObject({ answer: 0 });
+  const policyKey = (keyName: string): string =>
+    /;SharedAccessKey=(.*)$/.exec(hub.connectionString("d1", { keyName }))?.[1] as string;
+
+  it.each(["localhost", "localhost/devices", "localhost/devices/d1"])(
+    "of a policy with DeviceConnect and the scope %s speaks for the device",
+    async (scope) => {
+      for (const keyName of ["device", "iothubowner"]) {
+        const password = signSasToken(scope, policyKey(keyName), 4e9, keyName);
+        expect(await outcome(connectPacket(d1, { password }))).toMatchObject({ answer: 0 });
+      }
+    },
+  );
+
+  it("of a policy without DeviceConnect, or for a part of the device's name, is refused", async () => {
+    for (const [scope, keyName, reason] of [
+      ["localhost/devices/d1", "service", /policy without DeviceConnect/],
+      ["localhost/devices/d", "device", /another resource/],
+    ] as const) {
+      const password = signSasToken(scope, policyKey(keyName), 4e9, keyName);
+      expect(await outcome(connectPacket(d1, { password }))).toEqual({
+        answer: 5,
+        reason: expect.stringMatching(reason) as string,
+      });
+    }
+  });
+
+  it("is asked for in a policy's connection string", () => {
+    expect(hub.connectionString("d1", { keyName: "device" })).toBe(
+      `HostName=localhost;DeviceId=d1;SharedAccessKeyName=device;SharedAccessKey=${policyKey("device")}`,
+    );
   });
 
   it("that ends while the device is connected ends the connection", async () => {
@@ -165,6 +189,16 @@ describe("an identity", () => {
     hub.updateDevice("off", { enabled: false });
     expect(await client.next()).toBe("closed");
     expect(await gone).toEqual({ deviceId: "off", reason: "disabled" });
+  });
+
+  it("may be given other credentials, which count from the next connection on", async () => {
+    const device = hub.createDevice("rolled");
+    const client = await RawClient.connected(hub, device);
+    const primaryKey = Buffer.alloc(32, 5).toString("base64");
+    hub.updateDevice("rolled", { primaryKey });
+    expect(await client.nothingElse()).toBe(true);
+    expect(await outcome(connectPacket(device))).toMatchObject({ answer: 5 });
+    expect(await outcome(connectPacket({ ...device, primaryKey }))).toMatchObject({ answer: 0 });
   });
 
   it("that is removed is closed, and its messages are given up", async () => {

@@ -1,6 +1,6 @@
 /** The hub itself: starting, faults, closing. */
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { connect as connectTcp, createServer, type AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
@@ -79,7 +79,7 @@ describe("start", () => {
       ciphers: "DEFAULT@SECLEVEL=0",
     });
     await expect(once(old, "secureConnect")).rejects.toThrow();
-    const plain = (await import("node:net")).connect(hub.port, "127.0.0.1");
+    const plain = connectTcp(hub.port, "127.0.0.1");
     plain.on("error", () => {});
     plain.write(encode({ type: "connect", clientId: "d1" }));
     await once(plain, "close");
@@ -246,6 +246,16 @@ describe("close", () => {
     await expect(hub.invokeMethod("d1", "x")).rejects.toMatchObject({ code: "ERR_CLOSED" });
     const refused = tls.connect({ host: "127.0.0.1", port: hub.port });
     await expect(once(refused, "secureConnect")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  it("ends connections that have not even shaken hands", async () => {
+    const hub = await start();
+    const socket = connectTcp(hub.port, "127.0.0.1");
+    const closed = once(socket, "close");
+    socket.on("error", () => {});
+    await once(socket, "connect");
+    await hub.close();
+    await closed;
   });
 
   it("is what `await using` calls", async () => {
