@@ -9,7 +9,7 @@ import { cut, hex, read, refusal, toHex } from "./support.js";
 const connect = "0004 4d515454 04";
 
 /** Title with the statement's tag, bytes, and the statement named by the error (none has a number where left out). */
-const inbound: readonly (readonly [title: string, digits: string] | readonly [string, string, string])[] = [
+const inbound: readonly (readonly [title: string, digits: string, statement?: string])[] = [
   // Fixed header (sections 2.2.1 to 2.2.3)
   ["packet type 0", "00 00"],
   ["packet type 15", "f0 00"],
@@ -162,7 +162,8 @@ const inbound: readonly (readonly [title: string, digits: string] | readonly [st
 ];
 
 describe("the decoder refuses", () => {
-  test.each(inbound)("%s", (_title, digits, statement) => {
+  const cases = inbound.map(([title, digits, statement]) => ({ title, digits, statement }));
+  test.each(cases)("$title", ({ digits, statement }) => {
     const bytes = hex(digits);
     const error = refusal(() => decode(bytes));
     expect(error.code).toBe("ERR_MALFORMED_PACKET");
@@ -267,7 +268,8 @@ const outbound: readonly (readonly [title: string, packet: unknown, statement?: 
 ];
 
 describe("the encoder refuses", () => {
-  test.each(outbound)("%s", (_title, packet, statement) => {
+  const cases = outbound.map(([title, packet, statement]) => ({ title, packet, statement }));
+  test.each(cases)("$title", ({ packet, statement }) => {
     const error = refusal(() => encode(packet as PacketInit));
     expect(error.code).toBe("ERR_INVALID_PACKET");
     expect(error.statement).toBe(statement);
