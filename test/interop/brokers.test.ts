@@ -14,7 +14,7 @@ type Options = Partial<ConstructorParameters<typeof MqttClient>[0]>;
 
 /** Enough to fill every window: our client's 1,000, the brokers' own. */
 const MANY = 2_000;
-/** mosquitto as it comes closes a connection with more unfinished QoS 2 messages than this. */
+/** mosquitto as it comes loses or closes over more unfinished QoS 2 messages than this; ours keeps below. */
 const QOS_2_WINDOW = 20;
 const QOS: readonly QoS[] = [0, 1, 2];
 
@@ -55,8 +55,7 @@ describe.each(availableBrokers())("through $name", ({ start }) => {
 
   describe.each(QOS)("QoS %i", (qos) => {
     it(`${MANY} messages of ours reach MQTT.js, each once, in order, with equal payloads`, async () => {
-      const options = qos === 2 ? { maxInflight: QOS_2_WINDOW } : {};
-      const [from, to] = [await hubwire(`h-out-${qos}`, options), await mqttJs(`m-in-${qos}`)];
+      const [from, to] = [await hubwire(`h-out-${qos}`), await mqttJs(`m-in-${qos}`)];
       const inbox = new Inbox<string>();
       to.on("message", (topic, payload, packet) => inbox.put(`${topic} ${packet.qos} ${hash(payload)}`));
       await to.subscribeAsync(`out/${qos}/#`, { qos });
