@@ -107,16 +107,21 @@ function makeCertificate(
   const keyIdentifier = createHash("sha1").update(publicKeyInfo.subarray(-65)).digest();
   const signer: Issuer = parent ?? { name, key: privateKey, keyIdentifier, intermediates: "" };
   const now = Date.now();
+  const notBefore = Number(options.notBefore ?? now - DAY);
+  const notAfter = Number(options.notAfter ?? now + (authority ? 3650 : 365) * DAY);
+  if (!isFourDigitYear(notBefore) || !isFourDigitYear(notAfter)) {
+    throw new HubwireError(
+      "ERR_INVALID_ARGUMENT",
+      "notBefore and notAfter must be times before the year 10000",
+    );
+  }
   const algorithm = der.sequence(der.objectIdentifier(OID_ECDSA_SHA256));
   const toBeSigned = der.sequence(
     der.context(0, true, der.integer(Uint8Array.of(2))),
     der.integer(serialNumber()),
     algorithm,
     signer.name,
-    der.sequence(
-      der.time(Number(options.notBefore ?? now - DAY)),
-      der.time(Number(options.notAfter ?? now + (authority ? 3650 : 365) * DAY)),
-    ),
+    der.sequence(der.time(notBefore), der.time(notAfter)),
     name,
     publicKeyInfo,
     der.context(
@@ -162,7 +167,7 @@ function extensions(
     list.push(extension(OID_EXTENDED_KEY_USAGE, false, der.sequence(der.objectIdentifier(purpose))));
   }
   const alternatives = [
-    ...(options.dnsNames ?? []).map((name) => der.context(2, false, Buffer.from(name, "latin1"))),
+    ...(options.dnsNames ?? []).map((name) => der.context(2, false, dnsNameBytes(name))),
     ...(options.ipAddresses ?? []).map((address) => der.context(7, false, addressBytes(address))),
   ];
   if (alternatives.length > 0) {
@@ -190,6 +195,17 @@ function serialNumber(): Uint8Array {
   const bytes = randomBytes(16);
   bytes[0] = 0x40 | ((bytes[0] ?? 0) & 0x3f);
   return bytes;
+}
+
+/** A Time has four digits for the year. */
+const isFourDigitYear = (time: number): boolean => time >= -62_167_219_200_000 && time < 253_402_300_800_000;
+
+/** An IA5String: ASCII alone; an internationalised name goes in its `xn--` form. */
+function dnsNameBytes(name: string): Uint8Array {
+  if (!/^[\x21-\x7e]+$/.test(name)) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", `not a DNS name: ${JSON.stringify(name)}`);
+  }
+  return Buffer.from(name, "latin1");
 }
 
 /** The 4 or 16 bytes of an IP address. */

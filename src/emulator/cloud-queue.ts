@@ -119,9 +119,13 @@ export class CloudQueue {
         status: 403,
       });
     }
-    const wallTime = this.#clock.wallTime();
-    const expiry = Math.min(Number(options.expiry ?? Infinity), wallTime + cloudToDeviceLifetime);
-    if (!Number.isFinite(expiry)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
+    if (typeof body !== "string" && !(body instanceof Uint8Array)) {
+      throw new HubwireError("ERR_INVALID_ARGUMENT", "a body is a string or a Uint8Array");
+    }
+    const latest = this.#clock.wallTime() + cloudToDeviceLifetime;
+    const wanted = Number(options.expiry ?? latest);
+    if (!isTime(wanted)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
+    const expiry = Math.min(wanted, latest);
     const messageId = options.messageId ?? randomUUID();
     const payload = typeof body === "string" ? Buffer.from(body) : Uint8Array.from(body);
     const wire = wireProperties({ ...options, messageId, to: options.to ?? defaultTo });
@@ -238,6 +242,9 @@ export class CloudQueue {
     this.#expiryAlarm.set(this.#clock.now() + delay);
   }
 }
+
+/** Whether a Date can hold `time`, ms since the epoch. */
+const isTime = (time: number): boolean => Math.abs(time) <= 8.64e15;
 
 /** Every property as it goes on the wire, system properties first. */
 function wireProperties(options: SendOptions): Map<string, string | null> {

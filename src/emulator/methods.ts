@@ -58,7 +58,7 @@ export class MethodCalls {
     }
     checkTopicName(methodTopic(name, "1".repeat(16)));
     const { limits, clock } = this.#context;
-    const body = payload instanceof Uint8Array ? payload : Buffer.from(JSON.stringify(payload ?? null));
+    const body = payload instanceof Uint8Array ? payload : Buffer.from(toJson(payload));
     if (body.length > limits.methodBytes) {
       throw new HubwireError(
         "ERR_LIMIT",
@@ -128,6 +128,19 @@ export class MethodCalls {
     }, call.responseTimeout);
     return true;
   }
+}
+
+function toJson(payload: unknown): string {
+  let text: string | undefined;
+  let cause: unknown;
+  try {
+    text = JSON.stringify(payload ?? null);
+  } catch (error) {
+    cause = error;
+  }
+  if (text === undefined)
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "a method payload must be JSON", { cause });
+  return text;
 }
 
 function jsonOrText(body: Uint8Array): Json {

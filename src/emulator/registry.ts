@@ -66,8 +66,8 @@ export class Registry<I extends IdentityRecord> {
   /** Throws ERR_INVALID_ARGUMENT for a bad or taken id. */
   add(identity: I): void {
     const key = identityKey(identity.deviceId, identity.moduleId);
-    for (const id of [identity.deviceId, identity.moduleId]) {
-      if (id !== undefined && !ID.test(id)) {
+    for (const id of [identity.deviceId ?? "", identity.moduleId]) {
+      if (id !== undefined && (typeof id !== "string" || !ID.test(id))) {
         throw new HubwireError(
           "ERR_INVALID_ARGUMENT",
           "a device or module id is 1 to 128 of A-Z a-z 0-9 -.%_*?!(),:=@$'",

@@ -66,7 +66,8 @@ export class Server {
         for (const listener of listeners) listener.close();
         if (options.port === 0 && isPortTaken(cause) && attempt < 10) continue;
         const where = `${options.hosts.join(" and ")}, port ${options.port}`;
-        throw new HubwireError("ERR_INVALID_ARGUMENT", `cannot listen on ${where}`, { cause });
+        const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
+        throw new HubwireError("ERR_INVALID_ARGUMENT", `cannot listen on ${where}: ${why}`, { cause });
       }
     }
   }

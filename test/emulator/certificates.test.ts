@@ -124,6 +124,21 @@ describe("fields", () => {
     expect(thumbprint).toBe(new X509Certificate(certificate).fingerprint256.replaceAll(":", ""));
   });
 
+  it("cannot state what X.509 has no form for", () => {
+    for (const options of [
+      { notBefore: new Date(NaN) },
+      { notAfter: 253_402_300_800_000 },
+      { dnsNames: ["bücher.example"] },
+      { dnsNames: [""] },
+      { ipAddresses: ["localhost"] },
+    ]) {
+      expect(() => createSelfSigned(options)).toThrow(
+        expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+      );
+    }
+    createSelfSigned({ notAfter: 253_402_300_799_999 });
+  });
+
   it("encrypt the key where a passphrase is given", () => {
     const { certificate, key } = createSelfSigned({ passphrase: "open sesame" });
     expect(key).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);

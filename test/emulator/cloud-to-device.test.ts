@@ -219,12 +219,18 @@ describe("limits", () => {
       [{ properties: { a: 1 as unknown as string } }, "ERR_INVALID_ARGUMENT"],
       [{ properties: { a: "\ud800" } }, "ERR_INVALID_ARGUMENT"],
       [{ expiry: new Date(NaN) }, "ERR_INVALID_ARGUMENT"],
+      [{ expiry: 1e300 }, "ERR_INVALID_ARGUMENT"],
       [{ inputName: "in" }, "ERR_INVALID_ARGUMENT"],
       // 63 KB that take 189 KB in a topic.
       [{ properties: { a: "&".repeat(63 * 1024) } }, "ERR_INVALID_ARGUMENT"],
       [{ moduleId: "nobody", inputName: "in" }, "ERR_DEVICE_NOT_FOUND"],
     ] as const) {
       await expect(hub.sendToDevice(device.deviceId, "x", options)).rejects.toMatchObject({ code });
+    }
+    for (const body of [undefined, 5, { a: 1 }]) {
+      await expect(hub.sendToDevice(device.deviceId, body as never)).rejects.toMatchObject({
+        code: "ERR_INVALID_ARGUMENT",
+      });
     }
     await expect(hub.sendToDevice("nobody", "x")).rejects.toMatchObject({ code: "ERR_DEVICE_NOT_FOUND" });
     expect(hub.pendingMessages(device.deviceId)).toBe(0);

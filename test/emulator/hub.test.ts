@@ -96,6 +96,9 @@ describe("start", () => {
       message: expect.stringContaining(`port ${port}`) as string,
     });
     taken.close();
+    await expect(HubEmulator.start({ port: 70_000 })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    const certificate = { certificate: "none", key: "none" };
+    await expect(HubEmulator.start({ certificate })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
   });
 
   it("takes the policies' keys", async () => {

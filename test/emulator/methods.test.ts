@@ -143,6 +143,9 @@ describe("invokeMethod", () => {
     for (const name of ["", "a/b", "a+", "#"]) {
       await expect(invoke(name, 1)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     }
+    for (const payload of [1n, () => 1]) {
+      await expect(invoke("m", payload)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    }
     const large = invoke("m", null);
     const { rid } = await call();
     respond(200, rid, new Uint8Array(131_073));
