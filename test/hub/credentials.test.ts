@@ -1,0 +1,148 @@
+/** When tokens are made, for which time, and when they are renewed, by a clock that the test moves. */
+import { describe, expect, test } from "vitest";
+import { CredentialSource, resolveIdentity, type DeviceOptions } from "../../src/hub/credentials.js";
+import { createSasToken, parseSasToken } from "../../src/hub/sas.js";
+import { FakeClock } from "../support/clock.js";
+
+const key = Buffer.alloc(32, 7).toString("base64");
+const DAY = 86_400_000;
+const identity = (options: Partial<DeviceOptions> = {}): DeviceOptions => ({
+  hostName: "h",
+  deviceId: "d",
+  ...(options.sas || options.sharedAccessSignature || options.x509 ? {} : { sharedAccessKey: key }),
+  ...options,
+});
+
+function source(options: Partial<DeviceOptions> = {}, random = () => 0.5) {
+  const clock = new FakeClock();
+  return { clock, source: new CredentialSource(resolveIdentity(identity(options), undefined), "d", { ca: "CA" }, clock, random) };
+}
+const expiry = async (from: CredentialSource) => parseSasToken((await from.next()).password as string).expiry * 1000;
+
+describe("a device's key", () => {
+  test.each([
+    ["5 seconds", 5_000],
+    ["an hour", 3_600_000],
+    ["30 days, more than a timer can count", 30 * DAY],
+    ["10 years", 3652 * DAY],
+  ])("a token for %s is renewed after four fifths of it", async (_what, tokenLifetime) => {
+    const { clock, source: it } = source({ tokenLifetime });
+    const until = await expiry(it);
+    expect(until - clock.wallTime()).toBeGreaterThanOrEqual(tokenLifetime);
+    expect(until - clock.wallTime()).toBeLessThan(tokenLifetime + 1_000);
+    expect((it.renewAt - clock.now()) / tokenLifetime).toBeGreaterThanOrEqual(0.8);
+    expect(it.renewAt - clock.now()).toBeLessThan(0.8 * (tokenLifetime + 1_000) + 1);
+    expect(it.expiresAt - clock.now()).toBe(until - clock.wallTime());
+  });
+
+  test("devices that start together do not renew together, and all do so before the expiry", async () => {
+    const times = [];
+    for (const value of [0, 0.25, 0.5, 0.75, 0.999]) {
+      const { clock, source: it } = source({ tokenLifetime: 100_000, renewAt: 0.95 }, () => value);
+      await it.next();
+      times.push(Math.round((it.renewAt - clock.now()) / 1_000));
+    }
+    expect(times).toEqual([90, 93, 95, 98, 98]);
+  });
+
+  test("a wall clock set forward or back a day changes nothing of when", async () => {
+    for (const jump of [DAY, -DAY]) {
+      const { clock, source: it } = source();
+      await it.next();
+      const { renewAt, expiresAt } = it;
+      clock.wallOffset += jump;
+      expect([it.renewAt, it.expiresAt]).toEqual([renewAt, expiresAt]);
+    }
+  });
+
+  test("a wall clock set back after the hub accepted a token makes none that has expired", async () => {
+    const { clock, source: it } = source();
+    const first = await expiry(it);
+    it.accepted();
+    clock.wallOffset -= DAY;
+    clock.advance(3_000_000);
+    expect(await expiry(it)).toBe(first + 3_000_000);
+    it.accepted();
+    clock.wallOffset += 2 * DAY;
+    expect(await expiry(it)).toBe(first + 3_000_000 + DAY);
+  });
+
+  test("a wall clock that was wrong and never accepted is believed when it is put right", async () => {
+    const { clock, source: it } = source();
+    clock.wallOffset += DAY;
+    const wrong = await expiry(it);
+    clock.wallOffset -= DAY;
+    expect(await expiry(it)).toBe(wrong - DAY);
+  });
+});
+
+describe("a provider", () => {
+  const token = (clock: FakeClock, seconds: number) =>
+    createSasToken({ hostName: "h", deviceId: "d", key, expiry: clock.wallTime() / 1000 + seconds });
+
+  test("is asked anew each time, and the token's own expiry counts", async () => {
+    let calls = 0;
+    const made = source({ sas: async () => (calls++, token(made.clock, 1_000)) });
+    await made.source.next();
+    expect(made.source.renewAt - made.clock.now()).toBe(800_000);
+    await made.source.next();
+    expect(calls).toBe(2);
+  });
+
+  test("what was made ahead is used once", async () => {
+    let calls = 0;
+    const made = source({ sas: () => token(made.clock, ++calls * 100) });
+    await made.source.next();
+    await made.source.prepare();
+    const ahead = parseSasToken((await made.source.next()).password as string).expiry;
+    expect(ahead * 1000).toBe(made.clock.wallTime() + 200_000);
+    expect(calls).toBe(2);
+    await made.source.next();
+    expect(calls).toBe(3);
+    await made.source.prepare();
+    made.clock.advance(1_000_000);
+    await made.source.next();
+    expect(calls).toBe(5);
+  });
+
+  test("that always returns the same token is asked at most once a second", async () => {
+    const made = source({ sas: () => same });
+    const same = token(made.clock, 10);
+    made.clock.advance(9_900);
+    await made.source.next();
+    expect(made.source.renewAt - made.clock.now()).toBe(1_000);
+    made.clock.advance(200);
+    await expect(made.source.next()).rejects.toMatchObject({ code: "ERR_SAS_EXPIRED" });
+  });
+});
+
+test("a token given as text is never renewed, and its end is told", async () => {
+  const clock = new FakeClock();
+  const sharedAccessSignature = createSasToken({ hostName: "h", deviceId: "d", key, expiry: clock.wallTime() / 1000 + 10 });
+  const it = new CredentialSource(resolveIdentity(identity({ sharedAccessSignature }), undefined), "d", undefined, clock, () => 0.5);
+  expect((await it.next()).password).toBe(sharedAccessSignature);
+  expect(it.renewAt).toBe(Infinity);
+  expect(it.expiresAt - clock.now()).toBeLessThanOrEqual(10_000);
+  clock.advance(10_001);
+  await expect(it.next()).rejects.toMatchObject({ code: "ERR_SAS_EXPIRED", message: expect.stringContaining("cannot be renewed") });
+});
+
+describe("tls", () => {
+  test("is the same object while nothing in it changes, so that a TLS session can be resumed", async () => {
+    const { source: it } = source();
+    expect((await it.next()).tls).toBe((await it.next()).tls);
+  });
+
+  test("is new when the certificate was rotated", async () => {
+    let cert = "CERT 1";
+    const { source: it } = source({ x509: async () => ({ cert, key: "KEY" }) });
+    const first = await it.next();
+    expect(first).toMatchObject({ password: undefined, tls: { ca: "CA", cert: "CERT 1", key: "KEY" } });
+    expect((await it.next()).tls).toBe(first.tls);
+    cert = "CERT 2";
+    const second = await it.next();
+    expect(second.tls).not.toBe(first.tls);
+    expect(second.tls).toMatchObject({ cert: "CERT 2" });
+    expect([it.renewAt, it.expiresAt]).toEqual([Infinity, Infinity]);
+  });
+});

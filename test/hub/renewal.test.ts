@@ -1,0 +1,139 @@
+/** SAS renewal against a hub that closes the connection when a token expires: nothing is lost, nothing is rejected. */
+import { describe, expect, test } from "vitest";
+import type { TelemetryMessage } from "../../src/emulator/index.js";
+import { createSasToken } from "../../src/hub/index.js";
+import { FakeClock } from "../support/clock.js";
+import { failure, laboratory, next, until } from "./lab.js";
+
+const lab = laboratory();
+const DAY = 86_400_000;
+
+test("10,000 messages with a renewal every second: 0 lost, 0 rejected, handlers and subscriptions alive", async () => {
+  const { connectionString } = lab.hub.createDevice("renewing");
+  const device = lab.client(connectionString, { tokenLifetime: 5_000, renewAt: 0.2 });
+  const arrived = new Set<string>();
+  const count = ({ properties }: TelemetryMessage) => arrived.add(properties.get("index") as string);
+  lab.hub.on("telemetry", count);
+  let commands = 0;
+  let desired = 0;
+  let connects = 0;
+  let disconnects = 0;
+  device.on("connect", () => connects++);
+  device.on("disconnect", (error) => (expect(error).toBeUndefined(), disconnects++));
+  await device.connect();
+  await device.messages(() => void commands++);
+  await device.onMethod("echo", async ({ payload }) => ({ status: 200, payload }));
+  await device.onDesiredProperties(() => void desired++);
+
+  const outcomes: Promise<void>[] = [];
+  let sent = 0;
+  const completions = [];
+  const methods = [];
+  // Spread over several renewals: a slice each time the one before was acknowledged.
+  while (sent < 10_000 || connects < 4) {
+    const slice = Array.from({ length: 50 }, () => device.sendTelemetry("x", { properties: { index: `${sent++}` } }));
+    outcomes.push(...slice);
+    await Promise.all(slice);
+    if (completions.length < connects) {
+      completions.push((await lab.hub.sendToDevice("renewing", "c")).completion);
+      lab.hub.updateDesiredProperties("renewing", { count: connects });
+      methods.push(lab.hub.invokeMethod("renewing", "echo", connects, { connectTimeout: 10_000 }));
+    }
+    await new Promise((resolve) => setTimeout(resolve, sent < 10_000 ? 10 : 50));
+  }
+  await Promise.all(outcomes);
+  expect(await Promise.all(completions)).toEqual(completions.map(() => "Success"));
+  expect((await Promise.all(methods)).map(({ status }) => status)).toEqual(methods.map(() => 200));
+  await until(() => desired > 0, "desired properties");
+  lab.hub.off("telemetry", count);
+  expect(sent).toBeGreaterThanOrEqual(10_000);
+  expect(arrived.size).toBe(sent);
+  expect(connects).toBeGreaterThanOrEqual(4);
+  expect(disconnects).toBe(connects - 1);
+  expect(commands).toBeGreaterThanOrEqual(completions.length);
+  expect(device.errors).toEqual([]);
+  // As if nothing had happened: every token was replaced before the hub had to close a connection.
+  expect(device.metrics.reconnects).toBe(0);
+}, 60_000);
+
+/** A device whose renewals the test's clock decides; the hub's own clock stands apart. */
+async function withClock(deviceId: string, options: object = {}) {
+  const clock = new FakeClock();
+  clock.wallOffset = Date.now();
+  const { connectionString } = lab.hub.createDevice(deviceId);
+  const device = lab.client(connectionString, { clock, keepAlive: 0, random: () => 0.5, ...options });
+  await device.connect();
+  return { clock, device };
+}
+
+/** Moves on until the client has connected again, in steps that let the network work. */
+async function advanceToConnect(clock: FakeClock, device: Parameters<typeof next>[0], ms: number): Promise<void> {
+  const connected = next(device, "connect");
+  clock.advance(ms);
+  await connected;
+}
+
+describe("by a clock that the test moves", () => {
+  test("a token of 30 days is renewed once, after 24 days", async () => {
+    const { clock, device } = await withClock("month", { tokenLifetime: 30 * DAY });
+    let connects = 0;
+    device.on("connect", () => connects++);
+    clock.advance(23 * DAY);
+    await device.sendTelemetry("still the first connection");
+    expect(connects).toBe(0);
+    await advanceToConnect(clock, device, DAY + 60_000);
+    clock.advance(20 * DAY);
+    await device.sendTelemetry("the second");
+    expect(connects).toBe(1);
+    expect(device.errors).toEqual([]);
+  });
+
+  test.each([DAY, -DAY])("a wall clock set by %i ms: renewed on time, and accepted", async (jump) => {
+    const { clock, device } = await withClock(`jump${jump}`);
+    clock.wallOffset += jump;
+    clock.advance(0.79 * 3_600_000);
+    await device.sendTelemetry("still the first connection");
+    await advanceToConnect(clock, device, 0.02 * 3_600_000);
+    await device.sendTelemetry("x");
+    expect(device.errors).toEqual([]);
+  });
+
+  test("a provider that fails does not cost the connection, and is asked again", async () => {
+    const { primaryKey } = lab.hub.createDevice("provider");
+    const clock = new FakeClock();
+    clock.wallOffset = Date.now();
+    let calls = 0;
+    const sas = async () => {
+      if (++calls === 2) throw new Error("vault sealed");
+      return createSasToken({ hostName: "localhost", deviceId: "provider", key: primaryKey as string, expiry: clock.wallTime() / 1000 + 1_000 });
+    };
+    const device = lab.client({ hostName: "localhost", deviceId: "provider", sas }, { clock, keepAlive: 0, random: () => 0.5 });
+    await device.connect();
+    const error = next(device, "error");
+    clock.advance(801_000);
+    expect(await error).toMatchObject({ code: "ERR_SIGNING" });
+    expect(device.connected).toBe(true);
+    await device.sendTelemetry("x");
+    await advanceToConnect(clock, device, 5_000);
+    expect(calls).toBe(3);
+  });
+
+  test("close() leaves no timer", async () => {
+    const { clock, device } = await withClock("timers");
+    await device.close();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+test("a token given as text: when the hub closes, the client says that it cannot go on", async () => {
+  const { primaryKey } = lab.hub.createDevice("fixed");
+  const expiry = Math.floor(Date.now() / 1000) + 2;
+  const token = createSasToken({ hostName: "localhost", deviceId: "fixed", key: primaryKey as string, expiry });
+  const device = lab.client(`HostName=localhost;DeviceId=fixed;SharedAccessSignature=${token}`);
+  await device.connect();
+  const lost = next(device, "disconnect");
+  const error = next(device, "error");
+  expect(await lost).toMatchObject({ code: "ERR_CONNECTION_LOST", message: expect.stringMatching(/likely: the SAS token expired/) });
+  expect(await error).toMatchObject({ code: "ERR_SAS_EXPIRED", retryable: false });
+  expect(await failure(device.sendTelemetry("x"))).toMatchObject({ code: "ERR_NOT_CONNECTED" });
+});
