@@ -29,6 +29,8 @@ const HEAD = 14;
 const REMOVAL = 0xffffffff;
 /** Bytes below which compaction is not worth a new file. */
 const COMPACT_FROM = 0x40000;
+/** A file in which nothing is live is emptied from this size on, so that it isn't at each single message. */
+const TRUNCATE_FROM = 0x1000;
 
 /** Files open in this process, by absolute path. */
 const open = new Set<string>();
@@ -258,8 +260,8 @@ export class FileStore implements SessionStore {
 
   /** Writes the live records to a new file where more than half of this one is garbage. */
   #compact(): void {
+    if (this.#index.size === 0 && this.#size > TRUNCATE_FROM) return this.#truncate(MARK.length);
     if (this.#size < COMPACT_FROM || this.#liveBytes * 2 > this.#size) return;
-    if (this.#index.size === 0) return this.#truncate(MARK.length);
     const next = `${this.#path}.new`;
     let file = -1;
     try {

@@ -1,0 +1,187 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { FileStore } from "../../src/client/file-store.js";
+
+let folder: string;
+let path: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "hubwire-store-"));
+  path = join(folder, "session");
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+const storeError = expect.objectContaining({ code: "ERR_STORE" });
+
+/** The live records of the file, as the next process finds them. */
+function contents(): [number, number[]][] {
+  const store = new FileStore(path);
+  const all = Array.from(store.load(), ([key, record]): [number, number[]] => [key, [...record]]);
+  store.close();
+  return all;
+}
+
+/** Changes one after the other, and what is live after each. */
+const history: (readonly [key: number, record: Uint8Array | undefined])[] = [
+  [1, bytes(1, 2, 3)], [65_540, bytes()], [2, bytes(9, 9)], [1, bytes(4)], [2, undefined], [2 ** 47, bytes(0, 0, 0, 0)],
+  [65_540, undefined], [2, bytes(7, 8)]];
+
+function write(store: FileStore, count = history.length): void {
+  for (const [key, record] of history.slice(0, count)) record ? store.put(key, record) : store.remove(key);
+}
+
+function expected(count: number): [number, number[]][] {
+  const live = new Map<number, number[]>();
+  for (const [key, record] of history.slice(0, count)) record ? live.set(key, [...record]) : live.delete(key);
+  return [...live];
+}
+
+describe("FileStore", () => {
+  test("gives back what was put and not removed, in the order of first putting", () => {
+    const store = new FileStore(path);
+    write(store);
+    expect([...store.load()].map(([key]) => key)).toEqual([1, 2 ** 47, 2]);
+    store.close();
+    expect(contents()).toEqual([[1, [4]], [2 ** 47, [0, 0, 0, 0]], [2, [7, 8]]]);
+  });
+
+  test("clear forgets everything, and the store goes on", () => {
+    const store = new FileStore(path, { fsync: true });
+    write(store);
+    store.clear();
+    expect([...store.load()]).toEqual([]);
+    store.put(5, bytes(5));
+    store.remove(99);
+    store.close();
+    expect(contents()).toEqual([[5, [5]]]);
+  });
+
+  test("cut at every byte: every record that was whole is there, and the store goes on", () => {
+    const store = new FileStore(path);
+    const ends = [statSync(path).size];
+    for (let i = 1; i <= history.length; i++) {
+      const [key, record] = history[i - 1]!;
+      record ? store.put(key, record) : store.remove(key);
+      ends.push(statSync(path).size);
+    }
+    store.close();
+    const whole = readFileSync(path);
+    expect(ends.at(-1)).toBe(whole.length);
+    for (let size = 0; size <= whole.length; size++) {
+      writeFileSync(path, whole.subarray(0, size));
+      const survived = Math.max(0, ends.filter((end) => end <= size).length - 1);
+      expect(contents(), `cut at ${size}`).toEqual(expected(survived));
+      const again = new FileStore(path);
+      again.put(3, bytes(3));
+      again.close();
+      expect(contents(), `cut at ${size}`).toEqual([...expected(survived), [3, [3]]]);
+    }
+  });
+
+  test("every flipped bit of every byte is found: refused, or the last record alone is cut", () => {
+    const store = new FileStore(path);
+    write(store);
+    const last = statSync(path).size - 14 - 2 - 4;
+    store.close();
+    const whole = readFileSync(path);
+    for (let at = 0; at < whole.length; at++) {
+      for (const bit of [1, 16, 128]) {
+        const damaged = Buffer.from(whole);
+        damaged[at]! ^= bit;
+        writeFileSync(path, damaged);
+        // A record's end can look torn only in the last one.
+        if (at < last + 14) expect(contents, `byte ${at}`).toThrow(storeError);
+        else expect(contents(), `byte ${at}`).toEqual(expected(history.length - 1));
+      }
+    }
+  });
+
+  test("a tail of zeros, as a loss of power leaves it, is cut", () => {
+    const store = new FileStore(path);
+    write(store);
+    store.close();
+    const { size } = statSync(path);
+    truncateSync(path, size + 5_000);
+    expect(contents()).toEqual(expected(history.length));
+    expect(statSync(path).size).toBe(size);
+  });
+
+  test("a file that is not a store is refused and left as it is", () => {
+    writeFileSync(path, "somebody's precious notes");
+    expect(() => new FileStore(path)).toThrow(storeError);
+    expect(readFileSync(path, "utf8")).toBe("somebody's precious notes");
+    expect(existsSync(`${path}.lock`)).toBe(false);
+    expect(() => new FileStore(join(folder, "none", "here"))).toThrow(storeError);
+  });
+
+  test("garbage is compacted away: a long life in a small file", () => {
+    const store = new FileStore(path);
+    const payload = new Uint8Array(1_000).fill(7);
+    store.put(1, payload);
+    let largest = 0;
+    for (let key = 2; key < 3_000; key++) {
+      store.put(key, payload);
+      if (key > 20) store.remove(key - 10);
+      largest = Math.max(largest, statSync(path).size);
+    }
+    expect(largest).toBeLessThan(600_000);
+    const before = [...store.load()].map(([key]) => key);
+    expect(before.slice(0, 3)).toEqual([1, 2, 3]);
+    expect(before.length).toBe(1 + 9 + 10);
+    store.close();
+    expect(contents().map(([key]) => key)).toEqual(before);
+    expect(readdirSync(folder)).toEqual(["session"]);
+  });
+
+  test("an emptied file shrinks at once", () => {
+    const store = new FileStore(path);
+    for (let key = 1; key < 400; key++) store.put(key, new Uint8Array(1_000));
+    for (let key = 1; key < 400; key++) store.remove(key);
+    expect(statSync(path).size).toBeLessThan(100);
+    store.close();
+    expect(contents()).toEqual([]);
+  });
+
+  test("a compaction that was killed leaves a whole file", () => {
+    const store = new FileStore(path);
+    write(store);
+    store.close();
+    writeFileSync(`${path}.new`, "half of a new fi");
+    expect(contents()).toEqual(expected(history.length));
+  });
+
+  test("one store at a time: the file is locked against this process and others, and given back", () => {
+    const store = new FileStore(path);
+    expect(() => new FileStore(path)).toThrow(storeError);
+    store.close();
+    store.close();
+    expect(() => store.put(1, bytes(1))).toThrow(storeError);
+    expect(() => store.clear()).toThrow(storeError);
+    new FileStore(path).close();
+    expect(readdirSync(folder)).toEqual(["session"]);
+  });
+
+  test("the lock of a live process holds, that of a dead one does not", async () => {
+    const other = spawn(process.execPath, ["-e", "process.stdin.resume()"], { stdio: ["pipe", "ignore", "ignore"] });
+    await once(other, "spawn");
+    const identity = existsSync(`/proc/${other.pid}/stat`)
+      ? readFileSync(`/proc/${other.pid}/stat`, "latin1").replace(/^.*\) /s, "").split(" ")[19]
+      : "running";
+    writeFileSync(`${path}.lock`, `${other.pid} ${identity}`);
+    expect(() => new FileStore(path)).toThrow(storeError);
+    other.kill("SIGKILL");
+    await once(other, "exit");
+    new FileStore(path).close();
+    // A process of the same number, but another one.
+    writeFileSync(`${path}.lock`, `${process.ppid} 1`);
+    if (existsSync("/proc/self/stat")) new FileStore(path).close();
+    // This process, which has no such store open: it had the number of the one that was killed.
+    writeFileSync(`${path}.lock`, `${process.pid} 1`);
+    new FileStore(path).close();
+  });
+});

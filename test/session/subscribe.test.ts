@@ -1,0 +1,157 @@
+import { describe, expect, test } from "vitest";
+import { HubwireError } from "../../src/errors.js";
+import type { SubscriptionRequest } from "../../src/codec/types.js";
+import { Harness } from "./harness.js";
+
+const f: SubscriptionRequest[] = [{ topicFilter: "f", qos: 1 }];
+const aborted = new HubwireError("ERR_ABORTED", "aborted");
+
+describe("SUBSCRIBE and UNSUBSCRIBE", () => {
+  test("[MQTT-2.3.1-7 +] [MQTT-3.8.4-2 +] [MQTT-3.10.4-4 +] answers are matched by identifier, in any order", () => {
+    const h = new Harness().connect();
+    h.session.subscribe(f, "s1", h.now);
+    h.session.subscribe([{ topicFilter: "g", qos: 2 }], "s2", h.now);
+    h.session.unsubscribe(["f"], "u1", h.now);
+    expect(h.sentLines()).toEqual(["subscribe#1", "subscribe#2", "unsubscribe#3"]);
+    h.feed({ type: "unsuback", packetId: 3 }, { type: "suback", packetId: 2, returnCodes: [2] },
+      { type: "suback", packetId: 1, returnCodes: [0] });
+    expect(h.settled).toEqual([
+      { request: "u1", code: undefined, returnCodes: undefined },
+      { request: "s2", code: undefined, returnCodes: [2] },
+      { request: "s1", code: undefined, returnCodes: [0] },
+    ]);
+  });
+
+  test("[MQTT-2.3.1-7 -] [MQTT-3.8.4-2 -] [MQTT-3.10.4-4 -] another identifier, or type, completes nothing", () => {
+    const h = new Harness().connect();
+    h.session.subscribe(f, "s", h.now);
+    h.session.unsubscribe(["f"], "u", h.now);
+    h.publish("p");
+    h.feed({ type: "suback", packetId: 9, returnCodes: [0, 0] }, { type: "unsuback", packetId: 9 },
+      { type: "unsuback", packetId: 1 }, { type: "suback", packetId: 2, returnCodes: [0] },
+      { type: "suback", packetId: 3, returnCodes: [0] }, { type: "puback", packetId: 1 }, { type: "puback", packetId: 2 });
+    expect(h.settled).toEqual([]);
+    expect(h.failures).toEqual([]);
+  });
+
+  test("[MQTT-3.9.3-1 +] [MQTT-3.8.4-5 +] [MQTT-3.9.3-2 +] one code a filter, in their order", () => {
+    const h = new Harness().connect();
+    const subscriptions = ["a", "b", "c", "d"].map((topicFilter) => ({ topicFilter, qos: 2 as const }));
+    h.session.subscribe(subscriptions, "s", h.now);
+    h.feed({ type: "suback", packetId: 1, returnCodes: [2, 0x80, 0, 1] });
+    expect(h.settled).toEqual([{ request: "s", code: undefined, returnCodes: [2, 0x80, 0, 1] }]);
+    h.sent();
+    h.reconnect(false);
+    expect(h.sent()).toMatchObject([{ subscriptions: [{ topicFilter: "a" }, { topicFilter: "c" }, { topicFilter: "d" }] }]);
+  });
+
+  test.each([[[0x90, 3, 0, 1, 0]], [[0x90, 5, 0, 1, 0, 0, 0]]])("[MQTT-3.8.4-5 -] [MQTT-3.9.3-1 -] %j: another number is a violation", (bytes) => {
+    const h = new Harness().connect();
+    h.session.subscribe([...f, { topicFilter: "g", qos: 0 }], "s", h.now);
+    h.feedBytes(bytes);
+    expect(h.failures).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", statement: "MQTT-3.8.4-5" }]);
+    expect(h.settled).toEqual([]);
+    h.sent();
+    h.connect(true);
+    expect(h.sentLines(), "asked again on the next connection").toEqual(["subscribe#2"]);
+  });
+
+  test("[MQTT-3.9.3-2 -] codes that do not exist are a violation", () => {
+    const h = new Harness().connect();
+    h.session.subscribe(f, "s", h.now);
+    h.feedBytes([0x90, 3, 0, 1, 3]);
+    expect(h.failures).toMatchObject([{ statement: "MQTT-3.9.3-2" }]);
+    expect(h.settled).toEqual([]);
+  });
+
+  test("[MQTT-3.10.4-5 +] [MQTT-3.10.4-6 +] one UNSUBACK for several filters, none of which was subscribed", () => {
+    const h = new Harness().connect();
+    h.session.unsubscribe(["a", "b"], "u", h.now);
+    expect(h.sent()).toMatchObject([{ topicFilters: ["a", "b"] }]);
+    h.feed({ type: "unsuback", packetId: 1 });
+    expect(h.results()).toEqual(["u:ok"]);
+  });
+
+  test("[MQTT-3.10.4-5 -] [MQTT-3.10.4-6 -] a second UNSUBACK completes nothing else", () => {
+    const h = new Harness().connect();
+    h.session.unsubscribe(["a", "b"], "u1", h.now);
+    h.session.unsubscribe(["c"], "u2", h.now);
+    h.feed({ type: "unsuback", packetId: 1 }, { type: "unsuback", packetId: 1 });
+    expect(h.results()).toEqual(["u1:ok"]);
+  });
+
+  test("[MQTT-3.8.4-1 +] [MQTT-3.8.4-1 -] a missing answer is noticed at the deadline, which runs from the call", () => {
+    const h = new Harness({ operationTimeout: 1_000 });
+    h.session.subscribe(f, "s", h.now);
+    h.session.unsubscribe(["g"], "u", h.now);
+    h.advance(500).connect();
+    expect(h.sentLines()).toEqual(["subscribe#1", "unsubscribe#2"]);
+    h.feed({ type: "unsuback", packetId: 2 }).advance(499);
+    expect(h.results()).toEqual(["u:ok"]);
+    h.advance(1);
+    expect(h.results()).toEqual(["u:ok", "s:ERR_TIMEOUT"]);
+    h.feed({ type: "suback", packetId: 1, returnCodes: [0] });
+    expect(h.results(), "the late answer is ignored").toHaveLength(2);
+    expect(h.failures).toEqual([]);
+  });
+
+  test("[MQTT-3.10.4-4 -] UNSUBACK that never comes is noticed, also without a connection", () => {
+    const h = new Harness({ operationTimeout: 1_000 });
+    h.session.unsubscribe(["g"], "u", h.now);
+    h.advance(1_000);
+    expect(h.results()).toEqual(["u:ERR_TIMEOUT"]);
+    h.connect();
+    expect(h.sentLines()).toEqual([]);
+  });
+
+  test("asked again after a lost connection, in order, until the deadline", () => {
+    const h = new Harness().connect();
+    h.session.subscribe(f, "s", h.now);
+    h.session.unsubscribe(["g"], "u", h.now);
+    h.sent();
+    h.reconnect(true);
+    const lines = h.sentLines();
+    expect(lines.map((line) => line.split("#")[0])).toEqual(["subscribe", "unsubscribe"]);
+    h.feed({ type: "suback", packetId: Number(lines[0]!.split("#")[1]), returnCodes: [1] });
+    expect(h.results()).toEqual(["s:ok"]);
+  });
+
+  test("cancelled: not asked again; on the connection the identifier waits for its answer", () => {
+    const h = new Harness();
+    h.session.subscribe(f, "s1", h.now);
+    h.session.cancel("s1", aborted, h.now);
+    h.connect();
+    expect(h.sentLines()).toEqual([]);
+    h.session.subscribe(f, "s2", h.now);
+    h.session.cancel("s2", aborted, h.now);
+    h.feed({ type: "suback", packetId: 1, returnCodes: [0] }).sent();
+    expect(h.results()).toEqual(["s1:ERR_ABORTED", "s2:ERR_ABORTED"]);
+    h.reconnect(false);
+    expect(h.sentLines(), "nobody wants that subscription").toEqual([]);
+  });
+
+  test("illegal requests throw at once, connected or not", () => {
+    for (const h of [new Harness(), new Harness().connect()]) {
+      for (const call of [
+        () => h.session.subscribe([], "s", h.now),
+        () => h.session.subscribe([{ topicFilter: "a#", qos: 0 }], "s", h.now),
+        () => h.session.subscribe([{ topicFilter: "a", qos: 3 as 2 }], "s", h.now),
+        () => h.session.unsubscribe([], "u", h.now),
+        () => h.session.unsubscribe([""], "u", h.now),
+      ]) {
+        expect(call).toThrow(expect.objectContaining({ code: "ERR_INVALID_PACKET" }));
+      }
+      expect(h.sentLines()).toEqual([]);
+      expect(h.session.nextDeadline()).toBe(Infinity);
+    }
+  });
+
+  test("the caller's array may change afterwards", () => {
+    const h = new Harness();
+    const own = [{ topicFilter: "f", qos: 1 as const }];
+    h.session.subscribe(own, "s", h.now);
+    own[0]!.topicFilter = "#illegal";
+    h.connect();
+    expect(h.sent()).toMatchObject([{ subscriptions: [{ topicFilter: "f", qos: 1 }] }]);
+  });
+});
