@@ -80,8 +80,10 @@ export class Device implements IdentityRecord, Endpoint {
     this.authentication = identity.authentication;
     this.enabled = identity.enabled;
     this.twin = new TwinDocument(context.limits);
-    this.methods = new MethodCalls(context, (name, requestId, body) =>
-      this.#send(methodTopic(name, requestId), body),
+    this.methods = new MethodCalls(
+      context,
+      () => this.connected,
+      (name, requestId, body) => this.#send(methodTopic(name, requestId), body),
     );
     this.#queue = new CloudQueue(context.clock, context.limits, (message, outcome) =>
       this.#settled(message, outcome),

@@ -12,7 +12,10 @@ import type { Json } from "./twin.js";
 
 export interface InvokeOptions {
   moduleId?: string | undefined;
-  /** How long to wait for the device to be ready, ms. Default: 0, it must be connected now. */
+  /**
+   * How long to wait for the device to be connected and subscribed to methods, ms. Default: 2,000 where it is
+   * connected now, because its SUBSCRIBE may be on the way, and else 0.
+   */
   connectTimeout?: number | undefined;
   /** How long to wait for the response, ms. Default: 30,000. */
   responseTimeout?: number | undefined;
@@ -39,15 +42,21 @@ interface Call {
 
 export class MethodCalls {
   readonly #context: HubContext;
+  readonly #isConnected: () => boolean;
   readonly #send: (name: string, requestId: string, body: Uint8Array) => boolean;
   /** Not sent yet, because the device is not ready. */
   readonly #waiting = new Set<Call>();
   readonly #pending = new Map<string, Call>();
   #lastRequestId = 0;
 
-  /** `send` returns false where the device is not connected or not subscribed. */
-  constructor(context: HubContext, send: (name: string, requestId: string, body: Uint8Array) => boolean) {
+  /** `send` returns false where the device is not subscribed, or not even connected. */
+  constructor(
+    context: HubContext,
+    isConnected: () => boolean,
+    send: (name: string, requestId: string, body: Uint8Array) => boolean,
+  ) {
     this.#context = context;
+    this.#isConnected = isConnected;
     this.#send = send;
   }
 
@@ -65,7 +74,8 @@ export class MethodCalls {
         `a method payload of ${body.length} bytes is over ${limits.methodBytes}`,
       );
     }
-    const { connectTimeout = 0, responseTimeout = limits.methodTimeout } = options;
+    const connectTimeout = options.connectTimeout ?? (this.#isConnected() ? limits.methodGrace : 0);
+    const { responseTimeout = limits.methodTimeout } = options;
     return new Promise((resolve, reject) => {
       const call: Call = { name, body, responseTimeout, resolve, reject, timer: undefined };
       if (this.#start(call)) return;

@@ -91,15 +91,25 @@ describe("invokeMethod", () => {
     await expect(result).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
   });
 
-  it("rejects at once where the device is not connected, or not subscribed", async () => {
-    await expect(hub.invokeMethod(device.deviceId, "m")).rejects.toMatchObject({
-      code: "ERR_DEVICE_OFFLINE",
-    });
+  it("rejects at once where the device is not connected", async () => {
     await client.disconnect();
     await expect(hub.invokeMethod(device.deviceId, "m")).rejects.toMatchObject({
       code: "ERR_DEVICE_OFFLINE",
     });
     await expect(hub.invokeMethod("nobody", "m")).rejects.toMatchObject({ code: "ERR_DEVICE_NOT_FOUND" });
+  });
+
+  it("gives a connected device two seconds to subscribe", async () => {
+    const result = hub.invokeMethod(device.deviceId, "m");
+    clock.advance(1_999);
+    await client.subscribe(FILTER);
+    respond(200, (await call()).rid, "1");
+    expect(await result).toEqual({ status: 200, payload: 1 });
+    client.send({ type: "unsubscribe", packetId: 1, topicFilters: [FILTER] });
+    expect(await client.next()).toMatchObject({ type: "unsuback" });
+    const late = hub.invokeMethod(device.deviceId, "m");
+    clock.advance(2_000);
+    await expect(late).rejects.toMatchObject({ code: "ERR_DEVICE_OFFLINE" });
   });
 
   it("waits for the device up to its connect timeout", async () => {
