@@ -13,7 +13,7 @@ import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
 import { CredentialSource, type DeviceOptions, divideOptions, resolveIdentity } from "./credentials.js";
 import { edgeIdentity } from "./edge.js";
-import { type Activity, explainError } from "./explain.js";
+import { type Activity, explainError, isRefusal } from "./explain.js";
 import { type HubMessage, hubMessage, Inbox, type MessageHandler } from "./inbox.js";
 import { HUB_LIMITS } from "./limits.js";
 import { abortable, asHubwireError, type Link, setAlarm } from "./link.js";
@@ -59,9 +59,6 @@ const RENEWAL_RETRY = 5_000;
 const DRAIN = 5_000;
 
 const disposeAsync: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
-const isRefusal = (error: HubwireError): boolean =>
-  /^ERR_(BAD_CREDENTIALS|NOT_AUTHORIZED|IDENTIFIER_REJECTED)$/.test(error.code);
-
 export class DeviceClient extends EventEmitter<DeviceEvents> {
   readonly #options: DeviceClientOptions;
   readonly #link: Link;

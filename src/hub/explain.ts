@@ -39,23 +39,21 @@ export function likelyCauses(activity: Activity): string[] {
   ];
 }
 
+/** The server took part in the protocol and refused who this is: trying again as the same cannot help. */
+export const isRefusal = ({ code }: HubwireError): boolean =>
+  /^ERR_(BAD_CREDENTIALS|NOT_AUTHORIZED|IDENTIFIER_REJECTED)$/.test(code);
+
 /** Adds to an error what a device can do about it; errors that say enough come back as they are. */
 export function explainError(error: HubwireError, activity: Activity, identity: string): HubwireError {
   const wrap = (message: string): HubwireError =>
     new HubwireError(error.code, message, { cause: error, retryable: error.retryable });
-  switch (error.code) {
-    case "ERR_CONNECTION_LOST":
-      return wrap(`the connection closed without a reason; likely: ${likelyCauses(activity).join("; ")}`);
-    case "ERR_TAKEOVER":
-      return wrap(`another client keeps connecting as ${identity}; only one can be connected`);
-    case "ERR_BAD_CREDENTIALS":
-    case "ERR_NOT_AUTHORIZED":
-    case "ERR_IDENTIFIER_REJECTED":
-      return wrap(
-        `the hub refused ${identity}: check that it exists there and is enabled, that the key or certificate is ` +
-          "its own, that a token is not expired and is for it, and that this machine's clock is right",
-      );
-    default:
-      return error;
+  if (error.code === "ERR_CONNECTION_LOST") {
+    return wrap(`the connection closed without a reason; likely: ${likelyCauses(activity).join("; ")}`);
   }
+  if (error.code === "ERR_TAKEOVER") return wrap(`another client keeps connecting as ${identity}; only one can be connected`);
+  if (!isRefusal(error)) return error;
+  return wrap(
+    `the hub refused ${identity}: check that it exists there and is enabled, that the key or certificate is ` +
+      "its own, that a token is not expired and is for it, and that this machine's clock is right",
+  );
 }

@@ -36,6 +36,21 @@ export const asHubwireError = (error: unknown, message: string): HubwireError =>
 export const textOf = (payload: Uint8Array): string =>
   Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString();
 
+export type JsonObject = Record<string, unknown>;
+
+export const isJsonObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The JSON object in a payload; undefined for anything else. */
+export function parseObject(payload: Uint8Array): JsonObject | undefined {
+  try {
+    const value: unknown = JSON.parse(textOf(payload));
+    return isJsonObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Runs `operation` unless and until `signal` is aborted, which rejects with ERR_ABORTED. */
 export function abortable<T>(signal: AbortSignal | undefined, operation: Promise<T>): Promise<T> {
   if (!signal) return operation;

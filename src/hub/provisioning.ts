@@ -10,7 +10,8 @@ import { systemClock } from "../client/clock.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
 import type { DeviceOptions, X509 } from "./credentials.js";
-import { abortable, setAlarm, textOf } from "./link.js";
+import { isRefusal } from "./explain.js";
+import { abortable, parseObject, setAlarm } from "./link.js";
 import { deriveGroupKey, isBase64, signSasToken } from "./sas.js";
 import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic } from "./topics.js";
 
@@ -58,9 +59,11 @@ const MOST_PAUSE = 30_000;
 interface Reply {
   status: number;
   /** Seconds. */
-  retryAfter: number | undefined;
+  retryAfter?: number | undefined;
   body: Record<string, unknown>;
 }
+
+const NO_REPLY: Reply = { status: 503, body: {} };
 
 /**
  * Registers a device. Rejects with ERR_PROVISIONING, which carries the service's `status`, where the service refuses;
@@ -91,13 +94,71 @@ export async function provisionDevice(options: ProvisioningOptions): Promise<Pro
       tls: mqttTls,
     }),
   });
-  const registration = new Registration(mqtt, clock, random, operationTimeout);
+  let fail!: (error: HubwireError) => void;
+  const failed = new Promise<never>((_resolve, reject) => (fail = reject));
+  // Nobody may be waiting just then.
+  failed.catch(() => {});
+  /** Resolves after `ms`, or when `operation` does; rejects when the registration ends. */
+  const within = async <T>(ms: number, operation?: Promise<T>): Promise<T | undefined> => {
+    let cancel = (): void => {};
+    const late = new Promise<undefined>((resolve) => (cancel = setAlarm(clock, ms, () => resolve(undefined))));
+    return Promise.race([failed, late, ...(operation ? [operation] : [])]).finally(() => cancel());
+  };
+
+  let request: { id: string; topic: string; payload: string; answer(reply: Reply): void } | undefined;
+  let requests = 0;
+  // Also after a reconnect: the answer to what was sent before does not come any more.
+  const send = (): void => {
+    if (request && mqtt.connected) mqtt.publish(request.topic, request.payload, { qos: 1 }).catch(() => {});
+  };
+  const ask = (topicOf: (requestId: string) => string, payload: string): Promise<Reply | undefined> =>
+    within(
+      operationTimeout,
+      new Promise<Reply>((answer) => {
+        const id = String(++requests);
+        request = { id, topic: topicOf(id), payload, answer };
+        send();
+      }),
+    );
+  const answered = (topicName: string, payload: Uint8Array): void => {
+    const topic = parseInbound(topicName);
+    if (topic?.kind === "provisioning-response" && topic.requestId === request?.id) {
+      // Without a body the status alone counts.
+      request?.answer({ ...topic, body: parseObject(payload) ?? {} });
+    }
+  };
+  mqtt.on("connect", send);
+  // What passes is tried again.
+  mqtt.on("error", (error) => !error.retryable && fail(error));
+
+  const register = async (): Promise<Record<string, unknown>> => {
+    await Promise.race([failed, mqtt.connect()]);
+    await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
+    const body = { registrationId, ...(options.payload !== undefined && { payload: options.payload }) };
+    let operationId: string | undefined;
+    for (let failures = 0; ; ) {
+      const operation = operationId;
+      const { status, retryAfter, body: answer } =
+        (operation === undefined
+          ? await ask(registerTopic, JSON.stringify(body))
+          : await ask((id) => operationTopic(id, operation), "")) ?? NO_REPLY;
+      const state = Object(answer["registrationState"]) as Record<string, unknown>;
+      if (status === 200 && answer["status"] === "assigned") return state;
+      if (status === 202 || (status === 200 && answer["status"] === "assigning")) {
+        failures = 0;
+        if (typeof answer["operationId"] === "string") operationId = answer["operationId"];
+      } else if (status !== 429 && status < 500) throw refusedRegistration(status, { ...answer, ...state });
+      else failures++;
+      const pause = failures > 0 ? Math.min(MOST_PAUSE, LEAST_PAUSE * 2 ** failures) * random() : LEAST_PAUSE;
+      await within(retryAfter === undefined ? pause : retryAfter * 1000);
+    }
+  };
+
   const cancel = setAlarm(clock, timeout, () =>
-    registration.fail(new HubwireError("ERR_TIMEOUT", `the registration was not decided within ${timeout} ms`)),
+    fail(new HubwireError("ERR_TIMEOUT", `the registration was not decided within ${timeout} ms`)),
   );
   try {
-    const body = { registrationId, ...(options.payload !== undefined && { payload: options.payload }) };
-    const state = await abortable(signal, registration.run(JSON.stringify(body)));
+    const state = await abortable(signal, register());
     const { assignedHub, deviceId, payload } = state;
     if (typeof assignedHub !== "string" || typeof deviceId !== "string") {
       throw new HubwireError("ERR_PROVISIONING", "the provisioning service named no hub and device");
@@ -109,8 +170,8 @@ export async function provisionDevice(options: ProvisioningOptions): Promise<Pro
       deviceOptions: { value: { hostName: assignedHub, deviceId, ...proof } },
     }) as unknown as ProvisioningResult;
   } catch (error) {
-    const code = (error as HubwireError).code;
-    if (code !== "ERR_NOT_AUTHORIZED" && code !== "ERR_BAD_CREDENTIALS" && code !== "ERR_IDENTIFIER_REJECTED") throw error;
+    const { code } = error as HubwireError;
+    if (!isRefusal(error as HubwireError)) throw error;
     throw new HubwireError(
       code,
       `the provisioning service refused registration ${registrationId}: check the id scope, that it is enrolled and ` +
@@ -119,105 +180,8 @@ export async function provisionDevice(options: ProvisioningOptions): Promise<Pro
     );
   } finally {
     cancel();
-    registration.fail(new HubwireError("ERR_CLOSED", "the registration is over"));
+    fail(new HubwireError("ERR_CLOSED", "the registration is over"));
     void mqtt.close();
-  }
-}
-
-class Registration {
-  readonly #mqtt: MqttClient;
-  readonly #clock;
-  readonly #random: () => number;
-  readonly #timeout: number;
-  readonly #failed: Promise<never>;
-  /** Ends the registration. */
-  fail!: (error: HubwireError) => void;
-  #over = false;
-  #lastRequestId = 0;
-  #waiting: { topic: string; requestId: string; payload: string; resolve(reply: Reply | undefined): void } | undefined;
-
-  constructor(mqtt: MqttClient, clock: typeof systemClock, random: () => number, timeout: number) {
-    this.#mqtt = mqtt;
-    this.#clock = clock;
-    this.#random = random;
-    this.#timeout = timeout;
-    this.#failed = new Promise((_resolve, reject) => {
-      this.fail = (error) => {
-        this.#over = true;
-        reject(error);
-        this.#waiting?.resolve(undefined);
-      };
-    });
-    this.#failed.catch(() => {});
-    mqtt.on("connect", () => this.#send());
-    // What passes is tried again; of the rest, the last word is this one.
-    mqtt.on("error", (error) => !error.retryable && this.fail(error));
-  }
-
-  run(body: string): Promise<Record<string, unknown>> {
-    return Promise.race([this.#failed, this.#register(body)]);
-  }
-
-  async #register(body: string): Promise<Record<string, unknown>> {
-    await this.#mqtt.connect();
-    await this.#mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => this.#answered(topic, payload));
-    let operationId: string | undefined;
-    for (let failures = 0; !this.#over; ) {
-      const reply = await this.#ask((id) => (operationId === undefined ? registerTopic(id) : operationTopic(id, operationId)), body);
-      const { status, retryAfter, body: answer } = reply ?? { status: 503, retryAfter: undefined, body: {} };
-      const state = Object(answer["registrationState"]) as Record<string, unknown>;
-      if (status === 200 && answer["status"] !== "assigning") {
-        if ((answer["status"] ?? state["status"]) === "assigned") return state;
-        throw refusedRegistration(status, { ...answer, ...state });
-      }
-      if (status === 200 || status === 202) {
-        failures = 0;
-        if (typeof answer["operationId"] === "string") operationId = answer["operationId"];
-      } else if (status === 429 || status >= 500) failures++;
-      else throw refusedRegistration(status, answer);
-      const pause = failures > 0 ? Math.min(MOST_PAUSE, LEAST_PAUSE * 2 ** failures) * this.#random() : LEAST_PAUSE;
-      await this.#pause(retryAfter === undefined ? pause : retryAfter * 1000);
-    }
-    return {};
-  }
-
-  /** undefined: no answer in time. */
-  async #ask(topicOf: (requestId: string) => string, payload: string): Promise<Reply | undefined> {
-    const requestId = String(++this.#lastRequestId);
-    let cancel: () => void = () => {};
-    const topic = topicOf(requestId);
-    const reply = await new Promise<Reply | undefined>((resolve) => {
-      this.#waiting = { topic, requestId, payload: topic.includes("/PUT/") ? payload : "", resolve };
-      cancel = setAlarm(this.#clock, this.#timeout, () => resolve(undefined));
-      this.#send();
-    });
-    this.#waiting = undefined;
-    cancel();
-    return reply;
-  }
-
-  /** Also after a reconnect: the answer to what was sent before does not come any more. */
-  #send(): void {
-    if (!this.#waiting || !this.#mqtt.connected) return;
-    this.#mqtt.publish(this.#waiting.topic, this.#waiting.payload, { qos: 1 }).catch(() => {});
-  }
-
-  #answered(topicName: string, payload: Uint8Array): void {
-    const topic = parseInbound(topicName);
-    if (topic?.kind !== "provisioning-response" || topic.requestId !== this.#waiting?.requestId) return;
-    let body: unknown;
-    try {
-      body = JSON.parse(textOf(payload));
-    } catch {
-      // Without a body the status alone counts.
-    }
-    this.#waiting?.resolve({ status: topic.status, retryAfter: topic.retryAfter, body: Object(body) });
-  }
-
-  #pause(delay: number): Promise<unknown> {
-    let cancel: () => void = () => {};
-    const over = new Promise<void>((resolve) => (cancel = setAlarm(this.#clock, delay, resolve)));
-    return Promise.race([over, this.#failed]).finally(cancel);
   }
 }
 

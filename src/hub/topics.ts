@@ -91,14 +91,6 @@ function queryNumber(query: string, name: string): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** `{status}/?query` of the three kinds of answer; undefined without a status of three digits. */
-function parseResponse(rest: string): { status: number; requestId: string | undefined; query: string } | undefined {
-  const query = /^\d{3}\/\?/.test(rest) ? rest.slice(4) : undefined;
-  return query === undefined
-    ? undefined
-    : { status: Number(rest.slice(0, 3)), requestId: queryValue(query, "$rid"), query };
-}
-
 /** What the hub or the provisioning service sends to a device. */
 export type InboundTopic =
   | { kind: "cloud-to-device"; deviceId: string; bag: string }
@@ -116,51 +108,26 @@ export type InboundTopic =
 
 /** Reads a topic that the hub or the provisioning service sends; undefined for any other. */
 export function parseInbound(topic: string): InboundTopic | undefined {
+  const device = /^devices\/([^/]+)\/(?:messages\/devicebound|modules\/([^/]+)\/inputs\/([^/]+))(?:\/([^]*))?$/.exec(topic);
+  if (device) {
+    const [, deviceId = "", moduleId, inputName = "", bag] = device;
+    if (moduleId !== undefined) return { kind: "input", deviceId, moduleId, inputName, bag: bag ?? "" };
+    return bag === undefined ? undefined : { kind: "cloud-to-device", deviceId, bag };
+  }
+  if (topic.startsWith(DESIRED)) return { kind: "desired", version: queryNumber(topic, "$version") };
+  // The last `/?`, because nothing keeps a method's name from holding one.
+  const query = topic.lastIndexOf("/?");
+  const requestId = queryValue(topic.slice(query + 1), "$rid");
   if (topic.startsWith(METHODS)) {
-    // The last `/?`, because nothing keeps a method's name from holding one.
-    const end = topic.lastIndexOf("/?");
-    const methodName = topic.slice(METHODS.length, end < METHODS.length ? undefined : end);
-    return methodName === "" || end < METHODS.length
-      ? undefined
-      : { kind: "method", methodName, requestId: queryValue(topic.slice(end + 1), "$rid") };
+    const methodName = topic.slice(METHODS.length, Math.max(query, 0));
+    return methodName === "" ? undefined : { kind: "method", methodName, requestId };
   }
-  if (topic.startsWith(TWIN_RESPONSES)) {
-    const response = parseResponse(topic.slice(TWIN_RESPONSES.length));
-    return (
-      response && {
-        kind: "twin-response",
-        status: response.status,
-        requestId: response.requestId,
-        version: queryNumber(response.query, "$version"),
-      }
-    );
-  }
-  if (topic.startsWith(DESIRED)) {
-    return { kind: "desired", version: queryNumber(topic.slice(DESIRED.length), "$version") };
-  }
-  if (topic.startsWith(PROVISIONING_RESPONSES)) {
-    const response = parseResponse(topic.slice(PROVISIONING_RESPONSES.length));
-    return (
-      response && {
-        kind: "provisioning-response",
-        status: response.status,
-        requestId: response.requestId,
-        retryAfter: queryNumber(response.query, "retry-after"),
-      }
-    );
-  }
-  const device = /^devices\/([^/]+)\/messages\/devicebound\/([^]*)$/.exec(topic);
-  if (device) return { kind: "cloud-to-device", deviceId: device[1] as string, bag: device[2] as string };
-  const input = /^devices\/([^/]+)\/modules\/([^/]+)\/inputs\/([^/]+)(?:\/([^]*))?$/.exec(topic);
-  return input
-    ? {
-        kind: "input",
-        deviceId: input[1] as string,
-        moduleId: input[2] as string,
-        inputName: input[3] as string,
-        bag: input[4] ?? "",
-      }
-    : undefined;
+  const answer = /^\$(iothub\/twin|dps\/registrations)\/res\/(\d{3})\/\?/.exec(topic);
+  if (!answer) return undefined;
+  const status = Number(answer[2]);
+  return answer[1] === "iothub/twin"
+    ? { kind: "twin-response", status, requestId, version: queryNumber(topic, "$version") }
+    : { kind: "provisioning-response", status, requestId, retryAfter: queryNumber(topic, "retry-after") };
 }
 
 /** What a device sends to the hub or to the provisioning service. */

@@ -7,7 +7,7 @@
  * what happened without a connection reaches it as one patch.
  */
 import { HubwireError } from "../errors.js";
-import { abortable, asHubwireError, setAlarm, textOf, type Link } from "./link.js";
+import { abortable, asHubwireError, isJsonObject, type JsonObject, type Link, parseObject, setAlarm, textOf } from "./link.js";
 import { HUB_LIMITS } from "./limits.js";
 import { DESIRED_FILTER, reportedTopic, TWIN_RESPONSES_FILTER, twinGetTopic } from "./topics.js";
 
@@ -29,11 +29,6 @@ export interface Twin {
  * promise has settled.
  */
 export type DesiredHandler = (patch: Record<string, unknown>, version: number) => void | Promise<void>;
-
-type JsonObject = Record<string, unknown>;
-
-const isJsonObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A value that is no own property is no property: `__proto__` and `constructor` are data like others. */
 const own = (object: JsonObject, name: string): unknown => (Object.hasOwn(object, name) ? object[name] : undefined);
@@ -281,13 +276,4 @@ export class TwinClient {
 function knownOf(twin: Twin): { version: number; properties: JsonObject } {
   const { $version, ...properties } = twin.desired;
   return { version: Number($version) || 0, properties };
-}
-
-function parseObject(body: Uint8Array): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(textOf(body));
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
