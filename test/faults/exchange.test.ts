@@ -1,0 +1,75 @@
+/**
+ * QoS 1 and QoS 2 exchanges with a real broker through a proxy that cuts, tears, resets, stalls, half-closes and delays,
+ * at every byte and both ways: nothing lost, no QoS 2 duplicate, order kept, every call settled.
+ *
+ * `npm run faults -- --seeds N` runs N seeds instead of a few, `--from S` from seed S.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mosquittoAvailable } from "../support/mosquitto.js";
+import { everyByte, exchangeLength, Lab, scenarioOf, type Counting, type Scenario } from "./lab.js";
+import { faultKinds } from "./proxy.js";
+
+const seeds = Number(process.env["HUBWIRE_FAULT_SEEDS"] ?? 100);
+const firstSeed = Number(process.env["HUBWIRE_FAULT_FROM"] ?? 1);
+const TIMEOUT = 60_000 + seeds * 200;
+
+function* seeded(counting: Counting, count: number): Iterable<Scenario> {
+  for (let seed = firstSeed; seed < firstSeed + count; seed++) yield scenarioOf(seed, counting);
+}
+
+function* every<T>(stride: number, items: Iterable<T>): Iterable<T> {
+  let index = 0;
+  for (const item of items) if (index++ % stride === 0) yield item;
+}
+
+/** One lab a describe block. */
+function laboratory(counting: Counting): () => Lab {
+  let lab: Lab | undefined;
+  beforeAll(async () => {
+    lab = await Lab.start(counting);
+  });
+  afterAll(() => lab?.stop());
+  return () => lab as Lab;
+}
+
+test("a seed decides its scenario; different seeds give different ones", () => {
+  const some = Array.from({ length: 100 }, (_, seed) => JSON.stringify(scenarioOf(seed, "application")));
+  expect(some).toEqual(Array.from({ length: 100 }, (_, seed) => JSON.stringify(scenarioOf(seed, "application"))));
+  expect(new Set(some).size).toBeGreaterThan(95);
+});
+
+describe.skipIf(!mosquittoAvailable())("MQTT bytes: the proxy ends TLS itself", () => {
+  const lab = laboratory("application");
+
+  for (const flow of ["out", "in"] as const) {
+    for (const qos of [1, 2] as const) {
+      test(`QoS ${qos} ${flow}, persistent session: each fault at every byte, both ways`, { timeout: TIMEOUT }, async () => {
+        const { count, problems } = await lab().runAll(everyByte(flow, qos, false));
+        expect(problems).toEqual([]);
+        const { up, down } = exchangeLength(flow, qos, false);
+        expect(count).toBe(faultKinds.length * (up + down + 2));
+      });
+
+      test(`QoS ${qos} ${flow}, clean session: each fault at every seventh byte`, { timeout: TIMEOUT }, async () => {
+        const { count, problems } = await lab().runAll(every(7, everyByte(flow, qos, true)));
+        expect(problems).toEqual([]);
+        expect(count).toBeGreaterThan(50);
+      });
+    }
+  }
+
+  test(`up to four spoilt connections in a row: ${seeds} seeds from ${firstSeed}`, { timeout: TIMEOUT }, async () => {
+    const { problems } = await lab().runAll(seeded("application", seeds));
+    expect(problems).toEqual([]);
+  });
+});
+
+describe.skipIf(!mosquittoAvailable())("bytes on the wire: TLS from end to end", () => {
+  const lab = laboratory("wire");
+  const count = Math.ceil(seeds / 2);
+
+  test(`faults in the handshake and in records: ${count} seeds from ${firstSeed}`, { timeout: TIMEOUT }, async () => {
+    const { problems } = await lab().runAll(seeded("wire", count));
+    expect(problems).toEqual([]);
+  });
+});
