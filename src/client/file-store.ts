@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { HubwireError } from "../errors.js";
-import type { SessionStore } from "../session/types.js";
+import { SessionStore } from "../session/journal.js";
 
 export interface FileStoreOptions {
   /** Wait for the disk at each change, so that records survive a loss of power too. Default false. */
@@ -80,7 +80,7 @@ function record(key: number, body: Uint8Array | undefined): Buffer {
 }
 
 /** A `SessionStore` in the file at `path`, which is made where there is none. */
-export class FileStore implements SessionStore {
+export class FileStore extends SessionStore {
   readonly #path: string;
   readonly #fsync: boolean;
   #file = -1;
@@ -93,6 +93,7 @@ export class FileStore implements SessionStore {
 
   /** Takes the lock and opens the file. Throws ERR_STORE. */
   constructor(path: string, options: FileStoreOptions = {}) {
+    super();
     this.#path = resolve(path);
     this.#fsync = options.fsync ?? false;
     this.#lock();
@@ -105,11 +106,11 @@ export class FileStore implements SessionStore {
     }
   }
 
-  *load(): Iterable<readonly [key: number, record: Uint8Array]> {
+  override *load(): Iterable<readonly [key: number, record: Uint8Array]> {
     for (const [key, { at, length }] of this.#index) yield [key, this.#readAt(at + HEAD, length - HEAD - 4)];
   }
 
-  put(key: number, body: Uint8Array): void {
+  override put(key: number, body: Uint8Array): void {
     const at = this.#append(record(key, body));
     this.#forget(key, false);
     this.#index.set(key, { at, length: this.#size - at });
@@ -117,13 +118,14 @@ export class FileStore implements SessionStore {
     this.#compact();
   }
 
-  remove(key: number): void {
+  override remove(key: number): void {
     if (!this.#index.has(key)) return;
     this.#append(record(key, undefined));
     this.#forget(key, true);
     this.#compact();
   }
 
+  /** Forgets everything. */
   clear(): void {
     this.#check();
     this.#index.clear();
@@ -132,7 +134,7 @@ export class FileStore implements SessionStore {
   }
 
   /** Gives the file and its lock back; calling it again does nothing. */
-  close(): void {
+  override close(): void {
     if (!open.delete(this.#path)) return;
     this.#broken ??= failed("the store is closed");
     if (this.#file >= 0) closeSync(this.#file);

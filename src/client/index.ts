@@ -2,7 +2,8 @@
 export { HubwireError } from "../errors.js";
 export type { ErrorCode, ErrorKind } from "../errors.js";
 export type { QoS, Will, WillInit } from "../codec/types.js";
-export type { Message, SessionMetrics, SessionStore } from "../session/types.js";
+export type { Message, SessionMetrics } from "../session/types.js";
+export { SessionStore } from "../session/journal.js";
 export type { ReconnectOptions } from "./backoff.js";
 export { MqttClient } from "./client.js";
 export type {
@@ -14,7 +15,7 @@ export type {
   RenewOptions,
   SignalOptions,
   SubscribeOptions,
-} from "./client.js";
+} from "./api.js";
 export { FileStore } from "./file-store.js";
 export type { FileStoreOptions } from "./file-store.js";
 export { systemClock } from "./clock.js";

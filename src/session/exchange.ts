@@ -40,16 +40,18 @@ export interface Exchange<R> extends Link {
   asks: readonly SubscriptionRequest[];
 }
 
+const NOTHING: readonly SubscriptionRequest[] = [];
+
 /** A new exchange, in no list yet. */
 export function newExchange<R>(
   request: R | undefined,
   awaits: number,
   now: number,
-  topic: string,
-  payload: Uint8Array | string,
-  qos: QoS,
-  retain: boolean,
-  asks: readonly SubscriptionRequest[],
+  topic = "",
+  payload: Uint8Array | string = "",
+  qos: QoS = 0,
+  retain = false,
+  asks = NOTHING,
 ): Exchange<R> {
   return {
     prev: undefined!,

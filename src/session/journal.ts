@@ -1,5 +1,6 @@
 /**
- * What the session writes to its store, and how it reads it back.
+ * What the session writes to its store, and how it reads it back. (The session knows this class as a type only, so
+ * that a program without a store doesn't carry it.)
  *
  * Invariants: a record is put before the packet that it describes is sent, and removed only when a later record or
  * the peer's final acknowledgement made it superfluous, so a process killed between any two writes repeats
@@ -15,27 +16,33 @@ import { HubwireError } from "../errors.js";
 import type { QoS } from "../codec/types.js";
 import { newExchange, PUBACK, PUBCOMP, PUBREC, QUEUED } from "./exchange.js";
 import type { Exchange } from "./exchange.js";
-import type { SessionStore } from "./types.js";
 
 const MESSAGE = 1;
 const STATE = 2;
 const RELEASE = 3;
 const INBOUND = 4;
 
-export class Journal {
-  #store: SessionStore;
+/**
+ * What a session survives its process in: extend it with a place for records. All calls are synchronous; what
+ * `put` returned from must survive the kill of the process. They throw HubwireError ERR_STORE.
+ */
+export abstract class SessionStore {
   #lastKey = 0xffff;
 
-  constructor(store: SessionStore) {
-    this.#store = store;
-  }
+  /** All live records, in the order in which their keys were first put. Called once, before anything else. */
+  abstract load(): Iterable<readonly [key: number, record: Uint8Array]>;
+  /** Adds a record, or replaces the one of that key. Keys are integers from 1 to 2^47. */
+  abstract put(key: number, record: Uint8Array): void;
+  /** Removes the record of that key; ignored where there is none. */
+  abstract remove(key: number): void;
+  abstract close(): void;
 
   /** Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2 identifiers. */
   restore<R>(now: number, inbound: (packetId: number) => void): Exchange<R>[] {
     const messages = new Map<number, Exchange<R>>();
     const released: Exchange<R>[] = [];
     const stale: number[] = [];
-    for (const [key, bytes] of this.#store.load()) {
+    for (const [key, bytes] of this.load()) {
       const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
       const kind = record[0];
       if (record.length < 3 || !kind || kind > INBOUND || (kind === MESSAGE && record.length < 6)) {
@@ -52,7 +59,7 @@ export class Journal {
           message.settled = record[3] === 1;
         } else stale.push(key);
       } else if (kind === RELEASE) {
-        const release = newExchange<R>(undefined, PUBCOMP, now, "", "", 2, false, []);
+        const release = newExchange<R>(undefined, PUBCOMP, now, "", "", 2);
         release.packetId = packetId;
         release.stateKey = key;
         released.push(release);
@@ -60,7 +67,7 @@ export class Journal {
         const end = 6 + record.readUInt16BE(4);
         const qos = (record[3]! & 3) as QoS;
         const message = newExchange<R>(
-          undefined, QUEUED, now, record.toString("utf8", 6, end), record.subarray(end), qos, record[3]! > 3, []);
+          undefined, QUEUED, now, record.toString("utf8", 6, end), record.subarray(end), qos, record[3]! > 3);
         message.packetId = packetId;
         message.key = key;
         message.size = record.length - 6;
@@ -68,7 +75,7 @@ export class Journal {
       }
     }
     // Killed between a release and the removal of its message, or between the two removals at the end.
-    for (const key of stale) this.#store.remove(key);
+    for (const key of stale) this.remove(key);
     const ids = new Set(released.map((release) => release.packetId));
     const live: Exchange<R>[] = [];
     for (const message of messages.values()) {
@@ -92,7 +99,7 @@ export class Journal {
     const payload = typeof exchange.payload === "string" ? Buffer.from(exchange.payload) : exchange.payload;
     // Two apart, so that the state's key is the next one.
     this.#lastKey += 2;
-    this.#store.put(this.#lastKey, Buffer.concat([head, topic, payload]));
+    this.put(this.#lastKey, Buffer.concat([head, topic, payload]));
     exchange.key = this.#lastKey;
   }
 
@@ -100,28 +107,28 @@ export class Journal {
   state<R>(exchange: Exchange<R>, packetId: number, givenUp = false): void {
     const key = exchange.key + 1;
     if (!exchange.key) return;
-    this.#store.put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
+    this.put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
     exchange.stateKey = key;
   }
 
   /** PUBREC: from now on only the release matters. */
   released<R>(exchange: Exchange<R>): void {
     this.#lastKey += 2;
-    this.#store.put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
+    this.put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
     this.done(exchange);
     exchange.stateKey = this.#lastKey;
   }
 
   /** Nothing is to be remembered of this message. */
   done<R>(exchange: Exchange<R>): void {
-    if (exchange.key) this.#store.remove(exchange.key);
-    if (exchange.stateKey) this.#store.remove(exchange.stateKey);
+    if (exchange.key) this.remove(exchange.key);
+    if (exchange.stateKey) this.remove(exchange.stateKey);
     exchange.key = exchange.stateKey = 0;
   }
 
   /** An inbound QoS 2 message became ours (`known`), or is released. */
   inbound(packetId: number, known: boolean): void {
-    if (known) this.#store.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
-    else this.#store.remove(packetId);
+    if (known) this.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
+    else this.remove(packetId);
   }
 }

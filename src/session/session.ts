@@ -23,7 +23,7 @@ import type { ErrorCode } from "../errors.js";
 import { newExchange, PUBACK, PUBCOMP, PUBREC, QUEUED, SUBACK, UNSUBACK } from "./exchange.js";
 import type { Exchange } from "./exchange.js";
 import { Inbound } from "./inbound.js";
-import { Journal } from "./journal.js";
+import type { SessionStore } from "./journal.js";
 import { KeepAlive } from "./keep-alive.js";
 import { insert, members, newList, unlink } from "./list.js";
 import { PacketIds } from "./packet-ids.js";
@@ -33,11 +33,11 @@ export type SessionState = "closed" | "connecting" | "connected" | "closing";
 
 /** CONNACK return codes 1 to 5 (section 3.2.2.3). */
 const REFUSALS: readonly (readonly [ErrorCode, string])[] = [
-  ["ERR_PROTOCOL_VERSION", "the server does not speak MQTT 3.1.1"],
-  ["ERR_IDENTIFIER_REJECTED", "the server rejected the client identifier"],
-  ["ERR_SERVER_UNAVAILABLE", "the server is unavailable"],
-  ["ERR_BAD_CREDENTIALS", "the server refused the user name or password"],
-  ["ERR_NOT_AUTHORIZED", "the server does not authorise this client"],
+  ["ERR_PROTOCOL_VERSION", "MQTT 3.1.1"],
+  ["ERR_IDENTIFIER_REJECTED", "the client identifier"],
+  ["ERR_SERVER_UNAVAILABLE", "everybody for now"],
+  ["ERR_BAD_CREDENTIALS", "the user name or password"],
+  ["ERR_NOT_AUTHORIZED", "to authorise this client"],
 ];
 
 /** Filters in one SUBSCRIBE when subscriptions are restored; some servers accept no more. */
@@ -52,6 +52,10 @@ const DRAINED = 3;
 
 function violation(message: string, statement: string): HubwireError {
   return new HubwireError("ERR_PROTOCOL_VIOLATION", `${message} (${statement})`, { statement });
+}
+
+function onlyFromClients(): never {
+  throw violation("a packet that only clients send", "MQTT-4.8.0-1");
 }
 
 function byteLength(data: Uint8Array | string): number {
@@ -113,7 +117,7 @@ export class Session<R> {
   /** Topic filter to requested QoS, of the subscriptions that the server granted. */
   readonly #filters = new Map<string, QoS>();
   #inbound: Inbound | undefined;
-  #journal: Journal | undefined;
+  #journal: SessionStore | undefined;
   #restored = false;
   #checker: PacketWriter | undefined;
 
@@ -210,7 +214,7 @@ export class Session<R> {
       }
       const packetId = this.#ids.take();
       if (packetId) {
-        const exchange = newExchange(request, qos === 1 ? PUBACK : PUBREC, now, topic, payload, qos, retain, []);
+        const exchange = newExchange(request, qos === 1 ? PUBACK : PUBREC, now, topic, payload, qos, retain);
         try {
           if (this.#journal) {
             this.#check(topic, payload, qos, retain);
@@ -399,11 +403,7 @@ export class Session<R> {
         { type: "publish", topic, payload, qos, packetId: packetId || undefined }).length);
       this.#onPublish({ topic, payload, qos, retain, dup }, packetId);
     },
-    puback: (packetId) => {
-      this.#took("puback", packetId, 4);
-      const exchange = this.#awaiting(packetId, PUBACK);
-      if (exchange) this.#finish(exchange);
-    },
+    puback: (packetId) => this.#onFinal("puback", packetId, PUBACK),
     pubrec: (packetId) => {
       this.#took("pubrec", packetId, 4);
       const exchange = this.#awaiting(packetId, PUBREC);
@@ -420,14 +420,9 @@ export class Session<R> {
     pubrel: (packetId) => {
       this.#took("pubrel", packetId, 4);
       if (this.#inbound?.released(packetId)) this.#journal?.inbound(packetId, false);
-      this.#writer.pubcomp(packetId);
-      this.#wrote("pubcomp", packetId, 4);
+      this.#answer("pubcomp", packetId);
     },
-    pubcomp: (packetId) => {
-      this.#took("pubcomp", packetId, 4);
-      const exchange = this.#awaiting(packetId, PUBCOMP);
-      if (exchange) this.#finish(exchange);
-    },
+    pubcomp: (packetId) => this.#onFinal("pubcomp", packetId, PUBCOMP),
     suback: (packetId, returnCodes) => {
       this.#took("suback", packetId, 4 + returnCodes.length);
       const exchange = this.#awaiting(packetId, SUBACK);
@@ -443,26 +438,25 @@ export class Session<R> {
       });
       this.#finish(exchange, returnCodes);
     },
-    unsuback: (packetId) => {
-      this.#took("unsuback", packetId, 4);
-      const exchange = this.#awaiting(packetId, UNSUBACK);
-      if (!exchange) return;
-      for (const { topicFilter } of exchange.asks) this.#filters.delete(topicFilter);
-      this.#finish(exchange);
-    },
+    unsuback: (packetId) => this.#onFinal("unsuback", packetId, UNSUBACK),
     pingresp: () => {
       this.#took("pingresp", 0, 2);
       this.#keepAlive.pingresp();
     },
-    connect: () => this.#notForClients("CONNECT"),
-    subscribe: () => this.#notForClients("SUBSCRIBE"),
-    unsubscribe: () => this.#notForClients("UNSUBSCRIBE"),
-    pingreq: () => this.#notForClients("PINGREQ"),
-    disconnect: () => this.#notForClients("DISCONNECT"),
+    connect: onlyFromClients,
+    subscribe: onlyFromClients,
+    unsubscribe: onlyFromClients,
+    pingreq: onlyFromClients,
+    disconnect: onlyFromClients,
   };
 
-  #notForClients(type: string): never {
-    throw violation(`${type} from the server`, "MQTT-4.8.0-1");
+  /** An acknowledgement that ends its exchange, or is for none (policy 4). */
+  #onFinal(type: string, packetId: number, awaits: number): void {
+    this.#took(type, packetId, 4);
+    const exchange = this.#awaiting(packetId, awaits);
+    if (!exchange) return;
+    if (awaits === UNSUBACK) for (const { topicFilter } of exchange.asks) this.#filters.delete(topicFilter);
+    this.#finish(exchange);
   }
 
   /** A packet arrived: counts it, and throws where none may. */
@@ -480,8 +474,8 @@ export class Session<R> {
     if (returnCode) {
       // A refused CONNECT changes no session.
       this.#answered = !this.#doubtful;
-      const [code, message] = REFUSALS[returnCode - 1] ?? ["ERR_PROTOCOL_VIOLATION", "unknown CONNACK code"];
-      throw new HubwireError(code, `${message} (CONNACK ${returnCode})`, { statement: "MQTT-3.2.2-5" });
+      const [code, what] = REFUSALS[returnCode - 1] ?? ["ERR_PROTOCOL_VIOLATION", "this CONNECT"];
+      throw new HubwireError(code, `the server refused ${what} (CONNACK ${returnCode})`);
     }
     if (sessionPresent && this.#cleanSession) throw violation("session present after CleanSession 1", "MQTT-3.2.2-1");
     this.#state = "connected";
@@ -522,8 +516,9 @@ export class Session<R> {
         this.#journal?.state(exchange, 0);
         this.#free(exchange);
         unlink(exchange);
+        this.#count(exchange, -1);
+        exchange.size = byteLength(exchange.topic) + byteLength(exchange.payload);
         exchange.awaits = QUEUED;
-        this.metrics.inflight--;
         this.#count(exchange, 1);
         insert(exchange, oldest);
       }
@@ -559,10 +554,7 @@ export class Session<R> {
   #incoming(): Inbound {
     return (this.#inbound ??= new Inbound(
       (qos2, packetId) => {
-        if (this.#state !== "connected") return;
-        if (qos2) this.#writer.pubrec(packetId);
-        else this.#writer.puback(packetId);
-        this.#wrote(qos2 ? "pubrec" : "puback", packetId, 4);
+        if (this.#state === "connected") this.#answer(qos2 ? "pubrec" : "puback", packetId);
       },
       (packetId) => this.#journal?.inbound(packetId, true),
     ));
@@ -580,6 +572,11 @@ export class Session<R> {
     this.#sink.wantsWrite();
   }
 
+  #answer(type: "puback" | "pubrec" | "pubrel" | "pubcomp", packetId: number): void {
+    this.#writer[type](packetId);
+    this.#wrote(type, packetId, 4);
+  }
+
   #write(
     topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
     const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId);
@@ -590,8 +587,7 @@ export class Session<R> {
   /** Sends PUBREL, the first time or again. */
   #release(packetId: number, exchange: Exchange<R> | undefined): void {
     if (exchange) exchange.sentAt = this.#now;
-    this.#writer.pubrel(packetId);
-    this.#wrote("pubrel", packetId, 4);
+    this.#answer("pubrel", packetId);
   }
 
   /** Whether a new PUBLISH may go out now. */
@@ -606,8 +602,7 @@ export class Session<R> {
     exchange.packetId = packetId;
     exchange.sentAt = this.#now;
     this.#table[packetId] = exchange;
-    this.metrics.inflight++;
-    if (exchange.qos > 1) this.#qos2Inflight++;
+    this.#count(exchange, 1);
     insert(exchange, this.#sent);
     this.#schedule(this.#now + this.#options.operationTimeout);
   }
@@ -649,7 +644,7 @@ export class Session<R> {
     if (this.#state !== "connected" && !(maxCount && (qos || qos0))) {
       throw new HubwireError("ERR_NOT_CONNECTED", "no connection, and this message may not wait for one");
     }
-    const exchange = newExchange(request, QUEUED, this.#now, topic, payload, qos, retain, []);
+    const exchange = newExchange(request, QUEUED, this.#now, topic, payload, qos, retain);
     const size = (exchange.size = byteLength(topic) + byteLength(payload));
     const { metrics } = this;
     const full = (): boolean => metrics.queued >= maxCount || metrics.queuedBytes + size > maxBytes;
@@ -665,10 +660,15 @@ export class Session<R> {
     return new HubwireError("ERR_QUEUE_FULL", "the queue of unsent messages is full");
   }
 
-  /** Counts a message in or out of the queue. */
-  #count(exchange: Exchange<R>, change: 1 | -1): void {
-    this.metrics.queued += change;
-    this.metrics.queuedBytes += change * exchange.size;
+  /** Counts a message in or out of where it is: the queue or in flight. */
+  #count({ awaits, qos, size }: Exchange<R>, change: 1 | -1): void {
+    if (awaits === QUEUED) {
+      this.metrics.queued += change;
+      this.metrics.queuedBytes += change * size;
+    } else if (awaits < SUBACK) {
+      this.metrics.inflight += change;
+      if (qos > 1) this.#qos2Inflight += change;
+    }
   }
 
   #ask(awaits: number, asks: readonly SubscriptionRequest[], request: R | undefined, now: number): void {
@@ -717,11 +717,7 @@ export class Session<R> {
 
   /** The end of an exchange: frees its identifier, settles it and forgets it. */
   #drop(exchange: Exchange<R>, error: HubwireError | undefined, codes?: readonly number[]): void {
-    if (exchange.awaits === QUEUED) this.#count(exchange, -1);
-    else if (exchange.awaits < SUBACK) {
-      this.metrics.inflight--;
-      if (exchange.qos > 1) this.#qos2Inflight--;
-    }
+    this.#count(exchange, -1);
     this.#free(exchange);
     unlink(exchange);
     this.#settle(exchange, error, codes);
@@ -761,21 +757,14 @@ export class Session<R> {
     this.#restored = true;
   }
 
-  #restore(store: NonNullable<SessionOptions["store"]>): void {
-    const journal = new Journal(store);
-    const exchanges = journal.restore<R>(this.#now, (packetId) => this.#incoming().restore(packetId));
-    this.#journal = journal;
+  #restore(store: SessionStore): void {
+    const exchanges = store.restore<R>(this.#now, (packetId) => this.#incoming().restore(packetId));
+    this.#journal = store;
     for (const exchange of exchanges) {
       const { packetId, awaits } = exchange;
-      if (!packetId) {
-        this.#count(exchange, 1);
-        insert(exchange, this.#queue);
-      } else {
-        this.#table[packetId] = exchange;
-        this.metrics.inflight++;
-        if (exchange.qos > 1) this.#qos2Inflight++;
-        insert(exchange, awaits === PUBCOMP ? this.#released : this.#sent);
-      }
+      if (packetId) this.#table[packetId] = exchange;
+      this.#count(exchange, 1);
+      insert(exchange, !packetId ? this.#queue : awaits === PUBCOMP ? this.#released : this.#sent);
     }
     this.#ids.reserve(new Set(exchanges.map((exchange) => exchange.packetId)));
   }

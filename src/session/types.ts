@@ -17,6 +17,7 @@
  */
 import type { HubwireError } from "../errors.js";
 import type { QoS, WillInit } from "../codec/types.js";
+import type { SessionStore } from "./journal.js";
 
 /** The credentials and will of one connection attempt. */
 export interface ConnectOptions {
@@ -62,19 +63,7 @@ export interface SessionOptions {
   store?: SessionStore | undefined;
 }
 
-/**
- * Durable records, synchronous. `put` with a key that exists replaces the record. What `put` returned from
- * must survive the kill of the process. Throws HubwireError ERR_STORE.
- */
-export interface SessionStore {
-  /** All live records, in the order in which their keys were first put. Called once, before anything else. */
-  load(): Iterable<readonly [key: number, record: Uint8Array]>;
-  put(key: number, record: Uint8Array): void;
-  remove(key: number): void;
-  /** Forgets everything (a clean session began). */
-  clear(): void;
-  close(): void;
-}
+export type { SessionStore };
 
 /** A received application message, as the user sees it. */
 export interface Message {

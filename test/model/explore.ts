@@ -4,6 +4,7 @@
  * Invariant: a state is its digest's 53-bit hash; among n states the chance that any two were taken for one is about
  * n^2 / 2^54 (6e-5 for a million), which can hide a state but never invent a fault.
  */
+import type { OpenSession } from "./open-session.js";
 import { World } from "./world.js";
 import type { Scenario } from "./world.js";
 
@@ -31,11 +32,11 @@ function hash(text: string): number {
 }
 
 /** Explores until everything was seen, `limit` states were, or a fault was found. */
-export function explore(Session: any, scenario: Scenario, limit: number): Exploration {
+export function explore(opened: OpenSession, scenario: Scenario, limit: number): Exploration {
   const seen = new Set<number>();
   const path: string[] = [];
   let steps = 0;
-  const first = new World(Session, scenario);
+  const first = new World(opened, scenario);
   seen.add(hash(first.digest()));
   const stack = [{ world: first, names: first.steps(), next: 0 }];
   try {

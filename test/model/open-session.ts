@@ -13,8 +13,14 @@ const source = resolve(import.meta.dirname, "../../src/session");
 /** Edits to one source file: the text to replace, which must be there, and its replacement. */
 export type Mutation = readonly [file: string, from: string, to: string];
 
+/** Classes of src/session whose private members can be read as `__name`. */
+export interface OpenSession {
+  Session: any;
+  SessionStore: any;
+}
+
 /** The session's module, with `mutation` applied where one is given. */
-export async function openSession(mutation?: Mutation): Promise<{ Session: any }> {
+export async function openSession(mutation?: Mutation): Promise<OpenSession> {
   const folder = mkdtempSync(join(tmpdir(), "hubwire-model-"));
   try {
     for (const name of readdirSync(source)) {
@@ -29,7 +35,7 @@ export async function openSession(mutation?: Mutation): Promise<{ Session: any }
         .replace(/"(\.\.\/[^"]+)\.js"/g, (_, path: string) => JSON.stringify(resolve(source, path) + ".ts"));
       writeFileSync(join(folder, name), text);
     }
-    return await import(/* @vite-ignore */ pathToFileURL(join(folder, "session.ts")).href);
+    return await import(/* @vite-ignore */ pathToFileURL(join(folder, "index.ts")).href);
   } finally {
     rmSync(folder, { recursive: true });
   }

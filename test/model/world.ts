@@ -15,6 +15,7 @@
 import { Decoder, PacketReader, PacketWriter, encode } from "../../src/codec/index.js";
 import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";
 import { HubwireError } from "../../src/errors.js";
+import type { OpenSession } from "./open-session.js";
 
 export class Violation extends Error {}
 
@@ -29,6 +30,7 @@ export interface Scenario {
   sends: readonly QoS[];
   cleanSession: boolean;
   maxInflight: number;
+  maxInflightQos2?: number;
   subscribe?: boolean;
   store?: boolean;
   /** How often each may happen. */
@@ -108,21 +110,17 @@ interface Data {
   stalls: number;
 }
 
-class Store {
-  records = new Map<number, Uint8Array>();
-  load(): Iterable<readonly [number, Uint8Array]> {
-    return [...this.records];
-  }
-  put(key: number, record: Uint8Array): void {
-    this.records.set(key, record);
-  }
-  remove(key: number): void {
-    this.records.delete(key);
-  }
-  clear(): void {
-    this.records.clear();
-  }
-  close(): void {}
+/** The opened session's `SessionStore` with its records in a map. */
+type Store = { records: Map<number, Uint8Array>; __lastKey: number };
+
+function newStore(SessionStore: any, records = new Map<number, Uint8Array>()): Store {
+  const store = new SessionStore();
+  store.records = records;
+  store.load = () => [...records];
+  store.put = (key: number, record: Uint8Array) => void records.set(key, record);
+  store.remove = (key: number) => void records.delete(key);
+  store.close = () => {};
+  return store;
 }
 
 const LOST = new HubwireError("ERR_CONNECTION_LOST", "cut");
@@ -142,19 +140,19 @@ export class World {
   data: Data;
   session: any;
   store: Store | undefined;
-  readonly #Session: any;
+  readonly #opened: OpenSession;
   readonly #scenario: Scenario;
 
-  constructor(Session: any, scenario: Scenario, from?: World) {
-    this.#Session = Session;
+  constructor(opened: OpenSession, scenario: Scenario, from?: World) {
+    this.#opened = opened;
     this.#scenario = scenario;
     if (from) {
       // The packets in flight are never changed in place, so they are shared.
       const { toServer, toClient, ...rest } = from.data;
       this.data = { ...copy(rest), toServer: toServer.slice(), toClient: toClient.slice() };
       if (from.store) {
-        this.store = new Store();
-        this.store.records = new Map(from.store.records);
+        this.store = newStore(opened.SessionStore, new Map(from.store.records));
+        this.store.__lastKey = from.store.__lastKey;
       }
       this.#newSession();
       this.#copySession(from.session);
@@ -174,16 +172,16 @@ export class World {
       writable: true, serverSession: false, serverKnown: [], serverSubscribed: false, serverOut: [], serverSent: 0,
       serverNextId: 1, log: [], sessionsLost: 0, unnoticed: false, cuts, forgets, cancels, kills, refusals, stalls,
     };
-    if (scenario.store) this.store = new Store();
+    if (scenario.store) this.store = newStore(opened.SessionStore);
     this.#newSession();
   }
 
   clone(): World {
-    return new World(this.#Session, this.#scenario, this);
+    return new World(this.#opened, this.#scenario, this);
   }
 
   #newSession(): void {
-    this.session = new this.#Session(
+    this.session = new this.#opened.Session(
       {
         wantsWrite() {},
         connected() {},
@@ -202,6 +200,7 @@ export class World {
         connectTimeout: 10,
         operationTimeout: 1_000,
         queue: { maxCount: 10, maxBytes: 1_000, maxAge: 10_000, overflow: "reject", qos0: true },
+        maxInflightQos2: this.#scenario.maxInflightQos2,
         store: this.store,
       },
     );
@@ -211,7 +210,7 @@ export class World {
   #copySession(from: any): void {
     const to = this.session;
     for (const name of ["__state", "__over", "__now", "__due", "__written", "__cleanSession", "__connectDue",
-      "__isWritable", "__draining", "__restored", "__answered", "__doubtful"]) {
+      "__isWritable", "__draining", "__qos2Inflight", "__restored", "__answered", "__doubtful"]) {
       to[name] = from[name];
     }
     Object.assign(to.metrics, from.metrics);
@@ -231,8 +230,7 @@ export class World {
       }
     }
     for (const [filter, qos] of from.__filters) to.__filters.set(filter, qos);
-    if (from.__journal) to.__journal = Object.assign(Object.create(Object.getPrototypeOf(from.__journal)),
-      from.__journal, { __store: this.store });
+    if (from.__journal) to.__journal = this.store;
     if (from.__inbound) {
       const inbound = to.__incoming();
       inbound.__slots = from.__inbound.__slots.slice();
@@ -423,6 +421,8 @@ export class World {
         data.delivered = data.delivered.map((times, message) => (data.acknowledged[message] ? times : 0));
         for (let i = 0; i < data.published; i++) if (data.results[i] === "") data.orphaned[i] = true;
         if (data.subscription === "asked") data.subscription = "";
+        // The next process knows only what the records tell it.
+        this.store!.__lastKey = 0xffff;
         this.#newSession();
         break;
       case "forget":

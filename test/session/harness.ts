@@ -6,8 +6,8 @@
 import { PacketReader, encode } from "../../src/codec/index.js";
 import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";
 import { HubwireError } from "../../src/errors.js";
-import { Session } from "../../src/session/index.js";
-import type { ConnectOptions, Message, SessionOptions, SessionStore } from "../../src/session/index.js";
+import { Session, SessionStore } from "../../src/session/index.js";
+import type { ConnectOptions, Message, SessionOptions } from "../../src/session/index.js";
 
 export interface Settled {
   request: string;
@@ -157,27 +157,24 @@ export function describePacket(packet: Packet): string {
 }
 
 /** A store in memory that outlives its session, as a file outlives its process. */
-export class MemoryStore implements SessionStore {
+export class MemoryStore extends SessionStore {
   readonly records = new Map<number, Uint8Array>();
   closed = 0;
   /** Throws from `put` and `remove` while set. */
   failing: HubwireError | undefined;
 
-  load(): Iterable<readonly [number, Uint8Array]> {
+  override load(): Iterable<readonly [number, Uint8Array]> {
     return [...this.records];
   }
-  put(key: number, record: Uint8Array): void {
+  override put(key: number, record: Uint8Array): void {
     if (this.failing) throw this.failing;
     this.records.set(key, record.slice());
   }
-  remove(key: number): void {
+  override remove(key: number): void {
     if (this.failing) throw this.failing;
     this.records.delete(key);
   }
-  clear(): void {
-    this.records.clear();
-  }
-  close(): void {
+  override close(): void {
     this.closed++;
   }
 }
