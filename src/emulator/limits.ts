@@ -31,8 +31,11 @@ export const defaultLimits = {
   silence: 1_767_000,
   /** From the connection to CONNECT. */
   connectTimeout: 30_000,
-  /** How long a connected device may take to subscribe to methods, where the caller sets no other time. */
-  methodGrace: 2_000,
+  /**
+   * How long a method call waits for a connected device's SUBSCRIBE, where the caller sets no other time. A
+   * real hub is far away; one in the same process is always faster than the device.
+   */
+  subscribeGrace: 2_000,
   /** A direct method's response, where the caller sets no other deadline. */
   methodTimeout: 30_000,
 };

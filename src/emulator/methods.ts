@@ -74,7 +74,7 @@ export class MethodCalls {
         `a method payload of ${body.length} bytes is over ${limits.methodBytes}`,
       );
     }
-    const connectTimeout = options.connectTimeout ?? (this.#isConnected() ? limits.methodGrace : 0);
+    const connectTimeout = options.connectTimeout ?? (this.#isConnected() ? limits.subscribeGrace : 0);
     const { responseTimeout = limits.methodTimeout } = options;
     return new Promise((resolve, reject) => {
       const call: Call = { name, body, responseTimeout, resolve, reject, timer: undefined };
