@@ -25,7 +25,6 @@ const FIRST_WORDS = 0x80;
 const MAX_WORDS = 0x10000;
 /** Longer topics are decoded each time. */
 const MAX_CACHED_TOPIC = 4096;
-const SEEN = 256;
 const REPEATS = 256;
 
 interface Entry {
@@ -91,13 +90,13 @@ export class TopicCache {
   readonly #recent: Entry[] = [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE];
   /**
    * The bytes of the entries, in whole words of 8 bytes and a last one that overlaps the one before. As floating
-   * point numbers: a legal topic is without 0x00, so that it has no zero of the other sign; words that are NaN
-   * differ from all, themselves included, which costs speed alone.
+   * point numbers: a legal topic is without 0x00, so that it has no zero of the other sign; and no
+   * word of well-formed UTF-8 is a NaN.
    */
   #words = new Float64Array(0);
   #pairs = new Int32Array(0);
   #used = 0;
-  /** Hashes of topics that a full cache did not take, and how many of them came again. */
+  /** Hashes of topics that a full cache did not take, by their high byte; and how many of them came again. */
   #seen: Int32Array | undefined;
   #repeats = 0;
 
@@ -147,8 +146,9 @@ export class TopicCache {
 
   #admits(hash: number, length: number): boolean {
     if (this.#entries.size < MAX_ENTRIES && this.#used + (length >> 3) < MAX_WORDS) return true;
-    const seen = (this.#seen ??= new Int32Array(SEEN));
-    const slot = hash & (SEEN - 1);
+    const seen = (this.#seen ??= new Int32Array(256));
+    // The high bits depend on every byte.
+    const slot = hash >>> 24;
     if (seen[slot] === hash && ++this.#repeats > REPEATS) {
       this.#entries.clear();
       this.#recent.fill(NONE);
