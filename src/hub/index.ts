@@ -1,4 +1,5 @@
 /** `hubwire`: a device or module of Azure IoT Hub, over MQTT 3.1.1. */
+import type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
 export { HubwireError } from "../errors.js";
 export type { ErrorCode, ErrorKind } from "../errors.js";
 export { parseConnectionString } from "./connection-string.js";
@@ -10,9 +11,18 @@ export type { HubMessage, MessageHandler } from "./inbox.js";
 export type { MethodHandler, MethodOptions, MethodRequest, MethodResponse } from "./methods.js";
 export { decodeProperties, encodeProperties } from "./property-bag.js";
 export type { PropertiesInit, SystemProperties } from "./property-bag.js";
-export { provisionDevice } from "./provisioning.js";
 export type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
 export { createSasToken, deriveGroupKey, parseSasToken } from "./sas.js";
 export type { SasIdentity, SasToken } from "./sas.js";
 export type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
 export type { DesiredHandler, Twin, TwinProperties } from "./twin.js";
+
+/**
+ * Registers a device with the Device Provisioning Service, which says what hub it belongs to. Rejects with
+ * ERR_PROVISIONING, which carries the service's `status`, where the service refuses; with ERR_TIMEOUT, ERR_ABORTED,
+ * ERR_INVALID_ARGUMENT; and as `MqttClient.connect` does.
+ */
+export async function provisionDevice(options: ProvisioningOptions): Promise<ProvisioningResult> {
+  // A device needs it once, most programs never.
+  return (await import("./provisioning.js")).register(options);
+}

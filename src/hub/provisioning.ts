@@ -65,11 +65,8 @@ interface Reply {
 
 const NO_REPLY: Reply = { status: 503, body: {} };
 
-/**
- * Registers a device. Rejects with ERR_PROVISIONING, which carries the service's `status`, where the service refuses;
- * with ERR_TIMEOUT, ERR_ABORTED; and as `MqttClient.connect` does.
- */
-export async function provisionDevice(options: ProvisioningOptions): Promise<ProvisioningResult> {
+/** `provisionDevice`. */
+export async function register(options: ProvisioningOptions): Promise<ProvisioningResult> {
   const { idScope, registrationId, groupKey, x509, host = "global.azure-devices-provisioning.net" } = options;
   const { port, tls, createConnection, connectTimeout, operationTimeout = 20_000, keepAlive } = options;
   const { clock = systemClock, random = Math.random, timeout = 120_000, signal } = options;
@@ -131,7 +128,7 @@ export async function provisionDevice(options: ProvisioningOptions): Promise<Pro
   // What passes is tried again.
   mqtt.on("error", (error) => !error.retryable && fail(error));
 
-  const register = async (): Promise<Record<string, unknown>> => {
+  const decide = async (): Promise<Record<string, unknown>> => {
     await Promise.race([failed, mqtt.connect()]);
     await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
     const body = { registrationId, ...(options.payload !== undefined && { payload: options.payload }) };
@@ -158,7 +155,7 @@ export async function provisionDevice(options: ProvisioningOptions): Promise<Pro
     fail(new HubwireError("ERR_TIMEOUT", `the registration was not decided within ${timeout} ms`)),
   );
   try {
-    const state = await abortable(signal, register());
+    const state = await abortable(signal, decide());
     const { assignedHub, deviceId, payload } = state;
     if (typeof assignedHub !== "string" || typeof deviceId !== "string") {
       throw new HubwireError("ERR_PROVISIONING", "the provisioning service named no hub and device");
