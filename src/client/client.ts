@@ -9,78 +9,29 @@
  * - From `data` to the user's handler everything is synchronous; what one tick writes leaves as one write.
  */
 import { EventEmitter } from "node:events";
-import { matchTopic } from "../codec/index.js";
 import type { QoS } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import { Session } from "../session/index.js";
-import type { Message, SessionMetrics, SessionSink } from "../session/types.js";
+import type { SessionSink } from "../session/types.js";
+import type {
+  ClientEvents,
+  ClientMetrics,
+  ClientState,
+  CloseOptions,
+  PublishOptions,
+  RenewOptions,
+  SignalOptions,
+  SubscribeOptions,
+} from "./api.js";
 import { Backoff } from "./backoff.js";
 import type { Timer } from "./clock.js";
 import { Connection, type ConnectionSink } from "./connection.js";
 import { packetChannel, reconnectChannel, stateChannel } from "./diagnostics.js";
+import { Dispatcher, type Route } from "./dispatch.js";
 import { type Credentials, type MqttClientOptions, resolveOptions } from "./options.js";
-import { type Delivery, Mailbox, type MessageHandler, Subscription } from "./subscription.js";
+import { Mailbox, type MessageHandler, Subscription } from "./subscription.js";
 
-/**
- * - `idle`: before the first `connect()`; messages are queued.
- * - `waiting`: for the next attempt. `connecting`: up to CONNACK. `connected`.
- * - `renewing`: a planned reconnect drains. `closing`: `close()` drains. `ending`: DISCONNECT is on its way.
- * - `stopped`: given up; `connect()` starts again. `closed`: for good.
- */
-export type ClientState =
-  | "idle"
-  | "waiting"
-  | "connecting"
-  | "connected"
-  | "renewing"
-  | "closing"
-  | "ending"
-  | "stopped"
-  | "closed";
-
-export interface ClientEvents {
-  connect: [{ sessionPresent: boolean }];
-  disconnect: [error: HubwireError | undefined];
-  reconnecting: [{ attempt: number; delay: number; error: HubwireError }];
-  error: [error: HubwireError];
-}
-
-export interface SignalOptions {
-  /** Ends the waiting with ERR_ABORTED. */
-  signal?: AbortSignal | undefined;
-}
-
-export interface PublishOptions extends SignalOptions {
-  /** Default 0. */
-  qos?: QoS | undefined;
-  /** Default false. */
-  retain?: boolean | undefined;
-}
-
-export interface SubscribeOptions extends SignalOptions {
-  /** The highest QoS at which the server may send. Default 0. */
-  qos?: QoS | undefined;
-}
-
-export interface CloseOptions {
-  /** Sends DISCONNECT at once, without waiting for what is in flight. */
-  force?: boolean | undefined;
-}
-
-export interface RenewOptions {
-  /** ms to wait for acknowledgements before DISCONNECT. Default 5,000. */
-  drainTimeout?: number | undefined;
-}
-
-/** Counters since the client was made. */
-export interface ClientMetrics extends SessionMetrics {
-  bytesReceived: number;
-  bytesSent: number;
-  /** Accepted connections. */
-  connects: number;
-  /** Attempts after the first of a `connect()`. */
-  reconnects: number;
-}
+export type * from "./api.js";
 
 /** One call that waits for its end; linked, so that all of them can be found when the client gives up. */
 interface Request {
@@ -90,13 +41,6 @@ interface Request {
   onAbort: (() => void) | undefined;
   previous: Request | undefined;
   next: Request | undefined;
-}
-
-/** Where messages that match a filter go. */
-interface Route {
-  topicFilter: string;
-  handler: MessageHandler | undefined;
-  mailbox: Mailbox | undefined;
 }
 
 /** Output that is written at once instead of at the end of the tick, bytes. */
@@ -109,11 +53,10 @@ const HIGH_BYTES = 4 * 1024 * 1024;
  * How many times more while own messages wait for an acknowledgement: a handler may be waiting for just that, and
  * it arrives behind the messages that are held back.
  */
-const PATIENCE = 4;
+const PATIENCE = 16;
 
 /** The phases between CONNACK and the end of the connection. */
 const UP: readonly ClientState[] = ["connected", "renewing", "closing", "ending"];
-const NO_ROUTES: Route[] = [];
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
 // One executor for all promises: a closure a call would be the largest allocation of a publish.
@@ -137,6 +80,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   readonly #session: Session<Request>;
   readonly #backoff;
   readonly #connectionSink: ConnectionSink;
+  readonly #dispatcher: Dispatcher;
   readonly #flushNow = (): void => this.#flush();
   readonly #onTimer = (): void => this.#timeIsUp();
 
@@ -162,21 +106,13 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   #pending: Request | undefined;
   #flushing = false;
-  /** When the output that waits for the end of this tick began to. */
+  /** The time, as long as `#flushing` or `#reading`: looked at once a batch. */
   #now = 0;
-  /** When the chunk in hand was read. */
-  #readAt = 0;
+  #reading = false;
   #unflushed = 0;
   #blocked = false;
 
-  #routes: Route[] = [];
-  #lastTopic = "";
-  #lastRoutes = NO_ROUTES;
-  #heldCount = 0;
-  #heldBytes = 0;
   #paused = false;
-  /** Messages of a resumed session that came before the program subscribed anew; undefined: don't keep any. */
-  #early: { message: Message; id: number }[] | undefined;
 
   #bytesReceived = 0;
   #bytesSent = 0;
@@ -193,7 +129,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const sink: SessionSink<Request> = {
       wantsWrite: () => this.#wantsWrite(),
       connected: (sessionPresent) => this.#accepted(sessionPresent),
-      deliver: (message, id) => this.#deliver(message, id),
+      deliver: (message, id) => this.#dispatcher.deliver(message, id),
       settle: (request, error, returnCodes) => this.#settle(request, error, returnCodes),
       fail: (error) => this.#violated(error),
       refused: (topicFilter) => this.#refused(topicFilter),
@@ -204,6 +140,11 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       },
       deadlineChanged: () => this.#arm(),
     };
+    this.#dispatcher = new Dispatcher({
+      finished: (id, failed) => this.#acknowledge(id, failed),
+      failed: (error) => this.#emit("error", error),
+      pressure: () => this.#feelPressure(),
+    });
     this.#session = new Session(sink, this.#options.session);
     this.#connectionSink = {
       opened: () => this.#opened(),
@@ -295,25 +236,25 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   subscribe(topicFilter: string, options?: SubscribeOptions, handler?: MessageHandler): Promise<Subscription> {
     const mailbox = handler ? undefined : new Mailbox();
     const route: Route = { topicFilter, handler, mailbox };
+    const own = (other: Route): boolean => other === route;
     const subscriptions = [{ topicFilter, qos: options?.qos ?? 0 }];
     const granted = this.#request<readonly number[]>(options?.signal, (request, now) => {
       this.#session.subscribe(subscriptions, request, now);
-      this.#setRoutes([...this.#routes, route]);
-      this.#deliverEarly();
+      this.#dispatcher.add(route);
     });
     return granted.then(
       ([code = 0x80]) => {
         if (code <= 2) {
           return new Subscription(topicFilter, code as QoS, mailbox, () => this.#unsubscribe(topicFilter, route));
         }
-        this.#dropRoutes((other) => other === route);
+        this.#dispatcher.drop(own);
         throw refusedError(topicFilter);
       },
       (error: unknown) => {
-        const asked = this.#routes.includes(route);
-        this.#dropRoutes((other) => other === route);
+        const asked = this.#dispatcher.some(own);
+        this.#dispatcher.drop(own);
         // The server may have it all the same; nobody wants its messages.
-        if (asked && this.connected && !this.#isRouted(topicFilter)) {
+        if (asked && this.connected && !this.#dispatcher.some((other) => other.topicFilter === topicFilter)) {
           this.#request(undefined, (request, now) => this.#session.unsubscribe([topicFilter], request, now)).catch(() => {});
         }
         throw error;
@@ -473,7 +414,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       this.#violated(new HubwireError("ERR_TLS_NOT_TLS", "the server speaks TLS there: use protocol mqtts"));
       return;
     }
-    this.#session.receive(chunk, (this.#readAt = this.#clock.now()));
+    this.#now = this.#clock.now();
+    this.#reading = true;
+    this.#session.receive(chunk, this.#now);
+    this.#reading = false;
   }
 
   #accepted(sessionPresent: boolean): void {
@@ -483,9 +427,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     this.#established = true;
     this.#failures = 0;
     this.#lastError = undefined;
-    for (const { mailbox } of this.#routes) mailbox?.fail(undefined);
-    if (first && sessionPresent && !connect.cleanSession) this.#early = [];
-    this.#enter("connected", this.#early ? session.operationTimeout : Infinity);
+    this.#dispatcher.fail(undefined);
+    const resumed = first && sessionPresent && !connect.cleanSession;
+    if (resumed) this.#dispatcher.keepEarly();
+    this.#enter("connected", resumed ? session.operationTimeout : Infinity);
     this.#feelPressure();
     this.#settleConnecting(undefined);
     this.#emit("connect", { sessionPresent });
@@ -564,10 +509,14 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     if (this.#session.state !== "closed") this.#session.lost(error, now);
     this.#established = false;
     this.#enter("stopped", Infinity, error);
-    for (let request = this.#pending; request !== undefined; request = this.#pending) {
+    let oldest = this.#pending;
+    while (oldest?.next) oldest = oldest.next;
+    // Oldest first: the session looks for it from that end.
+    for (let request = oldest; request !== undefined; request = oldest) {
+      oldest = request.previous;
       this.#session.cancel(request, error, now);
     }
-    for (const { mailbox } of this.#routes) mailbox?.fail(error);
+    this.#dispatcher.fail(error);
     this.#settleConnecting(error);
     this.#arm();
     if (wasUp) this.#emit("disconnect", error);
@@ -600,9 +549,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const error = closedError();
     this.#session.end(error);
     this.#settleConnecting(error);
-    for (const { mailbox } of this.#routes) mailbox?.end(true);
-    this.#setRoutes([]);
-    this.#early = undefined;
+    this.#dispatcher.end();
     this.#arm();
     if (wasUp) this.#emit("disconnect", undefined);
     this.#onClosed?.();
@@ -666,7 +613,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
         this.#down(timeoutError(this.#options.session.connectTimeout));
         break;
       case "connected":
-        this.#dropEarly();
+        this.#dispatcher.dropEarly();
         break;
       case "closing":
         this.#finish();
@@ -719,136 +666,37 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   // --- input ---
 
-  #deliver(message: Message, id: number): void {
-    const routes = message.topic === this.#lastTopic ? this.#lastRoutes : this.#match(message.topic);
-    if (routes.length === 0 && this.#early && id !== 0) {
-      this.#early.push({ message, id });
-      this.#hold(message, 1);
-      return;
-    }
-    let waiting: PendingDelivery | undefined;
-    let failed = false;
-    for (const { handler, mailbox } of routes) {
-      let result: unknown;
-      if (handler) {
-        try {
-          result = handler(message);
-        } catch (error) {
-          failed = true;
-          this.#handlerFailed(error);
-          continue;
-        }
-        if (typeof (result as Promise<void> | undefined)?.then !== "function") continue;
-      }
-      if (waiting === undefined) {
-        waiting = { left: 0, failed, done: () => this.#finished(waiting as PendingDelivery, message, id) };
-        this.#hold(message, 1);
-      }
-      waiting.left++;
-      if (mailbox) mailbox.put(message, waiting);
-      else this.#follow(result as Promise<void>, waiting);
-    }
-    if (waiting === undefined) this.#acknowledge(id, failed, this.#readAt);
-    else if (failed) waiting.failed = true;
-  }
-
-  #follow(result: Promise<void>, delivery: PendingDelivery): void {
-    result.then(
-      () => delivery.done(),
-      (error: unknown) => {
-        delivery.failed = true;
-        this.#handlerFailed(error);
-        delivery.done();
-      },
-    );
-  }
-
-  #finished(delivery: PendingDelivery, message: Message, id: number): void {
-    if (--delivery.left > 0) return;
-    this.#hold(message, -1);
-    this.#acknowledge(id, delivery.failed);
-  }
-
-  #acknowledge(id: number, failed: boolean, now = this.#clock.now()): void {
-    if (id === 0 || this.#phase === "closed") return;
+  #acknowledge(id: number, failed: boolean): void {
+    if (this.#phase === "closed") return;
+    const now = this.#reading ? this.#now : this.#clock.now();
     if (failed && !this.#options.connect.cleanSession) this.#session.refuse(id, now);
     else this.#session.acknowledge(id, now);
   }
 
-  #handlerFailed(cause: unknown): void {
-    this.#emit("error", new HubwireError("ERR_HANDLER", "a message handler failed", { cause }));
-  }
-
-  #match(topic: string): Route[] {
-    this.#lastTopic = topic;
-    return (this.#lastRoutes = this.#routes.filter(({ topicFilter }) => matchTopic(topicFilter, topic)));
-  }
-
-  #setRoutes(routes: Route[]): void {
-    this.#routes = routes;
-    this.#lastTopic = "";
-    this.#lastRoutes = NO_ROUTES;
-  }
-
-  #dropRoutes(unwanted: (route: Route) => boolean): void {
-    for (const route of this.#routes) if (unwanted(route)) route.mailbox?.end(false);
-    this.#setRoutes(this.#routes.filter((route) => !unwanted(route)));
-  }
-
-  #isRouted(topicFilter: string): boolean {
-    return this.#routes.some((route) => route.topicFilter === topicFilter);
-  }
-
-  /** `route`: only that one; the server hears of it when no other has the filter. */
+  /** `only`: that one subscription; the server hears of it when no other has the filter. */
   async #unsubscribe(topicFilter: string, only: Route | undefined, signal?: AbortSignal): Promise<void> {
     const unwanted = (route: Route): boolean => (only ? route === only : route.topicFilter === topicFilter);
-    if (only && !this.#routes.includes(only)) return;
-    if (!only || !this.#routes.some((route) => route.topicFilter === topicFilter && route !== only)) {
+    if (only && !this.#dispatcher.some(unwanted)) return;
+    if (!only || !this.#dispatcher.some((route) => route.topicFilter === topicFilter && route !== only)) {
       // Messages under way still belong to the subscription (MQTT-3.10.4-3).
       await this.#request(signal, (request, now) => this.#session.unsubscribe([topicFilter], request, now));
     }
-    this.#dropRoutes(unwanted);
+    this.#dispatcher.drop(unwanted);
   }
 
   #refused(topicFilter: string): void {
     const error = refusedError(topicFilter);
-    for (const { mailbox, topicFilter: filter } of this.#routes) if (filter === topicFilter) mailbox?.fail(error);
-    this.#dropRoutes((route) => route.topicFilter === topicFilter);
+    const refused = (route: Route): boolean => route.topicFilter === topicFilter;
+    this.#dispatcher.fail(error, refused);
+    this.#dispatcher.drop(refused);
     queueMicrotask(() => this.#emit("error", error));
-  }
-
-  /** The subscriptions of an earlier process are there before this one has said who handles their messages. */
-  #deliverEarly(): void {
-    const early = this.#early;
-    if (!early) return;
-    this.#early = [];
-    for (const { message, id } of early) {
-      this.#hold(message, -1);
-      this.#deliver(message, id);
-    }
-  }
-
-  /** Long enough waited: nobody subscribes to these (MQTT-4.5.0-2). */
-  #dropEarly(): void {
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const { message, id } of early) {
-      this.#hold(message, -1);
-      this.#acknowledge(id, false);
-    }
-  }
-
-  #hold(message: Message, sign: 1 | -1): void {
-    this.#heldCount += sign;
-    this.#heldBytes += sign * message.payload.length;
-    this.#feelPressure();
   }
 
   /** Stops or resumes reading by how much waits in handlers and mailboxes. */
   #feelPressure(): void {
     const { inflight, queued } = this.#session.metrics;
     const scale = inflight + queued > 0 ? PATIENCE : 1;
-    const level = Math.max(this.#heldCount / HIGH_COUNT, this.#heldBytes / HIGH_BYTES) / scale;
+    const level = Math.max(this.#dispatcher.count / HIGH_COUNT, this.#dispatcher.bytes / HIGH_BYTES) / scale;
     const pause = this.#paused ? level > 0.5 : level >= 1;
     if (pause === this.#paused || this.#connection === undefined) return;
     this.#paused = pause;
@@ -869,12 +717,6 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       else this.#emit("error", error);
     }
   }
-}
-
-/** A message that somebody still works on. */
-interface PendingDelivery extends Delivery {
-  left: number;
-  failed: boolean;
 }
 
 const closedError = (): HubwireError => new HubwireError("ERR_CLOSED", "the client is closed");
