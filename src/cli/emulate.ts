@@ -66,7 +66,8 @@ everything that devices send. Ends with Ctrl-C, or when standard input says quit
 
 Options:
   -p, --port <number>     port to listen on (8883; 0 takes a free one)
-      --host <address>    address to listen on (127.0.0.1; any other makes the hub reachable from outside)
+      --host <address>    address to listen on (127.0.0.1 and ::1; any other makes the hub reachable from outside)
+      --host-name <name>  what devices call the hub: in its certificate and connection strings (localhost)
   -d, --device <id>       a device to register; may be repeated (device-1)
       --ca-out <file>     where to write the certificate authority for clients to trust (hubwire-ca.pem)
   -h, --help
@@ -78,13 +79,14 @@ ${COMMANDS}`,
     const { values, positionals } = parse(args, {
       port: { type: "string", short: "p" },
       host: { type: "string" },
+      "host-name": { type: "string" },
       device: { type: "string", short: "d", multiple: true },
       "ca-out": { type: "string" },
     });
     if (positionals.length > 0) throw new HubwireError("ERR_INVALID_ARGUMENT", "hubwire emulate takes no arguments");
     const port = integer("port", values.port, 0, 65_535) ?? 8883;
     const file = values["ca-out"] ?? "hubwire-ca.pem";
-    const hub = await HubEmulator.start({ port, ...(values.host === undefined ? {} : { host: values.host }) });
+    const hub = await HubEmulator.start({ port, host: values.host, hostName: values["host-name"] });
     try {
       writeFileSync(file, hub.caCertificate);
       console.error(`listening on port ${hub.port}; clients trust it with --ca ${file} --port ${hub.port}`);

@@ -211,6 +211,15 @@ describe("emulate", () => {
   });
 });
 
+test("emulate --host-name names the hub in its certificate and connection strings", async () => {
+  const file = join(folder, "named.pem");
+  const command = start(["emulate", "--port", "0", "--host", "127.0.0.1", "--host-name", "hub.localhost", "--ca-out", file]);
+  const [, given = ""] = await command.printed(/"connectionString":"([^"]+)"/);
+  expect(parseConnectionString(given).hostName).toBe("hub.localhost");
+  command.process.stdin?.write("quit\n");
+  expect((await command.outcome).status).toBe(0);
+});
+
 describe("demo", () => {
   test("shows every step and exits 0", async () => {
     const { status, stdout, stderr } = await run(["demo"]);
