@@ -12,7 +12,7 @@
  * The length all ones, with no body, is the removal of the key.
  */
 import {
-  closeSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, unlinkSync,
+  closeSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync,
   writeFileSync, writeSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
@@ -138,7 +138,7 @@ export class FileStore extends SessionStore {
     if (!open.delete(this.#path)) return;
     this.#broken ??= failed("the store is closed");
     if (this.#file >= 0) closeSync(this.#file);
-    unlinkSync(`${this.#path}.lock`);
+    rmSync(`${this.#path}.lock`, { force: true });
   }
 
   #lock(): void {
@@ -161,11 +161,7 @@ export class FileStore extends SessionStore {
         const live = mine ? open.has(this.#path) : pid !== "" && processIdentity(+pid) === identity;
         if (live || attempt > 2) throw failed(`the store is in use by process ${pid}`);
         // Left behind by a process that was killed.
-        try {
-          unlinkSync(lock);
-        } catch {
-          // Somebody else was faster.
-        }
+        rmSync(lock, { force: true });
       }
     }
   }
@@ -180,6 +176,7 @@ export class FileStore extends SessionStore {
     if (length < MARK.length) {
       ftruncateSync(this.#file, 0);
       this.#append(MARK);
+      if (this.#fsync) this.#syncFolder();
       return;
     }
     let at = MARK.length;

@@ -397,3 +397,35 @@ describe("DISCONNECT", () => {
     expect(h.results()).toEqual([]);
   });
 });
+
+describe("nothing but the standard", () => {
+  test("[MQTT-7.0.0-2 +] a server that knows the standard alone is enough for everything", () => {
+    const h = new Harness().open();
+    expect(h.sentBytes().slice(0, 10)).toEqual([0x10, 13, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 0]);
+    h.feedBytes([0x20, 2, 0, 0]);
+    h.session.subscribe([{ topicFilter: "t", qos: 2 }], "s", h.now);
+    expect(h.sentBytes()).toEqual([0x82, 6, 0, 1, 0, 1, 0x74, 2]);
+    h.feedBytes([0x90, 3, 0, 1, 2]).publish("a", 2);
+    expect(h.sentBytes()).toEqual([0x34, 6, 0, 1, 0x74, 0, 2, 0x61]);
+    h.feedBytes([0x50, 2, 0, 2, 0x34, 6, 0, 1, 0x74, 0, 1, 0x61]);
+    expect(h.sentBytes()).toEqual([0x62, 2, 0, 2, 0x50, 2, 0, 1]);
+    h.feedBytes([0x70, 2, 0, 2, 0x62, 2, 0, 1]);
+    expect(h.sentBytes()).toEqual([0x70, 2, 0, 1]);
+    h.session.unsubscribe(["t"], "u", h.now);
+    expect(h.sentBytes()).toEqual([0xa2, 5, 0, 3, 0, 1, 0x74]);
+    h.feedBytes([0xb0, 2, 0, 3]);
+    expect(h.results()).toEqual(["s:ok", "a:ok", "u:ok"]);
+  });
+
+  test.each([
+    ["a reason code after the identifier", [0x40, 3, 0, 1, 0]],
+    ["an AUTH packet", [0xf0, 0]],
+    ["a DISCONNECT by the server", [0xe0, 2, 0x8b, 0]],
+    ["properties in CONNACK", [0x20, 3, 0, 0, 0]],
+  ])("[MQTT-7.0.0-2 -] %s, of MQTT 5, is refused", (_, bytes) => {
+    const h = new Harness().connect().publish("a");
+    h.feedBytes(bytes);
+    expect(h.failures).toMatchObject([{ kind: "peer" }]);
+    expect(h.results()).toEqual([]);
+  });
+});

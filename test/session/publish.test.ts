@@ -204,6 +204,21 @@ describe("the window and the queue", () => {
     expect(h.session.metrics).toMatchObject({ inflight: 2, queued: 0, queuedBytes: 0 });
   });
 
+  test("QoS 2 may have a window of its own, which holds back what is behind it", () => {
+    const h = new Harness({ maxInflightQos2: 1 }).connect();
+    h.publish("a", 2).publish("b", 1).publish("c", 2).publish("d", 1);
+    expect(h.sentLines()).toEqual(["publish#1 q2 a", "publish#2 q1 b"]);
+    h.feed({ type: "pubrec", packetId: 1 }).sent();
+    h.reconnect(true);
+    expect(h.sentLines(), "one that waits for PUBCOMP still counts").toEqual(["pubrel#1", "publish#2 dup q1 b"]);
+    h.feed({ type: "pubcomp", packetId: 1 });
+    expect(h.sentLines()).toEqual(["publish#3 q2 c", "publish#4 q1 d"]);
+    h.reconnect(false);
+    expect(h.results()).toEqual(["a:ok", "c:ERR_SESSION_LOST"]);
+    h.publish("e", 2);
+    expect(h.sentLines().at(-1)).toBe("publish#7 q2 e");
+  });
+
   test("offline messages wait in order and are sent after CONNACK", () => {
     const h = new Harness().publish("a", 0).publish("b", 1).publish("c", 2);
     expect(h.results()).toEqual([]);
