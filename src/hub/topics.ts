@@ -122,7 +122,7 @@ export function parseInbound(topic: string): InboundTopic | undefined {
     const methodName = topic.slice(METHODS.length, Math.max(query, 0));
     return methodName === "" ? undefined : { kind: "method", methodName, requestId };
   }
-  const answer = /^\$(iothub\/twin|dps\/registrations)\/res\/(\d{3})\/\?/.exec(topic);
+  const answer = /^\$(iothub\/twin|dps\/registrations)\/res\/([1-9]\d\d)\/\?/.exec(topic);
   if (!answer) return undefined;
   const status = Number(answer[2]);
   return answer[1] === "iothub/twin"
@@ -151,7 +151,7 @@ export function parseOutbound(topic: string): OutboundTopic | undefined {
   }
   if (topic.startsWith(METHOD_RESPONSES)) {
     // A status may be any integer: the handler chooses it.
-    const response = /^(-?\d{1,10})\/\?/.exec(topic.slice(METHOD_RESPONSES.length));
+    const response = /^(0|-?[1-9]\d{0,9})\/\?/.exec(topic.slice(METHOD_RESPONSES.length));
     return response
       ? { kind: "method-response", status: Number(response[1]), requestId: queryValue(topic, "$rid") }
       : undefined;
