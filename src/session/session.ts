@@ -35,7 +35,7 @@ export type SessionState = "closed" | "connecting" | "connected" | "closing";
 const REFUSALS: readonly (readonly [ErrorCode, string])[] = [
   ["ERR_PROTOCOL_VERSION", "MQTT 3.1.1"],
   ["ERR_IDENTIFIER_REJECTED", "the client identifier"],
-  ["ERR_SERVER_UNAVAILABLE", "everybody for now"],
+  ["ERR_SERVER_UNAVAILABLE", "service for now"],
   ["ERR_BAD_CREDENTIALS", "the user name or password"],
   ["ERR_NOT_AUTHORIZED", "to authorise this client"],
 ];
@@ -615,16 +615,15 @@ export class Session<R> {
       const { qos } = exchange;
       if (!this.#maySend(qos)) return;
       const packetId = qos && this.#ids.take();
-      if (qos) {
-        if (!packetId) return;
-        this.#journal?.state(exchange, packetId);
-      }
+      if (qos && !packetId) return;
       this.#write(exchange.topic, exchange.payload, qos, exchange.retain, false, packetId);
       unlink(exchange);
       this.#count(exchange, -1);
       if (qos) {
         exchange.awaits = qos === 1 ? PUBACK : PUBREC;
         this.#track(exchange, packetId);
+        // Still before the packet leaves: a store that fails takes the output with it.
+        this.#journal?.state(exchange, packetId);
       } else this.#settle(exchange, undefined);
     }
   }

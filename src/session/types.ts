@@ -1,19 +1,13 @@
 /**
- * Additions to the first contract (Session methods, all cheap and optional to call):
- * - `refuse(deliveryId, now)`: the owner gives a delivery up (its handler threw). It is not acknowledged on this
- *   connection, holds up no later acknowledgement, and is delivered again when the server sends it again.
- * - `writable(ready, now)`: false while the transport's send buffer is full; new PUBLISH then wait in the queue.
- * - `reading(on, now)`: false while the owner has paused the transport's reading; PINGRESP can't be late meanwhile.
- * - `SessionSink.refused?(topicFilter)`: a remembered subscription was refused when it was restored.
- * - `drain` ends (with `drained`) at once when there is no connection, and when the connection is lost. Messages
- *   that a store restored have no deadline, so the owner bounds its waiting for `drained`.
- * - `end` closes the store; what was accepted and is unfinished stays in it for the next process.
- */
-/**
  * The boundary between the session (which decides) and its owner (which has the socket, the clock and the user).
  *
  * Invariants: the session calls the sink synchronously and only from inside one of its own methods; all times are
- * milliseconds on one monotonic clock that the owner reads; every request handed in is settled exactly once.
+ * milliseconds on one monotonic clock that the owner reads; every request handed in is settled exactly once. `settle`,
+ * `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the others may.
+ *
+ * What an owner must know besides: `drain` ends (with `drained`) at once when there is no connection, and when the
+ * connection is lost; messages that a store restored have no deadline, so the owner bounds its waiting for
+ * `drained`. `end` closes the store; what was accepted and is unfinished stays in it for the next process.
  */
 import type { HubwireError } from "../errors.js";
 import type { QoS, WillInit } from "../codec/types.js";

@@ -143,11 +143,21 @@ describe("a session with a store", () => {
     store.failing = undefined;
     h.connect(true);
     expect(h.sentLines()).toEqual(["publish#2 dup q2 b"]);
+    h.lose();
+    h.publish("c");
+    h.sent();
+    store.failing = failure;
+    h.connect(true);
+    expect(h.failures).toHaveLength(3);
+    expect(h.sentLines(), "no PUBLISH without its record").toEqual([]);
+    store.failing = undefined;
+    h.connect(true);
+    expect(h.sentLines()).toEqual(["publish#2 dup q2 b", "publish#3 dup q1 c"]);
     store.failing = failure;
     h.autoAcknowledge = false;
     h.feed({ type: "publish", topic: "t", qos: 2, packetId: 9 });
     h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
-    expect(h.failures).toHaveLength(3);
+    expect(h.failures).toHaveLength(4);
     expect(h.sentLines(), "no PUBREC without its record").toEqual([]);
   });
 
