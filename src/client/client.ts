@@ -129,7 +129,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const sink: SessionSink<Request> = {
       wantsWrite: () => this.#wantsWrite(),
       connected: (sessionPresent) => this.#accepted(sessionPresent),
-      deliver: (message, id) => this.#dispatcher.deliver(message, id),
+      deliver: (message, id) => {
+        // While closing, reading goes on for the acknowledgements; what has no room stays the server's.
+        if (this.#phase !== "closing" || this.#load() < 1) this.#dispatcher.deliver(message, id);
+      },
       settle: (request, error, returnCodes) => this.#settle(request, error, returnCodes),
       fail: (error) => this.#violated(error),
       refused: (topicFilter) => this.#refused(topicFilter),
@@ -234,6 +237,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
    * @throws HubwireError (as a rejection) ERR_SUBSCRIBE_REFUSED, and what `publish` throws.
    */
   subscribe(topicFilter: string, options?: SubscribeOptions, handler?: MessageHandler): Promise<Subscription> {
+    if (typeof options === "function" || (handler !== undefined && typeof handler !== "function")) {
+      const text = "subscribe(topicFilter, options, handler): the handler is a function and comes third";
+      return Promise.reject(new HubwireError("ERR_INVALID_ARGUMENT", text));
+    }
     const mailbox = handler ? undefined : new Mailbox();
     const route: Route = { topicFilter, handler, mailbox };
     const own = (other: Route): boolean => other === route;
@@ -277,6 +284,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       this.#finish();
     } else if (this.#phase === "connected" || this.#phase === "renewing") {
       this.#enter("closing", this.#options.session.operationTimeout);
+      this.#feelPressure();
       this.#session.drain(true, this.#clock.now());
     }
     return promise;
@@ -692,12 +700,16 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     queueMicrotask(() => this.#emit("error", error));
   }
 
-  /** Stops or resumes reading by how much waits in handlers and mailboxes. */
-  #feelPressure(): void {
+  /** How full the handlers and mailboxes are: 1 is full. */
+  #load(): number {
     const { inflight, queued } = this.#session.metrics;
     const scale = inflight + queued > 0 ? PATIENCE : 1;
-    const level = Math.max(this.#dispatcher.count / HIGH_COUNT, this.#dispatcher.bytes / HIGH_BYTES) / scale;
-    const pause = this.#paused ? level > 0.5 : level >= 1;
+    return Math.max(this.#dispatcher.count / HIGH_COUNT, this.#dispatcher.bytes / HIGH_BYTES) / scale;
+  }
+
+  /** Stops or resumes reading by how much waits in handlers and mailboxes. */
+  #feelPressure(): void {
+    const pause = this.#phase !== "closing" && this.#load() >= (this.#paused ? 0.5 : 1);
     if (pause === this.#paused || this.#connection === undefined) return;
     this.#paused = pause;
     // PINGRESP waits with all the rest: the session must not take that for a dead connection.

@@ -235,6 +235,13 @@ describe("iteration", () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: "ERR_CONNECTION_LOST" });
   });
 
+  test("a handler in the wrong place is refused, not ignored", async () => {
+    const at = await scene();
+    const wrong = [at.client.subscribe("t", (() => {}) as never), at.client.subscribe("t", {}, {} as never)];
+    for (const call of wrong) await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    expect(await at.connection.settle()).toEqual([]);
+  });
+
   test("a subscription with a handler cannot be iterated", async () => {
     const at = await scene();
     const subscription = await subscribe(at, "t", () => {});
@@ -265,7 +272,7 @@ describe("a resumed session", () => {
 
 describe("backpressure", () => {
   /** A server that accepts and then sends PUBLISH packets as fast as the client reads. */
-  async function flood(packet: Buffer, count: number) {
+  async function flood(packet: Buffer, count: number, last = "") {
     let sent = 0;
     const server: Server = createServer((socket: Socket) => {
       const batch = Buffer.concat(Array<Buffer>(100).fill(packet));
@@ -274,6 +281,8 @@ describe("backpressure", () => {
           sent += 100;
           if (!socket.write(batch)) return;
         }
+        if (sent === count) socket.write(Buffer.from(last, "hex"));
+        sent++;
       };
       let phase = 0;
       socket.on("data", (chunk) => {
@@ -336,6 +345,19 @@ describe("backpressure", () => {
     let seen = 0;
     for await (const _message of subscription) if (++seen === total) break;
     expect(seen).toBe(total);
+  });
+
+  test("close() does not wait for a consumer that has stalled: it reads on for what is in flight", async () => {
+    const packet = Buffer.from([0x30, 4, 0, 1, 0x74, 0x78]);
+    const source = await flood(packet, 30_000, "40020002");
+    const client = new MqttClient({ host: "127.0.0.1", port: source.port, protocol: "mqtt", clientId: "c" });
+    cleanups.push(() => client.close({ force: true }));
+    await client.connect();
+    await client.subscribe("t");
+    await standstill(() => client.metrics.messagesReceived);
+    const message = client.publish("t", "x", { qos: 1 });
+    await soon(client.close(), "close");
+    await soon(message, "PUBACK");
   });
 
   test("a QoS 0 flood against a server that does not read is bounded and refused, not buffered", async () => {

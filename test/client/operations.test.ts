@@ -263,6 +263,32 @@ describe.each(Object.entries(operations))("%s", (_name, { call, sends, answer, r
   });
 });
 
+test.each<[string, (client: MqttClient) => Promise<unknown>]>([
+  ["no topic", (client) => client.publish(undefined as never, "x")],
+  ["an empty topic [MQTT-4.7.3-1 -]", (client) => client.publish("", "x")],
+  ["a topic with a wildcard [MQTT-4.7.1-1 -]", (client) => client.publish("a/+", "x", { qos: 1 })],
+  ["no payload", (client) => client.publish("t", undefined as never)],
+  ["a number for a payload", (client) => client.publish("t", 5 as never, { qos: 1 })],
+  ["an object for a payload", (client) => client.publish("t", { a: 1 } as never, { qos: 2 })],
+  ["QoS 3 [MQTT-3.3.1-4 -]", (client) => client.publish("t", "x", { qos: 3 as never })],
+  ["a filter of no string", (client) => client.subscribe(7 as never)],
+  ["a filter with # inside [MQTT-4.7.1-2 -]", (client) => client.subscribe("a/#/b")],
+  ["a subscription of QoS 3 [MQTT-3-8.3-4 -]", (client) => client.subscribe("a", { qos: 3 as never })],
+  ["an empty filter to unsubscribe", (client) => client.unsubscribe("")],
+])("the caller's mistake is a rejection and sends nothing: %s", async (_what, call) => {
+  for (const offline of [false, true]) {
+    const { client, connection } = await scene();
+    if (offline) {
+      const fresh = new MqttClient({ host: "localhost", clientId: "c" });
+      cleanups.push(() => fresh.close({ force: true }));
+      await expect(soon(call(fresh), "the rejection")).rejects.toMatchObject({ name: "HubwireError", kind: "caller" });
+    } else {
+      await expect(soon(call(client), "the rejection")).rejects.toMatchObject({ name: "HubwireError", kind: "caller" });
+      expect(await connection.settle()).toEqual([]);
+    }
+  }
+});
+
 describe("connect", () => {
   async function attempt(options: Partial<MqttClientOptions> = {}, signal?: AbortSignal) {
     const peer = await Peer.listen();
