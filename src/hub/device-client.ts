@@ -59,6 +59,10 @@ const RENEWAL_RETRY = 5_000;
 const DRAIN = 5_000;
 
 const disposeAsync: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+/** Stands for the filter of cloud-to-device messages or inputs, which changes with the identity. */
+const MESSAGES = "";
+
+/** A device or module of IoT Hub. */
 export class DeviceClient extends EventEmitter<DeviceEvents> {
   readonly #options: DeviceClientOptions;
   readonly #link: Link;
@@ -173,7 +177,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     return this.sendTelemetry(body, { ...options, outputName });
   }
 
-  /** Sends many, in order, without waiting in between. Never rejects: each message's own outcome is in the result. */
+  /** Sends many, in order, without waiting in between. Each message's own outcome is in the result. */
   async sendTelemetryBatch(messages: Iterable<TelemetryMessage>): Promise<PromiseSettledResult<void>[]> {
     const outcomes: PromiseSettledResult<void>[] = [];
     const iterator = messages[Symbol.iterator]();
@@ -388,8 +392,12 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   // --- subscriptions and what arrives ---
 
   #listen(): Promise<void> {
+    return this.#subscribe(MESSAGES, 1);
+  }
+
+  get #messagesFilter(): string {
     const { deviceId, moduleId } = this.#identity;
-    return this.#subscribe(moduleId === undefined ? cloudToDeviceTopic(deviceId, "#") : inputsFilter(deviceId, moduleId), 1);
+    return moduleId === undefined ? cloudToDeviceTopic(deviceId, "#") : inputsFilter(deviceId, moduleId);
   }
 
   /** Before `connect()` the wish is kept: how long the program takes until then must not count. */
@@ -404,7 +412,8 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   async #ask(topicFilter: string): Promise<void> {
     if (this.#unusable) throw this.#unusable;
     const wanted = this.#subscriptions.get(topicFilter) as { qos: 0 | 1; granted: Promise<unknown> | undefined };
-    const granted = (wanted.granted ??= this.#mqtt.subscribe(topicFilter, { qos: wanted.qos }, this.#receive));
+    wanted.granted ??= this.#mqtt.subscribe(topicFilter || this.#messagesFilter, { qos: wanted.qos }, this.#receive);
+    const { granted } = wanted;
     try {
       await granted;
     } catch (error) {

@@ -77,9 +77,10 @@ export class Inbox {
     for (const { resolve } of this.#held.splice(0)) resolve();
   }
 
+  /** What is held stays unacknowledged, although the connection may still be up. */
   close(): void {
     this.#closed = true;
-    this.forget();
+    this.#held.length = 0;
     for (const wake of this.#waiting.splice(0)) wake();
   }
 

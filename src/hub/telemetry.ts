@@ -35,20 +35,7 @@ export interface TelemetryOptions {
   signal?: AbortSignal | undefined;
 }
 
-type SystemName = keyof TelemetryOptions & keyof typeof SYSTEM_PROPERTIES;
-const SYSTEM_NAMES: readonly SystemName[] = [
-  "messageId",
-  "correlationId",
-  "userId",
-  "to",
-  "expiry",
-  "contentType",
-  "contentEncoding",
-  "outputName",
-  "subject",
-  "interfaceId",
-  "creationTime",
-];
+const SYSTEM_NAMES = /* @__PURE__ */ Object.keys(SYSTEM_PROPERTIES) as (keyof TelemetryOptions & keyof typeof SYSTEM_PROPERTIES)[];
 
 const refusal = (message: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", message);
 

@@ -127,6 +127,8 @@ interface Request {
   reject(error: unknown): void;
   /** The answer can arrive: its topic is subscribed to. */
   ready: boolean;
+  /** It is on its way out: it may wait there for the next connection by itself. */
+  leaving: boolean;
 }
 
 export class TwinClient {
@@ -248,7 +250,7 @@ export class TwinClient {
     const id = (++this.#lastRequestId).toString(36);
     let cancel: () => void;
     const answer = new Promise<Answer>((resolve, reject) => {
-      const request: Request = { what, topic: topicOf(id), payload, resolve, reject, ready: false };
+      const request: Request = { what, topic: topicOf(id), payload, resolve, reject, ready: false, leaving: false };
       this.#requests.set(id, request);
       cancel = setAlarm(this.#link.clock, this.#link.timeout, () =>
         reject(new HubwireError("ERR_TIMEOUT", `the hub did not answer ${what} within ${this.#link.timeout} ms`)),
@@ -265,11 +267,13 @@ export class TwinClient {
   }
 
   #send(request: Request): void {
-    if (!request.ready || !this.#link.connected()) return;
-    this.#link.publish(request.topic, request.payload).catch((error: HubwireError) => {
+    if (!request.ready || request.leaving || !this.#link.connected()) return;
+    request.leaving = true;
+    this.#link
+      .publish(request.topic, request.payload)
       // A lost connection is no answer: the next one asks again.
-      if (!error.retryable) request.reject(error);
-    });
+      .catch((error: HubwireError) => error.retryable || request.reject(error))
+      .finally(() => (request.leaving = false));
   }
 }
 

@@ -198,10 +198,16 @@ describe("a device whose identity the hub refuses", () => {
     });
     await client.connect();
     await client.onMethod("who", () => ({ status: 200, payload: client.deviceId }));
+    let messages = 0;
+    await client.messages(() => void messages++);
     const connected = next(client, "connect");
     lab.hub.removeDevice("moving");
     await connected;
     expect(await lab.hub.invokeMethod("moved", "who", null, { connectTimeout: 5_000 })).toMatchObject({ payload: "moved" });
+    const { completion } = await lab.hub.sendToDevice("moved", "x");
+    expect(await completion).toBe("Success");
+    expect(messages).toBe(1);
+    expect(client.errors).toEqual([]);
     await client.sendTelemetry("x");
   });
 

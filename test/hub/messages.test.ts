@@ -72,6 +72,20 @@ describe("cloud to device", () => {
     expect(seen).toEqual(["while away"]);
   });
 
+  test("one that nobody has taken is not completed by close()", async () => {
+    const first = await lab.device("untaken");
+    await first.messages(() => {});
+    await first.close();
+    await lab.hub.sendToDevice("untaken", "x");
+    const second = lab.client(lab.hub.connectionString("untaken"));
+    const messages = second.messages();
+    await second.connect();
+    await second.sendTelemetry("a round trip");
+    await second.close();
+    expect((await messages.next()).done).toBe(true);
+    expect(lab.hub.pendingMessages("untaken")).toBe(1);
+  });
+
   test("by iteration: completed when the next is asked for, or the loop is left", async () => {
     const device = await lab.device("iterate");
     const messages = device.messages();
