@@ -81,7 +81,14 @@ describe("cloud to device", () => {
     const messages = second.messages();
     await second.connect();
     await second.sendTelemetry("a round trip");
-    await second.close();
+    // The connection stays up a while, for what is in flight.
+    lab.hub.faults.puback = "hold";
+    const sending = second.sendTelemetry("in flight");
+    const arrived = next(lab.hub, "telemetry");
+    const closing = second.close();
+    await arrived;
+    lab.hub.faults.puback = "send";
+    await Promise.all([sending, closing]);
     expect((await messages.next()).done).toBe(true);
     expect(lab.hub.pendingMessages("untaken")).toBe(1);
   });
