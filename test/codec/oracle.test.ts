@@ -162,7 +162,7 @@ describe("streams", () => {
     expect(legal).toBeGreaterThan(10_000);
   });
 
-  test("random mutations of the vectors in one stream, split at random", () => {
+  test("random mutations of the vectors in one stream, split at random", { timeout: 900_000 }, () => {
     const pick = random(20_260_101);
     const seen = { complete: 0, incomplete: 0, malformed: 0 };
     const turns = exhaustive ? 300_000 : 6_000;
@@ -192,7 +192,7 @@ describe("streams", () => {
     expect(Math.min(seen.complete, seen.incomplete, seen.malformed)).toBeGreaterThan(turns / 100);
   });
 
-  test("random bytes behind every legal header", () => {
+  test("random bytes behind every legal header", { timeout: 900_000 }, () => {
     Error.stackTraceLimit = 0;
     const pick = random(7);
     const firsts = [0x10, 0x20, 0x30, 0x31, 0x32, 0x34, 0x3b, 0x40, 0x62, 0x82, 0x90, 0xa2, 0xb0];
