@@ -93,8 +93,13 @@ const mutants: Record<string, Mutation> = {
     ["inbound.ts", "(refused ? SKIP : DONE)", "(refused ? 0 : DONE)"],
   "PUBREC not recorded":
     ["session.ts", "this.#journal?.released(exchange);", ""],
-  "a message recorded too late":
+  "a message that is not recorded":
     ["session.ts", "if (qos) this.#journal?.accepted(exchange, 0);", ""],
+  "a message removed before its release is recorded":
+    ["journal.ts", "this.#lastKey += 2;\n    this.put(this.#lastKey, Uint8Array.of(RELEASE",
+      "this.#lastKey += 2; this.remove(exchange.key);\n    this.put(this.#lastKey, Uint8Array.of(RELEASE"],
+  "a release that does not win over its message":
+    ["journal.ts", "if (message.packetId && ids.has(message.packetId)) this.done(message);\n      else {", "{"],
   "an inbound message not recorded":
     ["journal.ts", "if (known) this.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));\n    else", ""],
   "a stalled transport that stays stalled":

@@ -78,6 +78,10 @@ interface Data {
   cancelled: boolean[];
   /** The message's own process was killed, so nobody is told. */
   orphaned: boolean[];
+  /** Killed inside `publish`, which did not return: both are right, to have the message and not to have it. */
+  maybe: boolean[];
+  /** Killed between recording a PUBLISH as sent and sending it: it then comes with DUP 1 the first time. */
+  died: boolean;
   sent: Sent[];
   subscription: "" | "asked" | "ok";
   subscribeId: number;
@@ -111,14 +115,16 @@ interface Data {
 }
 
 /** The opened session's `SessionStore` with its records in a map. */
-type Store = { records: Map<number, Uint8Array>; __lastKey: number };
+type Store = { records: Map<number, Uint8Array>; __lastKey: number; left: number };
 
 function newStore(SessionStore: any, records = new Map<number, Uint8Array>()): Store {
   const store = new SessionStore();
   store.records = records;
   store.load = () => [...records];
-  store.put = (key: number, record: Uint8Array) => void records.set(key, record);
-  store.remove = (key: number) => void records.delete(key);
+  // Writes that still reach the disk before the process dies.
+  store.left = Infinity;
+  store.put = (key: number, record: Uint8Array) => void (store.left-- > 0 && records.set(key, record));
+  store.remove = (key: number) => void (store.left-- > 0 && records.delete(key));
   store.close = () => {};
   return store;
 }
@@ -164,6 +170,8 @@ export class World {
       results: publishes.map(() => ""),
       cancelled: publishes.map(() => false),
       orphaned: publishes.map(() => false),
+      maybe: publishes.map(() => false),
+      died: false,
       sent: publishes.map(() => ({ id: 0, connection: 0, released: false, ever: false })),
       subscription: "", subscribeId: 0, pending: [], arrivals: [],
       acknowledged: sends.map(() => false),
@@ -295,7 +303,7 @@ export class World {
         const id = packet.packetId!;
         check(!sent.released, `message ${message} was sent again after PUBREL`);
         const resend = sent.id !== 0;
-        check(packet.dup === resend, `message ${message} has DUP ${packet.dup}`);
+        check(packet.dup === resend || (data.died && packet.dup), `message ${message} has DUP ${packet.dup}`);
         if (resend) {
           check(sent.id === id, `message ${message} changed its packet identifier`);
           check(sent.connection < data.connection, `message ${message} was sent twice on one connection`);
@@ -334,6 +342,7 @@ export class World {
     const { data } = this;
     const scenario = this.#scenario;
     const steps: string[] = [];
+    const died: string[] = [];
     if (data.toClient.length) steps.push("toClient");
     if (data.toServer.length) steps.push("toServer");
     if (data.published < scenario.publishes.length) steps.push("publish");
@@ -349,12 +358,33 @@ export class World {
         if (data.results[i] === "" && !data.orphaned[i]) steps.push(`cancel ${i}`);
       }
     }
-    if (data.kills && this.store) steps.push("kill");
+    if (data.kills && this.store) {
+      for (const step of steps) {
+        const writes = step === "toClient" ? data.toClient[0]!.type !== "connack" : /^(publish|acknowledge)/.test(step);
+        if (writes) died.push(`die 1 ${step}`, `die 2 ${step}`);
+      }
+      steps.push("kill", ...died);
+    }
     if (data.up && (data.stalls || !data.writable)) steps.push("stall");
     return steps;
   }
 
   apply(step: string): void {
+    if (step.startsWith("die ")) {
+      // The process is killed in the middle of a call, after so many writes to the store; its output never leaves.
+      this.store!.left = Number(step[4]);
+      const inside = step.slice(6);
+      this.data.died = true;
+      if (inside === "publish") this.data.maybe[this.data.published] = true;
+      this.#step(inside);
+      this.session.takeOutput();
+      this.store!.left = Infinity;
+      this.#step("kill");
+    } else this.#step(step);
+    this.#collect();
+  }
+
+  #step(step: string): void {
     const { data, session } = this;
     const [name, argument] = step.split(" ");
     const index = Number(argument);
@@ -443,7 +473,6 @@ export class World {
         this.#serve(data.toServer.shift()!);
         break;
     }
-    this.#collect();
   }
 
   #disconnected(): void {
@@ -573,7 +602,7 @@ export class World {
       const qos = scenario.publishes[i]!;
       const result = data.results[i]!;
       if (data.orphaned[i] && !data.cancelled[i]) {
-        const mayBeLost = !qos || (qos === 2 && (data.sessionsLost > 0));
+        const mayBeLost = !qos || data.maybe[i] || (qos === 2 && (data.sessionsLost > 0));
         check(mayBeLost || data.log.includes(i), `message ${i} was accepted and lost`);
       } else check(result !== "", `message ${i} was never settled`);
       if (result === "ERR_SESSION_LOST") check(data.sessionsLost > 0, `message ${i}: no session was lost`);
@@ -622,7 +651,7 @@ export class World {
     text += "|" + data.toClient.map((packet) => shorten(packet, SERVERS_TO_CLIENT, name)).join();
     text += "|" + data.sent.map(({ id, connection, released, ever }) =>
       `${name(id)}${connection === data.connection}${released}${ever}`).join();
-    text += `|${data.up}${data.accepted}${data.published}${data.results}${data.cancelled}${data.orphaned}` +
+    text += `|${data.up}${data.accepted}${data.published}${data.results}${data.cancelled}${data.orphaned}${data.maybe}${data.died}` +
       `|${data.subscription}${name(data.subscribeId)}|${data.acknowledged}${data.refused}${data.delivered}${data.writable}` +
       `|${data.serverSession}${data.serverKnown.map(name)}${data.serverSubscribed}${data.serverSent}${data.log}` +
       `|${data.sessionsLost > 0}${data.unnoticed}${data.cuts},${data.forgets},${data.cancels},${data.kills},${data.refusals},${data.stalls}`;
