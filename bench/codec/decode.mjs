@@ -31,12 +31,18 @@ function contender(peer, pieces) {
   };
   const started = performance.now();
   pass();
-  if (handled !== count) throw new Error(`${peer.name}: ${handled} packets, not ${count}`);
+  // Some peers lose a packet now and then at the edge of a chunk; ours may not.
+  const perPass = handled;
+  if (perPass !== count) {
+    const message = `${peer.name}: ${perPass} packets of ${count}`;
+    if (peer === reader || peer === sink) throw new Error(message);
+    console.log(message);
+  }
   pass();
   const passes = Math.ceil((2 * Number(values.turn)) / (performance.now() - started));
   return {
     name: peer.name,
-    count: count * passes,
+    count: perPass * passes,
     run() {
       for (let i = 0; i < passes; i++) pass();
     },
