@@ -55,6 +55,8 @@ const HIGH_BYTES = 4 * 1024 * 1024;
  */
 const PATIENCE = 16;
 
+/** ms that DISCONNECT, and what was written before it, may take to leave. */
+const LINGER = 5_000;
 /** The phases between CONNACK and the end of the connection. */
 const UP: readonly ClientState[] = ["connected", "renewing", "closing", "ending"];
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
@@ -390,7 +392,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     let fresh: Credentials = { username: connect.username, password: connect.password, tls: endpoint.tls };
     if (credentials) {
       try {
-        fresh = await credentials();
+        fresh = { ...(await credentials()) };
       } catch (cause) {
         if (attempt === this.#attempt) this.#down(credentialsError(cause));
         return;
@@ -539,7 +541,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     this.#blocked = false;
     this.#flush();
     const connection = this.#connection;
-    this.#enter("ending", Math.max(0, this.#wakeAt - this.#clock.now()) + 100);
+    this.#enter("ending", LINGER);
     if (connection) connection.end();
     else this.#down(undefined);
   }

@@ -53,17 +53,13 @@ export class Connection {
   /** Starts to connect; with the TLS session of an earlier connection the handshake is shorter. */
   open(session: Buffer | undefined): void {
     const custom = this.#endpoint.createConnection;
-    let made: Duplex | Promise<Duplex>;
+    const failed = (error: unknown): void => this.#over(custom ? this.#explain(error) : badOptions(error));
     try {
-      made = custom ? custom() : dial(this.#endpoint, session);
+      const made = custom ? custom() : dial(this.#endpoint, session);
+      if ("then" in made) made.then((socket) => this.#attach(socket)).catch(failed);
+      else this.#attach(made);
     } catch (error) {
-      this.#over(custom ? this.#explain(error) : badOptions(error));
-      return;
-    }
-    if ("then" in made) {
-      made.then((socket) => this.#attach(socket), (error: unknown) => this.#over(this.#explain(error)));
-    } else {
-      this.#attach(made);
+      failed(error);
     }
   }
 

@@ -1,15 +1,15 @@
 /**
  * A session store in one file.
  *
- * Invariants: the file is a mark and then records that are only ever appended, each with its own check sums. What `put`
- * or `remove` returned from has been handed to the operating system in one write, so it survives the kill of the
- * process; it survives a loss of power only with `fsync: true`. A last record that was not written completely is
- * cut at `load`; damage anywhere else is reported as ERR_STORE and never read as a record or passed over.
- * Compaction writes a new file, makes it durable and renames it over the old one, so at every moment one whole file
- * exists. One store at a time has the file: `<path>.lock` names its process.
+ * Invariants: the file is a mark and then records that are only ever appended, each with its own check sums.
+ * What `put` or `remove` returned from has been handed to the operating system in one write, so it survives
+ * the kill of the process; it survives a loss of power only with `fsync: true`. A last record that was not
+ * written completely is cut at `load`; damage anywhere else is reported as ERR_STORE and never read as a
+ * record or passed over. Compaction writes a new file, makes it durable and renames it over the old one, so
+ * at every moment one whole file exists. One store at a time has the file: `<path>.lock` names its process.
  *
- * Record: body length (4 bytes), key (6), CRC-32 of these ten (4), body, CRC-32 of the body (4); integers little endian.
- * The length all ones, with no body, is the removal of the key.
+ * Record: body length (4 bytes), key (6), CRC-32 of these ten (4), body, CRC-32 of the body (4); integers
+ * little endian. The length all ones, with no body, is the removal of the key.
  */
 import {
   closeSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync,
@@ -289,7 +289,10 @@ export class FileStore extends SessionStore {
     }
   }
 
-  /** Makes the renaming durable. Not every platform lets a folder be opened; there the renaming is as good as it gets. */
+  /**
+   * Makes the renaming durable. Not every platform lets a folder be opened; there the renaming is as good as
+   * it gets.
+   */
   #syncFolder(): void {
     let folder = -1;
     try {

@@ -37,6 +37,8 @@ export class Mailbox {
     }
     const waiting = this.#waiting.shift();
     if (waiting !== undefined) {
+      // Where the consumer asked twice before it got anything, the first message is done with by now.
+      this.#finishCurrent();
       this.#current = delivery;
       waiting.resolve({ done: false, value: message });
       return;

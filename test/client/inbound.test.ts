@@ -190,6 +190,17 @@ describe("iteration", () => {
     expect(text((await third).value as Message)).toBe("three");
   });
 
+  test("asking twice ahead of the messages gets both, and acknowledges both", async () => {
+    const at = await scene();
+    const iterator = (await subscribe(at, "t"))[Symbol.asyncIterator]();
+    const both = [iterator.next(), iterator.next()];
+    at.connection.send(publish(1, "t", "one") + publish(2, "t", "two"));
+    expect((await Promise.all(both)).map(({ value }) => text(value as Message))).toEqual(["one", "two"]);
+    void iterator.next();
+    expect((await at.connection.packet()).toString("hex")).toBe("40020001");
+    expect((await at.connection.packet()).toString("hex")).toBe("40020002");
+  });
+
   test("leaving the loop leaves the message in hand unacknowledged; the next loop goes on", async () => {
     const at = await scene();
     const subscription = await subscribe(at, "t");

@@ -2,6 +2,7 @@
  * Every operation settles exactly once, whatever ends it: success, refusal, its deadline, its signal, close with and
  * without waiting, a lost connection, a violation by the peer. Against a scripted peer on a real socket.
  */
+import { Duplex } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
 import { type HubwireError, MqttClient, type MqttClientOptions } from "../../src/client/index.js";
 import { FakeClock } from "../support/clock.js";
@@ -440,6 +441,18 @@ describe("connect", () => {
     expect(await soon(unknown.result.settled, "an end")).toBe("ERR_DNS");
   });
 
+  test.each<[string, object]>([
+    ["createConnection throws", { createConnection: () => { throw new Error("no"); } }],
+    ["createConnection rejects", { createConnection: () => Promise.reject(new Error("no")) }],
+    ["createConnection gives nothing", { createConnection: () => undefined }],
+    ["createConnection resolves with nothing", { createConnection: () => Promise.resolve() }],
+    ["credentials throws", { credentials: () => { throw new Error("no"); } }],
+    ["credentials gives half of them", { credentials: () => ({ password: "p" }) }],
+  ])("the caller's callbacks may do what they like: %s", async (_what, options) => {
+    const { result } = await attempt(options);
+    expect(await soon(result.settled, "an end")).toMatch(/^ERR_(UNREACHABLE|HANDLER|INVALID_PACKET)$/);
+  });
+
   test("a queued message is rejected when the first connect() fails for good", async () => {
     const { client, peer, result } = await attempt();
     const message = outcome(client.publish("t", "x", { qos: 1 }));
@@ -547,6 +560,29 @@ describe("reconnect()", () => {
     expect(await soon(second.settled, "PUBACK")).toBe("ok");
     expect(events).toEqual(["disconnect undefined", "connect"]);
     expect(errors).toEqual([]);
+  });
+
+  test("a connection that takes no more bytes does not hold it up", async () => {
+    const clock = new FakeClock();
+    let made = 0;
+    const createConnection = () => {
+      const first = ++made === 1;
+      return new Duplex({
+        read() {},
+        write(chunk: Buffer, _encoding, done) {
+          if (chunk[0] === 0x10) this.push(Buffer.from("20020000", "hex"));
+          if (!first || chunk[0] === 0x10) done();
+        },
+      });
+    };
+    const client = new MqttClient({ clientId: "c", createConnection, clock });
+    cleanups.push(() => client.close({ force: true }));
+    await client.connect();
+    const renewed = outcome(client.reconnect());
+    await new Promise(setImmediate);
+    clock.advance(5_000);
+    expect(await soon(renewed.settled, "the new connection")).toBe("ok");
+    expect(made).toBe(2);
   });
 
   test("does not wait for acknowledgements for ever: they are asked for again", async () => {
