@@ -149,7 +149,9 @@ export class FileStore extends SessionStore {
         open.add(this.#path);
         return;
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw failed("the store's lock can't be made", error);
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") {
+          throw failed("the store's lock can't be made", error);
+        }
         let holder = "";
         try {
           holder = readFileSync(lock, "latin1");

@@ -1,6 +1,6 @@
 /**
- * One operation of the user and what the session knows of it: a PUBLISH, SUBSCRIBE or UNSUBSCRIBE on its way to
- * its final acknowledgement.
+ * One operation of the user and what the session knows of it: a PUBLISH, SUBSCRIBE or UNSUBSCRIBE on its way
+ * to its final acknowledgement.
  *
  * Invariants: it is in exactly one of the session's lists; `packetId` is not 0 exactly while it is in the
  * session's table under that identifier; `settled` means that nobody waits for it any more although its

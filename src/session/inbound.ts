@@ -2,10 +2,10 @@
  * Messages received with QoS 1 and 2, and the order of their acknowledgements.
  *
  * Invariants: PUBACK and PUBREC leave in the order in which the PUBLISH arrived (MQTT-4.6.0-2, -3), whatever
- * the order of `acknowledge`; a PUBLISH is answered only on the connection that it came on; a QoS 2 message is
- * known by its packet identifier from delivery until PUBREL and not delivered a second time (MQTT-4.3.3-2, the
- * standard's method B). Its PUBREC waits for `acknowledge` and is what makes it the receiver's: an unacknowledged
- * one is the server's to send again, and is answered then if `acknowledge` came meanwhile.
+ * the order of `acknowledge`; a PUBLISH is answered only on the connection that it came on; a QoS 2 message
+ * is known by its packet identifier from delivery until PUBREL and not delivered a second time (MQTT-4.3.3-2,
+ * the standard's method B). Its PUBREC waits for `acknowledge` and is what makes it the receiver's: an
+ * unacknowledged one is the server's to send again, and is answered then if `acknowledge` came meanwhile.
  */
 
 /** A slot is the packet identifier and these bits. */
@@ -16,16 +16,24 @@ const SKIP = 1 << 18;
 const DOUBTFUL = -1;
 
 export class Inbound {
-  /** Arrivals on this connection that wait for their turn, oldest at `#head`; delivery `#base + n` is slot n. */
+  /**
+   * Arrivals on this connection that wait for their turn, oldest at `#head`; delivery `#base + n` is slot n.
+   */
   #slots: number[] = [];
   #head = 0;
   #base = 1;
-  /** QoS 2 packet identifier to its delivery, 0 once that is acknowledged, DOUBTFUL where the server may have forgotten it. */
+  /**
+   * QoS 2 packet identifier to its delivery, 0 once that is acknowledged, DOUBTFUL where the server may have
+   * forgotten it.
+   */
   #known = new Map<number, number>();
   #write: (qos2: boolean, packetId: number) => void;
   #taken: (packetId: number) => void;
 
-  /** `write` sends PUBREC or PUBACK; `taken` hears of a QoS 2 message that became the receiver's, before its PUBREC. */
+  /**
+   * `write` sends PUBREC or PUBACK; `taken` hears of a QoS 2 message that became the receiver's, before its
+   * PUBREC.
+   */
   constructor(write: (qos2: boolean, packetId: number) => void, taken: (packetId: number) => void) {
     this.#write = write;
     this.#taken = taken;
@@ -49,7 +57,9 @@ export class Inbound {
     return deliveryId;
   }
 
-  /** The owner took the delivery over, or (`refused`) gave it up. A delivery that is over already is ignored. */
+  /**
+   * The owner took the delivery over, or (`refused`) gave it up. A delivery that is over already is ignored.
+   */
   settle(deliveryId: number, refused: boolean): void {
     const index = deliveryId - this.#base;
     const slot = index < this.#head ? undefined : this.#slots[index];
@@ -91,7 +101,10 @@ export class Inbound {
     return known.keys();
   }
 
-  /** The server may have begun a new session unnoticed: a first PUBLISH (DUP 0) of a known identifier is a new message. */
+  /**
+   * The server may have begun a new session unnoticed: a first PUBLISH (DUP 0) of a known identifier is a new
+   * message.
+   */
   doubt(): void {
     for (const [id, known] of this.#known) if (!known) this.#known.set(id, DOUBTFUL);
   }

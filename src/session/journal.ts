@@ -1,16 +1,17 @@
 /**
- * What the session writes to its store, and how it reads it back. (The session knows this class as a type only, so
- * that a program without a store doesn't carry it.)
+ * What the session writes to its store, and how it reads it back. (The session knows this class as a type
+ * only, so that a program without a store doesn't carry it.)
  *
- * Invariants: a record is put before the packet that it describes is sent, and removed only when a later record or
- * the peer's final acknowledgement made it superfluous, so a process killed between any two writes repeats
- * a step and never skips one. An outgoing message has a record of its own; its state, where it differs from the message
- * record, is a small second record. A release (PUBREC received) replaces both: after it the message must not be sent
- * again (MQTT-4.3.3-1). Keys: 1 to 65,535 are the packet identifiers of inbound QoS 2 messages, greater ones are in
- * order of acceptance (and, for releases, of PUBREC: MQTT-4.6.0-4).
+ * Invariants: a record is put before the packet that it describes is sent, and removed only when a later
+ * record or the peer's final acknowledgement made it superfluous, so a process killed between any two writes
+ * repeats a step and never skips one. An outgoing message has a record of its own; its state, where it
+ * differs from the message record, is a small second record. A release (PUBREC received) replaces both: after
+ * it the message must not be sent again (MQTT-4.3.3-1). Keys: 1 to 65,535 are the packet identifiers of
+ * inbound QoS 2 messages, greater ones are in order of acceptance (and, for releases, of PUBREC:
+ * MQTT-4.6.0-4).
  *
- * Record: kind, packet identifier (two bytes, most significant first), then with a message: QoS and 4 for RETAIN,
- * topic length (two bytes), topic, payload; with a state: 1 if the user gave the message up.
+ * Record: kind, packet identifier (two bytes, most significant first), then with a message: QoS and 4 for
+ * RETAIN, topic length (two bytes), topic, payload; with a state: 1 if the user gave the message up.
  */
 import { HubwireError } from "../errors.js";
 import type { QoS } from "../codec/types.js";
@@ -37,7 +38,10 @@ export abstract class SessionStore {
   abstract remove(key: number): void;
   abstract close(): void;
 
-  /** Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2 identifiers. */
+  /**
+   * Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2
+   * identifiers.
+   */
   restore<R>(now: number, inbound: (packetId: number) => void): Exchange<R>[] {
     const messages = new Map<number, Exchange<R>>();
     const released: Exchange<R>[] = [];
@@ -94,8 +98,9 @@ export abstract class SessionStore {
   /** A message was accepted; `packetId` 0 unless it is being sent at once. */
   accepted<R>(exchange: Exchange<R>, packetId: number): void {
     const topic = Buffer.from(exchange.topic);
-    const head = Buffer.from([
-      MESSAGE, packetId >> 8, packetId, exchange.qos | (exchange.retain ? 4 : 0), topic.length >> 8, topic.length]);
+    const { length } = topic;
+    const flags = exchange.qos | (exchange.retain ? 4 : 0);
+    const head = Buffer.from([MESSAGE, packetId >> 8, packetId, flags, length >> 8, length]);
     const payload = typeof exchange.payload === "string" ? Buffer.from(exchange.payload) : exchange.payload;
     // Two apart, so that the state's key is the next one.
     this.#lastKey += 2;

@@ -1,7 +1,9 @@
 /**
- * Intrusive doubly linked lists: a member carries its own links, so joining and leaving cost no allocation and no search.
+ * Intrusive doubly linked lists: a member carries its own links, so joining and leaving cost no allocation
+ * and no search.
  *
- * Invariants: a list is a ring through its head; a member is in exactly one list; a head alone is an empty list.
+ * Invariants: a list is a ring through its head; a member is in exactly one list; a head alone is an empty
+ * list.
  */
 export interface Link {
   prev: Link;

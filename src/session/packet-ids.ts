@@ -3,8 +3,8 @@
  *
  * Invariants: an identifier is either free or taken, never both (MQTT-2.3.1-2); 0 is never handed out
  * (MQTT-2.3.1-1); taking and releasing are O(1). Free ones wait in a ring and are reused oldest first, so
- * that a server's belated acknowledgement is unlikely to meet a new message. The range doubles when it is used up, so
- * a client with little in flight stays small.
+ * that a server's belated acknowledgement is unlikely to meet a new message. The range doubles when it is
+ * used up, so a client with little in flight stays small.
  */
 export class PacketIds {
   #ring = new Uint16Array(0);

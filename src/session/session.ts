@@ -3,18 +3,21 @@
  *
  * Invariants:
  * - Every request is settled exactly once, and the session holds no other reference to it afterwards.
- * - An exchange is in one list: `#queue` (not sent in this session), `#sent` (PUBLISH in order of sending, waiting for PUBACK
- *   or PUBREC), `#released` (in order of PUBREC, waiting for PUBCOMP) or `#asked` (SUBSCRIBE and UNSUBSCRIBE).
+ * - An exchange is in one list: `#queue` (not sent in this session), `#sent` (PUBLISH in order of sending,
+ *   waiting for PUBACK or PUBREC), `#released` (in order of PUBREC, waiting for PUBCOMP) or `#asked`
+ *   (SUBSCRIBE and UNSUBSCRIBE).
  * - A packet identifier is taken from the first sending to the final acknowledgement, also when the user has
- *   given up (MQTT-2.3.1-2, -3); `#table` finds the exchange by it. An acknowledgement that is not the one that the
- *   exchange waits for counts as one for an unknown identifier.
+ *   given up (MQTT-2.3.1-2, -3); `#table` finds the exchange by it. An acknowledgement that is not the one
+ *   that the exchange waits for counts as one for an unknown identifier.
  * - Messages leave in the order of `publish`: while anything waits in `#queue`, QoS 0 waits behind it.
  *   SUBSCRIBE and UNSUBSCRIBE do not wait for messages.
- * - After a violation, `lost`, `disconnect` or `end` nothing more is delivered or written for that connection.
- * - `#due` is never later than the earliest deadline; it may be earlier, and `tick` then finds nothing to do. So
- *   the hot paths never take a deadline back.
+ * - After a violation, `lost`, `disconnect` or `end` nothing more is delivered or written for that
+ *   connection.
+ * - `#due` is never later than the earliest deadline; it may be earlier, and `tick` then finds nothing to do.
+ *   So the hot paths never take a deadline back.
  *
- * The sink's `settle`, `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the others may.
+ * The sink's `settle`, `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the
+ * others may.
  */
 import { Decoder, PacketWriter, encode } from "../codec/index.js";
 import type { PacketInit, PacketSink, QoS, SubscriptionRequest } from "../codec/types.js";
@@ -98,8 +101,8 @@ export class Session<R> {
   #cleanSession = true;
   #connectDue = Infinity;
   /**
-   * Whether the last CONNECT got its CONNACK, and whether the one before this connection's did not: then the server may
-   * have lost the session and begun another, which it now reports as present.
+   * Whether the last CONNECT got its CONNACK, and whether the one before this connection's did not: then the
+   * server may have lost the session and begun another, which it now reports as present.
    */
   #answered = false;
   #doubtful = true;
@@ -131,8 +134,8 @@ export class Session<R> {
   }
 
   /**
-   * The transport is up: puts CONNECT into the output (MQTT-3.1.0-1). Throws ERR_INVALID_PACKET where `connect`
-   * breaks a rule of section 3.1, ERR_STORE, ERR_CLOSED after `end`; and does nothing then.
+   * The transport is up: puts CONNECT into the output (MQTT-3.1.0-1). Throws ERR_INVALID_PACKET where
+   * `connect` breaks a rule of section 3.1, ERR_STORE, ERR_CLOSED after `end`; and does nothing then.
    */
   open(connect: ConnectOptions, now: number): void {
     this.#enter(now);
@@ -150,7 +153,10 @@ export class Session<R> {
     this.#schedule((this.#connectDue = now + this.#options.connectTimeout));
   }
 
-  /** Bytes from the transport, which must not be written to afterwards. Never throws; not from inside the sink. */
+  /**
+   * Bytes from the transport, which must not be written to afterwards. Never throws; not from inside the
+   * sink.
+   */
   receive(chunk: Uint8Array, now: number): void {
     const decoder = this.#decoder;
     if (!decoder) return;
@@ -193,9 +199,10 @@ export class Session<R> {
   }
 
   /**
-   * Sends a message, or queues it where there is no connection, no room in the window or something queued already.
-   * The payload must not change until the request is settled. Settles at once with QoS 0 (unless queued).
-   * Throws, and has taken nothing then: ERR_INVALID_PACKET, ERR_QUEUE_FULL, ERR_NOT_CONNECTED, ERR_STORE, ERR_CLOSED.
+   * Sends a message, or queues it where there is no connection, no room in the window or something queued
+   * already. The payload must not change until the request is settled. Settles at once with QoS 0 (unless
+   * queued). Throws, and has taken nothing then: ERR_INVALID_PACKET, ERR_QUEUE_FULL, ERR_NOT_CONNECTED,
+   * ERR_STORE, ERR_CLOSED.
    */
   publish(
     topic: string,
@@ -246,8 +253,8 @@ export class Session<R> {
   }
 
   /**
-   * Settles `request` with `error` if it is pending: one that was never sent never is; one in flight keeps its packet
-   * identifier until it is acknowledged.
+   * Settles `request` with `error` if it is pending: one that was never sent never is; one in flight keeps
+   * its packet identifier until it is acknowledged.
    */
   cancel(request: R, error: HubwireError, now: number): void {
     this.#guard(now, () => {
@@ -275,7 +282,10 @@ export class Session<R> {
     }
   }
 
-  /** The owner gives a delivery up: it is not acknowledged, holds up no other, and comes again if the server sends it. */
+  /**
+   * The owner gives a delivery up: it is not acknowledged, holds up no other, and comes again if the server
+   * sends it.
+   */
   refuse(deliveryId: number, now: number): void {
     this.#now = now;
     if (deliveryId) this.#inbound?.settle(deliveryId, true);
@@ -294,8 +304,9 @@ export class Session<R> {
   }
 
   /**
-   * Sends no new PUBLISH (`includeQueue`: none but the queued ones) and says `drained` when everything sent, SUBSCRIBE and
-   * UNSUBSCRIBE included, is acknowledged, or there is no connection. Ends with the next `open`.
+   * Sends no new PUBLISH (`includeQueue`: none but the queued ones) and says `drained` when everything sent,
+   * SUBSCRIBE and UNSUBSCRIBE included, is acknowledged, or there is no connection. Ends with the next
+   * `open`.
    */
   drain(includeQueue: boolean, now: number): void {
     this.#draining = includeQueue ? FLUSH : HOLD;
@@ -317,8 +328,8 @@ export class Session<R> {
   }
 
   /**
-   * Settles all that is pending with `error` and closes the store, in which unfinished messages stay for the next
-   * process. Every later `open`, `publish`, `subscribe` and `unsubscribe` throws ERR_CLOSED.
+   * Settles all that is pending with `error` and closes the store, in which unfinished messages stay for the
+   * next process. Every later `open`, `publish`, `subscribe` and `unsubscribe` throws ERR_CLOSED.
    */
   end(error: HubwireError): void {
     this.#over = true;
@@ -354,7 +365,8 @@ export class Session<R> {
       return this.#fail(new HubwireError("ERR_CONNECT_TIMEOUT", "no CONNACK in time (MQTT-3.1.4-4)"));
     }
     if (connected) {
-      const action = this.#keepAlive.check(this.#now, this.metrics.packetsReceived, (time) => this.#isDue(time));
+      const { packetsReceived } = this.metrics;
+      const action = this.#keepAlive.check(this.#now, packetsReceived, (time) => this.#isDue(time));
       if (action > 1) {
         return this.#fail(new HubwireError(
           "ERR_KEEP_ALIVE_TIMEOUT", "no PINGRESP in time (MQTT-3.12.4-1)", { statement: "MQTT-3.12.4-1" }));
@@ -365,18 +377,20 @@ export class Session<R> {
       }
     }
     for (const list of [this.#queue, this.#sent, this.#released, this.#asked]) {
+      const asked = list === this.#asked;
       for (let link = list.next; link !== list; link = link.next) {
         const exchange = link as Exchange<R>;
-        // A restored message has nobody to tell: it stays until it is delivered. The session's own SUBSCRIBE has a
-        // deadline on a connection only.
-        if (exchange.settled || (exchange.request === undefined && (list !== this.#asked || !connected))) continue;
-        const expires = list !== this.#asked && (list === this.#queue || !connected);
-        const from = connected && list !== this.#queue && list !== this.#asked ? exchange.sentAt : exchange.acceptedAt;
+        // A restored message has nobody to tell: it stays until it is delivered. The session's own SUBSCRIBE
+        // has a deadline on a connection only.
+        const unasked = exchange.request === undefined;
+        if (exchange.settled || (unasked && !(asked && connected))) continue;
+        const expires = !asked && (list === this.#queue || !connected);
+        const from = asked || expires ? exchange.acceptedAt : exchange.sentAt;
         if (!this.#isDue(from + (expires ? maxAge : operationTimeout))) {
           // The queue is in order of acceptance.
           if (list === this.#queue) break;
-        } else if (exchange.request === undefined) {
-          return this.#fail(new HubwireError("ERR_TIMEOUT", "no SUBACK for the restored subscriptions (MQTT-3.8.4-1)"));
+        } else if (unasked) {
+          return this.#fail(new HubwireError("ERR_TIMEOUT", "no SUBACK on restoring (MQTT-3.8.4-1)"));
         } else {
           this.#giveUp(exchange, expires
             ? new HubwireError("ERR_MESSAGE_EXPIRED", "the message waited for longer than maxAge")
@@ -434,7 +448,9 @@ export class Session<R> {
       asks.forEach(({ topicFilter, qos }, index) => {
         if (returnCodes[index]! < 3) {
           if (!settled) this.#filters.set(topicFilter, qos);
-        } else if (request === undefined && this.#filters.delete(topicFilter)) this.#sink.refused?.(topicFilter);
+        } else if (request === undefined && this.#filters.delete(topicFilter)) {
+          this.#sink.refused?.(topicFilter);
+        }
       });
       this.#finish(exchange, returnCodes);
     },
@@ -477,7 +493,9 @@ export class Session<R> {
       const [code, what] = REFUSALS[returnCode - 1] ?? ["ERR_PROTOCOL_VIOLATION", "this CONNECT"];
       throw new HubwireError(code, `the server refused ${what} (CONNACK ${returnCode})`);
     }
-    if (sessionPresent && this.#cleanSession) throw violation("session present after CleanSession 1", "MQTT-3.2.2-1");
+    if (sessionPresent && this.#cleanSession) {
+      throw violation("session present after CleanSession 1", "MQTT-3.2.2-1");
+    }
     this.#state = "connected";
     if (sessionPresent) this.#resume();
     else this.#startAnew();
@@ -487,7 +505,10 @@ export class Session<R> {
     if (this.#state === "connected") this.#sink.connected(sessionPresent);
   }
 
-  /** The server has the session: re-sends what it may not have, in order, with the same identifiers (MQTT-4.4.0-1). */
+  /**
+   * The server has the session: re-sends what it may not have, in order, with the same identifiers
+   * (MQTT-4.4.0-1).
+   */
   #resume(): void {
     for (const exchange of members<Exchange<R>>(this.#released)) {
       this.metrics.resends++;
@@ -504,7 +525,9 @@ export class Session<R> {
     }
   }
 
-  /** The server has no session: QoS 1 becomes new messages, and nobody knows what became of QoS 2 (policy 6). */
+  /**
+   * The server has no session: QoS 1 becomes new messages, and nobody knows what became of QoS 2 (policy 6).
+   */
   #startAnew(): void {
     for (const packetId of this.#inbound?.forget() ?? []) this.#journal?.inbound(packetId, false);
     const oldest = this.#queue.next;
@@ -528,7 +551,9 @@ export class Session<R> {
 
   #restoreSubscriptions(): void {
     // The session's own SUBSCRIBE of an earlier connection is replaced; the user's follow it.
-    for (const exchange of members<Exchange<R>>(this.#asked)) if (exchange.request === undefined) unlink(exchange);
+    for (const exchange of members<Exchange<R>>(this.#asked)) {
+      if (exchange.request === undefined) unlink(exchange);
+    }
     const first = this.#asked.next;
     const asks = Array.from(this.#filters, ([topicFilter, qos]) => ({ topicFilter, qos }));
     for (let at = 0; at < asks.length; at += RESTORE_BATCH) {
@@ -578,7 +603,13 @@ export class Session<R> {
   }
 
   #write(
-    topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
+    topic: string,
+    payload: Uint8Array | string,
+    qos: QoS,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+  ): void {
     const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId);
     this.metrics.messagesSent++;
     this.#wrote("publish", packetId, size);
@@ -637,7 +668,13 @@ export class Session<R> {
     checker.take();
   }
 
-  #enqueue(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, request: R | undefined): void {
+  #enqueue(
+    topic: string,
+    payload: Uint8Array | string,
+    qos: QoS,
+    retain: boolean,
+    request: R | undefined,
+  ): void {
     const { maxCount, maxBytes, maxAge, overflow, qos0 } = this.#options.queue;
     this.#check(topic, payload, qos, retain);
     if (this.#state !== "connected" && !(maxCount && (qos || qos0))) {
@@ -680,7 +717,9 @@ export class Session<R> {
     if (this.#state === "connected") this.#sendAsk(exchange);
   }
 
-  /** Sends a request that is not sent on this connection; it stays unsent while there is no identifier for it. */
+  /**
+   * Sends a request that is not sent on this connection; it stays unsent while there is no identifier for it.
+   */
   #sendAsk(exchange: Exchange<R>): void {
     const packetId = this.#ids.take();
     if (!packetId) return;

@@ -1,13 +1,16 @@
 /**
- * The boundary between the session (which decides) and its owner (which has the socket, the clock and the user).
+ * The boundary between the session (which decides) and its owner (which has the socket, the clock and the
+ * user).
  *
- * Invariants: the session calls the sink synchronously and only from inside one of its own methods; all times are
- * milliseconds on one monotonic clock that the owner reads; every request handed in is settled exactly once. `settle`,
- * `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the others may.
+ * Invariants: the session calls the sink synchronously and only from inside one of its own methods; all times
+ * are milliseconds on one monotonic clock that the owner reads; every request handed in is settled exactly
+ * once. `settle`, `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the others
+ * may.
  *
- * What an owner must know besides: `drain` ends (with `drained`) at once when there is no connection, and when the
- * connection is lost; messages that a store restored have no deadline, so the owner bounds its waiting for
- * `drained`. `end` closes the store; what was accepted and is unfinished stays in it for the next process.
+ * What an owner must know besides: `drain` ends (with `drained`) at once when there is no connection, and
+ * when the connection is lost; messages that a store restored have no deadline, so the owner bounds its
+ * waiting for `drained`. `end` closes the store; what was accepted and is unfinished stays in it for the next
+ * process.
  */
 import type { HubwireError } from "../errors.js";
 import type { QoS, WillInit } from "../codec/types.js";
@@ -77,8 +80,8 @@ export interface SessionSink<R> {
   /** CONNACK with code 0 arrived; resends and restored subscriptions are already in the output. */
   connected(sessionPresent: boolean): void;
   /**
-   * An application message. With QoS 1 and 2 the owner calls `acknowledge(deliveryId)` when it is done (it may do
-   * so inside this call); `deliveryId` is 0 with QoS 0.
+   * An application message. With QoS 1 and 2 the owner calls `acknowledge(deliveryId)` when it is done (it
+   * may do so inside this call); `deliveryId` is 0 with QoS 0.
    */
   deliver(message: Message, deliveryId: number): void;
   /** A request is over. `returnCodes` with SUBSCRIBE only: one a filter, 0x80 for a refused one. */

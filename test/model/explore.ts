@@ -1,8 +1,8 @@
 /**
  * Depth-first exploration of all orders of steps in a scenario, each state once.
  *
- * Invariant: a state is its digest's 53-bit hash; among n states the chance that any two were taken for one is about
- * n^2 / 2^54 (6e-5 for a million), which can hide a state but never invent a fault.
+ * Invariant: a state is its digest's 53-bit hash; among n states the chance that any two were taken for one
+ * is about n^2 / 2^54 (6e-5 for a million), which can hide a state but never invent a fault.
  */
 import type { OpenSession } from "./open-session.js";
 import { World } from "./world.js";

@@ -1,7 +1,8 @@
 /**
  * The real session with its private members made readable, for the model checker to copy and compare.
  *
- * Invariant: the only change to the sources in src/session is `#name` to `__name`; what is explored is what ships.
+ * Invariant: the only change to the sources in src/session is `#name` to `__name`; what is explored is what
+ * ships.
  */
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

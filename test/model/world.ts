@@ -1,12 +1,13 @@
 /**
- * A closed world for the session: user, network and server, small enough to explore every order of their steps.
+ * A closed world for the session: user, network and server, small enough to explore every order of their
+ * steps.
  *
  * Invariants that are checked at each step (the words in quotes are what a violation says):
  * - a request is settled once, and with success only when the server has the message;
  * - a QoS 2 message reaches the server's application at most once, ever, and the user at most once a session;
  * - messages reach the application in the order of `publish`;
- * - a packet identifier is given to one exchange at a time; a re-send has DUP 1 and the same identifier, a first send
- *   DUP 0; no PUBLISH follows the PUBREL of its message;
+ * - a packet identifier is given to one exchange at a time; a re-send has DUP 1 and the same identifier, a
+ *   first send DUP 0; no PUBLISH follows the PUBREL of its message;
  * - PUBACK and PUBREC leave in the order of arrival, on the connection of the arrival, after `acknowledge`;
  * - what was cancelled before it was sent is never sent;
  * - the strict codec can read all that the session writes.
@@ -24,7 +25,9 @@ function check(condition: unknown, text: string): asserts condition {
 }
 
 export interface Scenario {
-  /** QoS of the messages that the user publishes, in order; each topic is its own, the payload is the index. */
+  /**
+   * QoS of the messages that the user publishes, in order; each topic is its own, the payload is the index.
+   */
   publishes: readonly QoS[];
   /** QoS of the messages that the server sends, in order. */
   sends: readonly QoS[];
@@ -78,7 +81,9 @@ interface Data {
   cancelled: boolean[];
   /** The message's own process was killed, so nobody is told. */
   orphaned: boolean[];
-  /** Killed inside `publish`, which did not return: both are right, to have the message and not to have it. */
+  /**
+   * Killed inside `publish`, which did not return: both are right, to have the message and not to have it.
+   */
   maybe: boolean[];
   /** Killed between recording a PUBLISH as sent and sending it: it then comes with DUP 1 the first time. */
   died: boolean;
@@ -101,9 +106,9 @@ interface Data {
   log: number[];
   sessionsLost: number;
   /**
-   * A new session began and the client did not hear of it, because the connection was lost with the CONNACK in it; the
-   * next one says that the session is present. Then nobody can tell which QoS 2 identifiers mean what: exactly once
-   * is beyond MQTT 3.1.1, and only the rest is checked.
+   * A new session began and the client did not hear of it, because the connection was lost with the CONNACK
+   * in it; the next one says that the session is present. Then nobody can tell which QoS 2 identifiers mean
+   * what: exactly once is beyond MQTT 3.1.1, and only the rest is checked.
    */
   unnoticed: boolean;
   cuts: number;
@@ -371,7 +376,8 @@ export class World {
 
   apply(step: string): void {
     if (step.startsWith("die ")) {
-      // The process is killed in the middle of a call, after so many writes to the store; its output never leaves.
+      // The process is killed in the middle of a call, after so many writes to the store; its output never
+      // leaves.
       this.store!.left = Number(step[4]);
       const inside = step.slice(6);
       this.data.died = true;
@@ -489,7 +495,8 @@ export class World {
   #receive(packet: PacketInit): void {
     const { data } = this;
     if (packet.type === "connack" && !packet.sessionPresent) {
-      // The session's end: the identifiers are free, QoS 1 becomes new messages, the user may see messages again.
+      // The session's end: the identifiers are free, QoS 1 becomes new messages, the user may see messages
+      // again.
       data.sent.forEach((sent, message) => {
         if (this.#scenario.publishes[message] === 1 || !sent.ever) sent.id = 0;
         else if (sent.id) {

@@ -1,7 +1,8 @@
 /**
  * A session with a recording sink, a hand-driven clock and a peer that speaks in packets or literal bytes.
  *
- * Invariant: `sent()` decodes with the strict codec, so a session that wrote a malformed packet fails its test.
+ * Invariant: `sent()` decodes with the strict codec, so a session that wrote a malformed packet fails its
+ * test.
  */
 import { PacketReader, encode } from "../../src/codec/index.js";
 import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";

@@ -11,7 +11,10 @@ function connected(): Harness {
   return h;
 }
 
-/** Runs for `ms` in steps, doing `each` at every step; returns when PINGREQ left and when the session failed, from the start. */
+/**
+ * Runs for `ms` in steps, doing `each` at every step; returns when PINGREQ left and when the session failed,
+ * from the start.
+ */
 function run(h: Harness, ms: number, step: number, each: () => void): { pings: number[]; failed: number } {
   const start = h.now;
   const pings: number[] = [];

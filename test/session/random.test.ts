@@ -1,7 +1,7 @@
 /**
- * Random calls, packets, bytes and pauses, from a seed: whatever comes, in whatever order, the session throws nothing but
- * HubwireError, writes nothing that the strict codec would refuse, and settles each request exactly once, by its
- * deadlines alone.
+ * Random calls, packets, bytes and pauses, from a seed: whatever comes, in whatever order, the session throws
+ * nothing but HubwireError, writes nothing that the strict codec would refuse, and settles each request
+ * exactly once, by its deadlines alone.
  */
 import { expect, test } from "vitest";
 import { HubwireError } from "../../src/errors.js";
