@@ -55,7 +55,7 @@ export interface DeviceEvents {
 const BATCH_WINDOW = 1_000;
 /** ms to wait before a renewal that failed is tried again. */
 const RENEWAL_RETRY = 5_000;
-/** ms for acknowledgements and methods before a planned reconnect. */
+/** ms for handlers, and then for acknowledgements, before a planned reconnect. */
 const DRAIN = 5_000;
 
 const disposeAsync: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
@@ -109,10 +109,11 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
       publish: (topic, payload) => this.#mqtt.publish(topic, payload),
       subscribe: (topicFilter, qos) => this.#subscribe(topicFilter, qos),
       report: (error) => this.#report(error),
+      busy: new Set(),
     };
     this.#twin = new TwinClient(this.#link);
     this.#methods = new Methods(this.#link);
-    this.#inbox = new Inbox(this.#link.report);
+    this.#inbox = new Inbox(this.#link);
     this.#become(identity);
   }
 
@@ -373,9 +374,14 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     if (delay < Infinity) this.#cancelRenewal = setAlarm(this.#link.clock, delay, () => void this.#renew());
   }
 
-  /** The new credentials come first: while they cannot be made, the old connection still serves. */
+  /**
+   * The new credentials come first: while they cannot be made, the old connection still serves. Then handlers may
+   * finish, because what they answer or complete belongs to this connection.
+   */
   async #renew(): Promise<void> {
     const mqtt = this.#mqtt;
+    const { clock, busy } = this.#link;
+    const { expiresAt } = this.#source;
     try {
       await this.#source.prepare();
     } catch (error) {
@@ -383,10 +389,15 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
       if (mqtt === this.#mqtt && mqtt.connected) this.#scheduleRenewal(RENEWAL_RETRY);
       return;
     }
-    await this.#methods.idle(DRAIN);
+    // All of it before the old token expires.
+    const patience = Math.min(DRAIN, Math.max(0, expiresAt - clock.now()) / 3);
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => (cancel = setAlarm(clock, patience, resolve)));
+    await Promise.race([late, Promise.allSettled(busy)]);
+    cancel();
     if (this.#closed || mqtt !== this.#mqtt || !mqtt.connected) return;
     // A failure is followed by attempts of the client's own, which report what they meet.
-    await mqtt.reconnect({ drainTimeout: DRAIN }).catch(() => {});
+    await mqtt.reconnect({ drainTimeout: patience }).catch(() => {});
   }
 
   // --- subscriptions and what arrives ---

@@ -7,6 +7,7 @@
  */
 import type { Message } from "../session/types.js";
 import { HubwireError } from "../errors.js";
+import { type Link, track } from "./link.js";
 import { decodeProperties, splitProperties, type SystemProperties } from "./property-bag.js";
 
 /** A message from the cloud, or to a module's input, with its system properties. */
@@ -40,15 +41,15 @@ interface Held {
 }
 
 export class Inbox {
-  readonly #report: (error: HubwireError) => void;
+  readonly #link: Link;
   readonly #handlers = new Map<string, MessageHandler>();
   readonly #held: Held[] = [];
   readonly #waiting: (() => void)[] = [];
   #iterators = 0;
   #closed = false;
 
-  constructor(report: (error: HubwireError) => void) {
-    this.#report = report;
+  constructor(link: Link) {
+    this.#link = link;
   }
 
   /** `key` is the input's name, or `*` for all that have no handler of their own. */
@@ -59,11 +60,15 @@ export class Inbox {
 
   deliver(key: string, message: HubMessage): void | Promise<void> {
     const handler = this.#handlers.get(key) ?? this.#handlers.get("*");
-    if (handler) return handler(message);
+    if (handler) {
+      const result = handler(message);
+      if (result instanceof Promise) track(this.#link.busy, result);
+      return result;
+    }
     if (this.#handlers.size > 0 && this.#iterators === 0) {
       // Holding it would hold the acknowledgements of all that come after it (MQTT-4.6.0-2).
       const name = JSON.stringify(key);
-      return this.#report(new HubwireError("ERR_HANDLER", `a message to input ${name}, which has no handler, was dropped`));
+      return this.#link.report(new HubwireError("ERR_HANDLER", `a message to input ${name}, which has no handler, was dropped`));
     }
     return new Promise((resolve) => {
       this.#held.push({ key, message, resolve });

@@ -13,6 +13,15 @@ export interface Link {
   /** Settles with SUBACK; asks once for each filter, however often it is called. */
   subscribe(topicFilter: string, qos: 0 | 1): Promise<void>;
   report(error: HubwireError): void;
+  /** Handlers that a planned reconnect should wait for. */
+  readonly busy: Set<Promise<unknown>>;
+}
+
+/** Keeps `work` in `busy` until it has settled. */
+export function track(busy: Set<Promise<unknown>>, work: Promise<unknown>): void {
+  const done = (): boolean => busy.delete(work);
+  busy.add(work);
+  work.then(done, done);
 }
 
 /** Calls back once, `delay` ms from now, however long that is: clocks may fire early. Returns what cancels it. */

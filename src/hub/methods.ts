@@ -6,7 +6,7 @@
  * failure; the `error` event does.
  */
 import { HubwireError } from "../errors.js";
-import { asHubwireError, setAlarm, textOf, type Link } from "./link.js";
+import { asHubwireError, type Link, setAlarm, textOf, track } from "./link.js";
 import { HUB_LIMITS } from "./limits.js";
 import { methodResponseTopic, METHODS_FILTER } from "./topics.js";
 
@@ -40,19 +40,9 @@ export class Methods {
   readonly #link: Link;
   readonly #handlers = new Map<string, { handler: MethodHandler; options: MethodOptions }>();
   readonly #running = new Set<string>();
-  #onIdle: (() => void)[] = [];
 
   constructor(link: Link) {
     this.#link = link;
-  }
-
-  /** Resolves when no request is being answered any more, or after `limit` ms. */
-  idle(limit: number): Promise<void> {
-    if (this.#running.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const cancel = setAlarm(this.#link.clock, limit, resolve);
-      this.#onIdle.push(cancel, resolve);
-    });
   }
 
   on(name: string, handler: MethodHandler, options: MethodOptions): Promise<void> {
@@ -69,12 +59,10 @@ export class Methods {
       return;
     }
     this.#running.add(requestId);
-    void this.#answer(name, requestId, body)
+    const answered = this.#answer(name, requestId, body)
       .catch((error: unknown) => this.#link.report(asHubwireError(error, "a method's response could not be sent")))
-      .finally(() => {
-        this.#running.delete(requestId);
-        if (this.#running.size === 0) for (const call of this.#onIdle.splice(0)) call();
-      });
+      .finally(() => this.#running.delete(requestId));
+    track(this.#link.busy, answered);
   }
 
   async #answer(name: string, requestId: string, body: Uint8Array): Promise<void> {

@@ -81,6 +81,7 @@ describe("from a hub that a test plays", () => {
       publish: async (topic, payload) => void published.push(`${topic} ${Buffer.from(payload)}`),
       subscribe: async () => {},
       report: (error) => errors.push(error),
+      busy: new Set(),
     };
     return { clock, published, errors, methods: new Methods(link) };
   }
@@ -152,24 +153,6 @@ describe("from a hub that a test plays", () => {
     await settled();
     expect(published).toEqual(["$iothub/methods/res/500/?$rid=1 null"]);
     expect(errors).toHaveLength(1);
-    expect(clock.pending).toBe(0);
-  });
-
-  test("idle() waits for what runs, up to its limit", async () => {
-    const { methods, clock } = play();
-    await methods.idle(1_000);
-    let finish!: () => void;
-    await methods.on("m", () => new Promise<void>((resolve) => (finish = resolve)), {});
-    methods.called("m", "1", bytes("1"));
-    let idle = 0;
-    void methods.idle(1_000).then(() => idle++);
-    void methods.idle(100).then(() => idle++);
-    clock.advance(100);
-    await settled();
-    expect(idle).toBe(1);
-    finish();
-    await settled();
-    expect(idle).toBe(2);
     expect(clock.pending).toBe(0);
   });
 });

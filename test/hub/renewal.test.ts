@@ -118,6 +118,44 @@ describe("by a clock that the test moves", () => {
     expect(calls).toBe(3);
   });
 
+  test("handlers that run may finish before: nothing is answered late or delivered twice", async () => {
+    const { clock, device } = await withClock("handlers", { tokenLifetime: 100_000 });
+    clock.advance(79_000);
+    const finish: (() => void)[] = [];
+    const wait = () => new Promise<void>((resolve) => finish.push(resolve));
+    const seen: boolean[] = [];
+    await device.messages(({ dup }) => (seen.push(dup), wait()));
+    await device.onMethod("slow", wait);
+    const { completion } = await lab.hub.sendToDevice("handlers", "x");
+    const answer = lab.hub.invokeMethod("handlers", "slow", 1);
+    await until(() => finish.length === 2, "both handlers");
+    let connects = 0;
+    device.on("connect", () => connects++);
+    clock.advance(2_000);
+    await device.sendTelemetry("still the first connection");
+    expect(connects).toBe(0);
+    const connected = next(device, "connect");
+    for (const done of finish) done();
+    expect(await completion).toBe("Success");
+    expect(await answer).toMatchObject({ status: 200 });
+    await connected;
+    expect(seen).toEqual([false]);
+    expect(device.errors).toEqual([]);
+  });
+
+  test("a handler that never ends does not keep a renewal from being in time", async () => {
+    const { clock, device } = await withClock("stuck", { tokenLifetime: 10_000 });
+    let started = false;
+    await device.messages(() => ((started = true), new Promise(() => {})));
+    await lab.hub.sendToDevice("stuck", "x");
+    await until(() => started, "the handler");
+    clock.advance(8_500);
+    await device.sendTelemetry("a round trip");
+    // A third of what is left of the ten seconds, and a little.
+    await advanceToConnect(clock, device, 1_000);
+    expect(device.errors).toEqual([]);
+  });
+
   test("close() leaves no timer", async () => {
     const { clock, device } = await withClock("timers");
     await device.close();
