@@ -1,9 +1,10 @@
 /**
- * When to try again: exponential backoff with full jitter, which spreads the clients of a restarted server evenly.
+ * When to try again: exponential backoff with full jitter, which spreads the clients of a restarted server
+ * evenly.
  *
- * Invariants: the ceiling doubles with each failure up to `maxDelay` and falls back to `minDelay` only after a
- * connection that outlived it; two clients that share one identity therefore slow each other down instead of
- * fighting, however quickly each connection succeeds.
+ * Invariants: the ceiling doubles with each failure up to `maxDelay` and falls back to `minDelay` only after
+ * a connection that outlived it; two clients that share one identity therefore slow each other down instead
+ * of fighting, however quickly each connection succeeds.
  */
 
 /** ms. */
@@ -14,7 +15,9 @@ export interface ReconnectOptions {
   maxDelay?: number | undefined;
 }
 
-/** Connections in a row that the peer closed soon after it accepted them, before that is called a takeover. */
+/**
+ * Connections in a row that the peer closed soon after it accepted them, before that is called a takeover.
+ */
 const TAKEOVERS = 3;
 
 export class Backoff {
@@ -31,8 +34,8 @@ export class Backoff {
   }
 
   /**
-   * A connection that had been accepted is over after `upTime` ms. Returns whether this is one of several in a
-   * row that the peer closed early: another client with the same identity is likely (MQTT-3.1.4-2).
+   * A connection that had been accepted is over after `upTime` ms. Returns whether this is one of several in
+   * a row that the peer closed early: another client with the same identity is likely (MQTT-3.1.4-2).
    */
   ended(upTime: number, byPeer: boolean): boolean {
     if (upTime >= this.#ceiling()) {

@@ -5,7 +5,8 @@
  * - At most one connection, or attempt at one, exists at a time; what an older one reports is not heard.
  * - `#phase` is the whole state of the connection; only `#enter` changes it.
  * - Each request is in the session until the session settles it, once; the client settles none on its own.
- * - One timer, for the earliest of: the session's deadlines, the phase's own (`#wakeAt`), the end of `connect()`.
+ * - One timer, for the earliest of: the session's deadlines, the phase's own (`#wakeAt`), the end of
+ *   `connect()`.
  * - From `data` to the user's handler everything is synchronous; what one tick writes leaves as one write.
  */
 import { EventEmitter } from "node:events";
@@ -50,8 +51,8 @@ const HIGH_COUNT = 1_024;
 /** The same in payload bytes. */
 const HIGH_BYTES = 4 * 1024 * 1024;
 /**
- * How many times more while own messages wait for an acknowledgement: a handler may be waiting for just that, and
- * it arrives behind the messages that are held back.
+ * How many times more while own messages wait for an acknowledgement: a handler may be waiting for just that,
+ * and it arrives behind the messages that are held back.
  */
 const PATIENCE = 16;
 
@@ -73,8 +74,9 @@ const aborted = (signal: AbortSignal): HubwireError =>
   new HubwireError("ERR_ABORTED", "aborted by its signal", { cause: signal.reason });
 
 /**
- * An MQTT 3.1.1 client. Every promise it returns settles once: with success, a HubwireError, or its own deadline or
- * signal. Errors that belong to no call are `error` events; without a listener they are process warnings.
+ * An MQTT 3.1.1 client. Every promise it returns settles once: with success, a HubwireError, or its own
+ * deadline or signal. Errors that belong to no call are `error` events; without a listener they are process
+ * warnings.
  */
 export class MqttClient extends EventEmitter<ClientEvents> {
   readonly #options;
@@ -177,8 +179,9 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   /**
    * Connects, trying again after failures that may pass, until `connectTimeout`; then rejects with the last
-   * failure. A failure that cannot pass (credentials, certificate, ...) rejects at once. Rejecting ends all attempts
-   * and rejects what is queued, unless the client had been connected before and reconnects by itself.
+   * failure. A failure that cannot pass (credentials, certificate, ...) rejects at once. Rejecting ends all
+   * attempts and rejects what is queued, unless the client had been connected before and reconnects by
+   * itself.
    */
   connect({ signal }: SignalOptions = {}): Promise<void> {
     const phase = this.#phase;
@@ -196,8 +199,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   /**
    * A planned reconnect, to use new credentials: sends no more, waits for acknowledgements at most
-   * `drainTimeout`, disconnects, connects, goes on. What is published meanwhile is queued; nothing is rejected.
-   * Messages that others send to a clean session in between are lost, as the standard has it.
+   * `drainTimeout`, disconnects, connects, goes on. What is published meanwhile is queued; nothing is
+   * rejected. Messages that others send to a clean session in between are lost, as the standard has it.
    */
   reconnect({ drainTimeout = 5_000 }: RenewOptions = {}): Promise<void> {
     if (this.#phase !== "connected") return this.connect();
@@ -208,11 +211,12 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   }
 
   /**
-   * Resolves when the QoS flow is complete: QoS 0 handed over to the socket's buffer, QoS 1 PUBACK, QoS 2 PUBCOMP.
-   * The payload must not change before that. Without a connection the message waits in the offline queue.
-   * @throws HubwireError (as a rejection) ERR_INVALID_ARGUMENT, ERR_QUEUE_FULL, ERR_MESSAGE_EXPIRED, ERR_TIMEOUT,
-   * ERR_ABORTED (in the queue: never sent; in flight: it may have arrived), ERR_CLOSED, ERR_NOT_CONNECTED,
-   * ERR_CONNECTION_LOST (only with `reconnect: false`), ERR_SESSION_LOST, ERR_STORE.
+   * Resolves when the QoS flow is complete: QoS 0 handed over to the socket's buffer, QoS 1 PUBACK, QoS 2
+   * PUBCOMP. The payload must not change before that. Without a connection the message waits in the offline
+   * queue.
+   * @throws HubwireError (as a rejection) ERR_INVALID_ARGUMENT, ERR_QUEUE_FULL, ERR_MESSAGE_EXPIRED,
+   * ERR_TIMEOUT, ERR_ABORTED (in the queue: never sent; in flight: it may have arrived), ERR_CLOSED,
+   * ERR_NOT_CONNECTED, ERR_CONNECTION_LOST (only with `reconnect: false`), ERR_SESSION_LOST, ERR_STORE.
    */
   publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void> {
     const promise = new Promise<void>(capture);
@@ -231,14 +235,19 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   }
 
   /**
-   * Resolves when the server granted the subscription. Messages go to the handler, synchronously from the socket; a
-   * QoS 1 or 2 message is acknowledged when the handler returned or its promise resolved. A handler that fails is
-   * reported with an `error` event (ERR_HANDLER); its message stays unacknowledged in a persistent session and is
-   * acknowledged in a clean one, where the server would never send it again. Handlers run side by side; when
-   * many are busy the client stops reading. Without a handler the subscription is read with `for await`.
+   * Resolves when the server granted the subscription. Messages go to the handler, synchronously from the
+   * socket; a QoS 1 or 2 message is acknowledged when the handler returned or its promise resolved. A handler
+   * that fails is reported with an `error` event (ERR_HANDLER); its message stays unacknowledged in a
+   * persistent session and is acknowledged in a clean one, where the server would never send it again.
+   * Handlers run side by side; when many are busy the client stops reading. Without a handler the
+   * subscription is read with `for await`.
    * @throws HubwireError (as a rejection) ERR_SUBSCRIBE_REFUSED, and what `publish` throws.
    */
-  subscribe(topicFilter: string, options?: SubscribeOptions, handler?: MessageHandler): Promise<Subscription> {
+  subscribe(
+    topicFilter: string,
+    options?: SubscribeOptions,
+    handler?: MessageHandler,
+  ): Promise<Subscription> {
     if (typeof options === "function" || (handler !== undefined && typeof handler !== "function")) {
       const text = "subscribe(topicFilter, options, handler): the handler is a function and comes third";
       return Promise.reject(new HubwireError("ERR_INVALID_ARGUMENT", text));
@@ -254,7 +263,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     return granted.then(
       ([code = 0x80]) => {
         if (code <= 2) {
-          return new Subscription(topicFilter, code as QoS, mailbox, () => this.#unsubscribe(topicFilter, route));
+          const end = (): Promise<void> => this.#unsubscribe(topicFilter, route);
+          return new Subscription(topicFilter, code as QoS, mailbox, end);
         }
         this.#dispatcher.drop(own);
         throw refusedError(topicFilter);
@@ -264,21 +274,25 @@ export class MqttClient extends EventEmitter<ClientEvents> {
         this.#dispatcher.drop(own);
         // The server may have it all the same; nobody wants its messages.
         if (asked && this.connected && !this.#dispatcher.some((other) => other.topicFilter === topicFilter)) {
-          this.#request(undefined, (request, now) => this.#session.unsubscribe([topicFilter], request, now)).catch(() => {});
+          this.#unsubscribe(topicFilter, undefined).catch(() => {});
         }
         throw error;
       },
     );
   }
 
-  /** Ends all subscriptions with this filter. Resolves with UNSUBACK; iteration ends after the messages that wait. */
+  /**
+   * Ends all subscriptions with this filter. Resolves with UNSUBACK; iteration ends after the messages that
+   * wait.
+   */
   unsubscribe(topicFilter: string, options?: SignalOptions): Promise<void> {
     return this.#unsubscribe(topicFilter, undefined, options?.signal);
   }
 
   /**
-   * Waits for what is in flight or queued (only while connected, at most `operationTimeout`), sends DISCONNECT and
-   * closes; what is still pending is rejected with ERR_CLOSED. Never rejects; the client cannot be used again.
+   * Waits for what is in flight or queued (only while connected, at most `operationTimeout`), sends
+   * DISCONNECT and closes; what is still pending is rejected with ERR_CLOSED. Never rejects; the client
+   * cannot be used again.
    */
   close({ force = false }: CloseOptions = {}): Promise<void> {
     const promise = (this.#closed ??= new Promise((resolve) => (this.#onClosed = resolve)));
@@ -341,7 +355,9 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   #checkUsable(signal: AbortSignal | undefined): void {
     if (this.#closed) throw closedError();
-    if (this.#phase === "stopped") throw new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()");
+    if (this.#phase === "stopped") {
+      throw new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()");
+    }
     if (signal?.aborted) throw aborted(signal);
   }
 
@@ -497,8 +513,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     if (phase !== "connecting" || error?.code !== "ERR_CONNECTION_LOST") return error;
     return new HubwireError(
       "ERR_CONNECTION_LOST",
-      "the server closed the connection before CONNACK: wrong credentials or client id, another protocol on " +
-        "that port, or too many connections",
+      "the server closed the connection before CONNACK: wrong credentials or client id, another protocol " +
+        "on that port, or too many connections",
       { cause: error, statement: "MQTT-3.1.4-1" },
     );
   }
@@ -586,7 +602,9 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   // --- time ---
 
-  /** A timer that is too early costs one look at the time; one that is set anew with each deadline costs more. */
+  /**
+   * A timer that is too early costs one look at the time; one that is set anew with each deadline costs more.
+   */
   #arm(): void {
     const over = this.#phase === "stopped" || this.#phase === "closed";
     const at = over ? Infinity : Math.min(this.#session.nextDeadline(), this.#wakeAt, this.#connectBy);
@@ -720,11 +738,14 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     else this.#connection.resume();
   }
 
-  /** A listener that throws must not reach the session or the socket; a lonely error must not end the process. */
+  /**
+   * A listener that throws must not reach the session or the socket; a lonely error must not end the process.
+   */
   #emit<E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]): void {
     try {
-      if (event === "error" && this.listenerCount("error") === 0) process.emitWarning(values[0] as HubwireError);
-      else (this.emit as (event: string, ...values: unknown[]) => boolean).call(this, event, ...values);
+      if (event === "error" && this.listenerCount("error") === 0) {
+        process.emitWarning(values[0] as HubwireError);
+      } else (this.emit as (event: string, ...values: unknown[]) => boolean).call(this, event, ...values);
     } catch (cause) {
       const error = new HubwireError("ERR_HANDLER", `a listener of "${event}" failed`, { cause });
       if (event === "error") process.emitWarning(error);

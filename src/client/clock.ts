@@ -12,7 +12,9 @@ export interface Clock {
   now(): number;
   /** ms since the epoch, as the operating system believes it. */
   wallTime(): number;
-  /** Calls back once after `delay` ms, or earlier where the delay is longer than the platform's longest timer. */
+  /**
+   * Calls back once after `delay` ms, or earlier where the delay is longer than the platform's longest timer.
+   */
   setTimer(callback: () => void, delay: number): Timer;
   clearTimer(timer: Timer): void;
 }

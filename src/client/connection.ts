@@ -2,8 +2,9 @@
  * The only file of the client that opens sockets: TCP, TLS, or any Duplex that the caller makes.
  *
  * Invariants: `opened` is reported at most once and `closed` at most once, in that order, and nothing after
- * `closed`; an owner that calls `destroy` hears nothing more. A socket never emits an `error` that nobody hears.
- * Certificates are verified and TLS 1.2 is the least unless the caller's own `tls` options say otherwise.
+ * `closed`; an owner that calls `destroy` hears nothing more. A socket never emits an `error` that nobody
+ * hears. Certificates are verified and TLS 1.2 is the least unless the caller's own `tls` options say
+ * otherwise.
  */
 import { createConnection, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -69,7 +70,7 @@ export class Connection {
     socket.cork();
     for (const chunk of chunks) socket.write(chunk);
     socket.uncork();
-    // Far above the stream's own mark, so `drain` is sure to follow; holding back at that one costs throughput.
+    // Far above the stream's own mark, so that `drain` is sure to follow: holding back there costs throughput.
     return socket.writableLength < HIGH_WATER;
   }
 
@@ -147,7 +148,9 @@ function dial({ host, port, protocol, tls }: Endpoint, session: Buffer | undefin
   });
 }
 
-/** Node accepts a certificate that names its host in the common name alone; RFC 9525, section 6.3 does not. */
+/**
+ * Node accepts a certificate that names its host in the common name alone; RFC 9525, section 6.3 does not.
+ */
 function requireAlternativeName(host: string, certificate: PeerCertificate): Error | undefined {
   if (/(^|, )(DNS|IP Address):/.test(certificate.subjectaltname ?? "")) {
     return checkServerIdentity(host, certificate);
@@ -168,8 +171,8 @@ function codeOf(error: unknown): string {
 
 /** Node's and OpenSSL's codes, in the order in which they are tried; the text says what to do. */
 const CAUSES: readonly (readonly [RegExp, ErrorCode, string])[] = [
-  [/^(ENOTFOUND|EAI_|ENODATA|ESERVFAIL)/, "ERR_DNS", "cannot be resolved: check the host name and the network"],
-  [/^ECONNREFUSED/, "ERR_CONNECTION_REFUSED", "refused the connection: check the port, and that a server listens"],
+  [/^(ENOTFOUND|EAI_|ENODATA|ESERVFAIL)/, "ERR_DNS", "cannot be resolved: check the name and the network"],
+  [/^ECONNREFUSED/, "ERR_CONNECTION_REFUSED", "refused the connection: check port and server"],
   [
     /^(EHOST|ENET|EADDRNOTAVAIL|ETIMEDOUT|ERR_SOCKET_CONNECTION_TIMEOUT)/,
     "ERR_UNREACHABLE",
@@ -208,7 +211,7 @@ const CAUSES: readonly (readonly [RegExp, ErrorCode, string])[] = [
 ];
 
 /** A TLS alert with which the peer refuses what this client is, rather than reports a passing trouble. */
-const REFUSAL = /ALERT_(BAD_CERT|CERT|UNSUPPORTED_CERT|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE|NO_CERT)|_CERTIFICATE_REQUIRED/;
+const REFUSAL = /ALERT_(\w*CERT|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE)|_CERTIFICATE_REQUIRED/;
 
 /** The error for the end of a connection; `error` undefined where the peer simply closed it. */
 export function explainFailure(error: unknown, endpoint: Endpoint, open: boolean): HubwireError {

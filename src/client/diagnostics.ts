@@ -1,9 +1,10 @@
 /**
- * What a client tells `node:diagnostics_channel`: free while nobody subscribes, and never a payload, topic, user
- * name or password.
+ * What a client tells `node:diagnostics_channel`: free while nobody subscribes, and never a payload, topic,
+ * user name or password.
  *
- * - `hubwire:packet` { clientId, direction: "in" | "out", type, packetId, byteLength }: each packet; `packetId` is 0
- *   where a packet has none. A subscriber is noticed with the next chunk read or batch written.
+ * - `hubwire:packet` { clientId, direction: "in" | "out", type, packetId, byteLength }: each packet;
+ *   `packetId` is 0 where a packet has none. A subscriber is noticed with the next chunk read or batch
+ *   written.
  * - `hubwire:state` { clientId, state, error? }: each change of the client's state.
  * - `hubwire:reconnect` { clientId, attempt, delay (ms), error }: each planned attempt.
  */

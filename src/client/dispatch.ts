@@ -1,9 +1,10 @@
 /**
  * Received messages on their way to those who subscribed, and back as acknowledgements.
  *
- * Invariants: a message is acknowledged, or refused, once: when all handlers and mailboxes that got it are done, at
- * once where there are none (MQTT-4.5.0-2). `count` and `bytes` say what they have in hand, so that the client can stop
- * reading. The list of routes is replaced, never changed, so a handler may subscribe and unsubscribe.
+ * Invariants: a message is acknowledged, or refused, once: when all handlers and mailboxes that got it are
+ * done, at once where there are none (MQTT-4.5.0-2). `count` and `bytes` say what they have in hand, so that
+ * the client can stop reading. The list of routes is replaced, never changed, so a handler may subscribe and
+ * unsubscribe.
  */
 import { matchTopic } from "../codec/index.js";
 import { HubwireError } from "../errors.js";

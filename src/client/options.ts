@@ -1,8 +1,8 @@
 /**
  * The options of a client: what they are called, what they may be, what they are when left out.
  *
- * Invariant: what leaves `resolveOptions` is complete and legal, so nothing after it checks an option again. An
- * unknown name is an error, because a misspelt option that is silently ignored is found out in production.
+ * Invariant: what leaves `resolveOptions` is complete and legal, so nothing after it checks an option again.
+ * An unknown name is an error, because a misspelt option that is silently ignored is found out in production.
  */
 import type { ConnectionOptions } from "node:tls";
 import { encode } from "../codec/index.js";
@@ -21,7 +21,9 @@ export interface Credentials {
   tls?: ConnectionOptions | undefined;
 }
 
-/** The bounds of what waits unsent: without a connection, or behind `maxInflight`, or behind a full socket. */
+/**
+ * The bounds of what waits unsent: without a connection, or behind `maxInflight`, or behind a full socket.
+ */
 export interface OfflineQueueOptions {
   /** Messages. Default 100,000. */
   maxCount?: number | undefined;
@@ -85,7 +87,10 @@ export interface ResolvedOptions {
   random: () => number;
 }
 
-/** While 20 QoS 2 messages are on their way, mosquitto 2.0 acknowledges more of them, and QoS 1 too, and drops them. */
+/**
+ * While 20 QoS 2 messages are on their way, mosquitto 2.0 acknowledges more of them, and QoS 1 too, and drops
+ * them.
+ */
 const MAX_INFLIGHT_QOS2 = 16;
 
 type Checks = Record<string, RegExp | readonly [least: number, most: number]>;
@@ -129,7 +134,9 @@ const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_AR
 function check(options: object, checks: Checks, prefix: string): void {
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
-    if (rule === undefined) throw invalid(`unknown option ${prefix}${name}; there are: ${Object.keys(checks).join(", ")}`);
+    if (rule === undefined) {
+      throw invalid(`unknown option ${prefix}${name}; there are: ${Object.keys(checks).join(", ")}`);
+    }
     if (value === undefined) continue;
     if (rule instanceof RegExp) {
       if (!rule.test(value === null ? "null" : typeof value)) {
@@ -150,23 +157,25 @@ export function resolveOptions(options: MqttClientOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) throw invalid("options must be an object");
   check(options, CHECKS, "");
   const { protocol = "mqtts", createConnection, reconnect = true, offlineQueue = true } = options;
-  const { host = createConnection && "localhost", cleanSession = true, clientId = "", keepAlive = 60 } = options;
+  const { host = createConnection && "localhost", clientId = "" } = options;
+  const { cleanSession = true, keepAlive = 60, port = protocol === "mqtts" ? 8883 : 1883 } = options;
   if (!host) throw invalid("option host is missing");
   if (protocol !== "mqtts" && protocol !== "mqtt") throw invalid('option protocol must be "mqtts" or "mqtt"');
   const backoff = typeof reconnect === "object" ? reconnect : {};
   check(backoff, RECONNECT, "reconnect.");
   const queue = typeof offlineQueue === "object" ? offlineQueue : {};
   check(queue, QUEUE, "offlineQueue.");
-  const { overflow = "reject", minDelay = 1_000 } = { ...queue, ...backoff };
+  const { minDelay = 1_000, maxDelay = 60_000 } = backoff;
+  const { overflow = "reject" } = queue;
   if (overflow !== "reject" && overflow !== "drop-oldest") {
     throw invalid('option offlineQueue.overflow must be "reject" or "drop-oldest"');
   }
   const { username, password, will } = options;
   const connect = { clientId, cleanSession, keepAlive, username, password, will };
-  // The encoder knows every other rule of CONNECT (MQTT-3.1.2-22, MQTT-3.1.3-7, ...); break it here, not at connect.
+  // The encoder knows every other rule of CONNECT (MQTT-3.1.2-22, ...); break it here, not at connect.
   encode({ type: "connect", ...connect });
   return {
-    endpoint: { host, port: options.port ?? (protocol === "mqtts" ? 8883 : 1883), protocol, tls: options.tls, createConnection },
+    endpoint: { host, port, protocol, tls: options.tls, createConnection },
     connect,
     session: {
       maxPacketSize: options.maxPacketSize ?? 268_435_460,
@@ -183,7 +192,7 @@ export function resolveOptions(options: MqttClientOptions): ResolvedOptions {
       },
       store: options.store,
     },
-    reconnect: reconnect === false ? undefined : { minDelay, maxDelay: Math.max(minDelay, backoff.maxDelay ?? 60_000) },
+    reconnect: reconnect ? { minDelay, maxDelay: Math.max(minDelay, maxDelay) } : undefined,
     credentials: options.credentials,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,

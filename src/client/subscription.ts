@@ -1,9 +1,9 @@
 /**
  * A subscription as the user holds it, and the mailbox of one that is read by iteration.
  *
- * Invariants: each message that enters a mailbox leaves it once, in order; its `done` is called once, when the
- * consumer asks for the next message or the subscription is given up. A mailbox has no bound of its own: the client
- * stops reading from the socket while too much waits in all of them together.
+ * Invariants: each message that enters a mailbox leaves it once, in order; its `done` is called once, when
+ * the consumer asks for the next message or the subscription is given up. A mailbox has no bound of its own:
+ * the client stops reading from the socket while too much waits in all of them together.
  */
 import type { QoS } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
@@ -77,7 +77,10 @@ export class Mailbox {
     for (const { resolve } of this.#waiting.splice(0)) resolve(END);
   }
 
-  /** Nothing more can come until a later connection (`undefined` then): who waits for a message gets the error. */
+  /**
+   * Nothing more can come until a later connection (`undefined` then): who waits for a message gets the
+   * error.
+   */
   fail(error: HubwireError | undefined): void {
     this.#failure = error;
     if (error) for (const { reject } of this.#waiting.splice(0)) reject(error);
@@ -97,10 +100,10 @@ export class Mailbox {
 }
 
 /**
- * A subscription that the server granted. Made without a handler, it is read with `for await`: by one consumer at a
- * time; messages wait while nobody reads, and when many wait the client stops reading from the network. Leaving
- * the loop neither ends the subscription nor acknowledges the message in hand; a later loop goes on (and
- * acknowledges that message when it asks for its first).
+ * A subscription that the server granted. Made without a handler, it is read with `for await`: by one
+ * consumer at a time; messages wait while nobody reads, and when many wait the client stops reading from the
+ * network. Leaving the loop neither ends the subscription nor acknowledges the message in hand; a later loop
+ * goes on (and acknowledges that message when it asks for its first).
  */
 export class Subscription implements AsyncIterable<Message> {
   readonly topicFilter: string;
@@ -109,7 +112,12 @@ export class Subscription implements AsyncIterable<Message> {
   readonly #mailbox: Mailbox | undefined;
   readonly #unsubscribe: () => Promise<void>;
 
-  constructor(topicFilter: string, grantedQos: QoS, mailbox: Mailbox | undefined, unsubscribe: () => Promise<void>) {
+  constructor(
+    topicFilter: string,
+    grantedQos: QoS,
+    mailbox: Mailbox | undefined,
+    unsubscribe: () => Promise<void>,
+  ) {
     this.topicFilter = topicFilter;
     this.grantedQos = grantedQos;
     this.#mailbox = mailbox;
