@@ -9,7 +9,7 @@
 import { encode } from "../../src/codec/index.js";
 import { HubwireError, MqttClient, type Message } from "../../src/client/index.js";
 import { createAuthority } from "../../src/emulator/certificates.js";
-import { Mosquitto } from "../support/mosquitto.js";
+import { inOrder, Mosquitto } from "../support/mosquitto.js";
 import { soon } from "../support/peer.js";
 import { FaultProxy, faultKinds, type Direction, type Fault } from "./proxy.js";
 import { below, pick, randomFrom } from "./random.js";
@@ -104,7 +104,7 @@ export class Lab {
   static async start(counting: Counting): Promise<Lab> {
     const authority = createAuthority();
     const { chain, key } = authority.issue({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
-    const broker = await Mosquitto.start({ tls: counting === "wire", config: ["set_tcp_nodelay true"] });
+    const broker = await Mosquitto.start({ tls: counting === "wire", config: [...inOrder, "set_tcp_nodelay true"] });
     const ca = counting === "wire" ? broker.ca : authority.certificate;
     const director = new MqttClient({
       host: "127.0.0.1",

@@ -11,7 +11,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
 import { MqttClient } from "../../src/client/index.js";
-import { Mosquitto, mosquittoAvailable } from "../support/mosquitto.js";
+import { inOrder, Mosquitto, mosquittoAvailable } from "../support/mosquitto.js";
 import { soon } from "../support/peer.js";
 import { below, randomFrom } from "./random.js";
 
@@ -38,7 +38,7 @@ async function publish(port: number, store: string, run: number, count: number, 
 
 test.skipIf(!mosquittoAvailable())("what publish() accepted survives SIGKILL", { timeout: 60_000 }, async () => {
   const random = randomFrom(Number(process.env["HUBWIRE_FAULT_FROM"] ?? 7));
-  const broker = await Mosquitto.start();
+  const broker = await Mosquitto.start({ config: inOrder });
   const folder = mkdtempSync(join(tmpdir(), "hubwire-kill-"));
   const store = join(folder, "store");
   const subscriber = new MqttClient({ host: "127.0.0.1", port: broker.port, protocol: "mqtt", clientId: "subscriber" });

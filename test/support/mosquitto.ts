@@ -35,6 +35,12 @@ export interface MosquittoOptions {
   config?: readonly string[];
 }
 
+/**
+ * Configuration for tests that look at the order of messages: mosquitto 2.0 lets a new message overtake those that wait
+ * for room in a subscriber's window, which is 20 by default.
+ */
+export const inOrder: readonly string[] = ["max_inflight_messages 0"];
+
 export class Mosquitto {
   readonly port: number;
   /** PEM of the authority that signed the server's certificate; empty without TLS. */
