@@ -51,11 +51,11 @@ const HIGH_COUNT = 1_024;
 /** The same in payload bytes. */
 const HIGH_BYTES = 4 * 1024 * 1024;
 /**
- * How many times more while own messages wait for an acknowledgement: a handler may be waiting for just that,
- * and it arrives behind the messages that are held back.
+ * The same while own requests wait for an answer: a handler may be waiting for just that, and it arrives behind the
+ * messages that are held back. Above these the request runs into its deadline.
  */
-const PATIENCE = 16;
-
+const PATIENT_COUNT = 65_536;
+const PATIENT_BYTES = 64 * 1024 * 1024;
 /** ms that DISCONNECT, and what was written before it, may take to leave. */
 const LINGER = 5_000;
 /** The phases between CONNACK and the end of the connection. */
@@ -722,9 +722,11 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   /** How full the handlers and mailboxes are: 1 is full. */
   #load(): number {
-    const { inflight, queued } = this.#session.metrics;
-    const scale = inflight + queued > 0 ? PATIENCE : 1;
-    return Math.max(this.#dispatcher.count / HIGH_COUNT, this.#dispatcher.bytes / HIGH_BYTES) / scale;
+    const patient = this.#pending !== undefined;
+    return Math.max(
+      this.#dispatcher.count / (patient ? PATIENT_COUNT : HIGH_COUNT),
+      this.#dispatcher.bytes / (patient ? PATIENT_BYTES : HIGH_BYTES),
+    );
   }
 
   /** Stops or resumes reading by how much waits in handlers and mailboxes. */

@@ -358,9 +358,26 @@ describe("backpressure", () => {
     expect(seen).toBe(total);
   });
 
+  test("a handler may wait for its own publish, though PUBACK comes behind thousands of messages", async () => {
+    const total = 20_000;
+    const source = await flood(Buffer.from([0x30, 4, 0, 1, 0x74, 0x78]), total, "40020002");
+    const client = new MqttClient({ host: "127.0.0.1", port: source.port, protocol: "mqtt", clientId: "c" });
+    cleanups.push(() => client.close({ force: true }));
+    await client.connect();
+    let first: Promise<void> | undefined;
+    let finished = 0;
+    let done: (() => void) | undefined;
+    const all = new Promise<void>((resolve) => (done = resolve));
+    await client.subscribe("t", {}, async () => {
+      await (first ??= client.publish("out", "x", { qos: 1 }));
+      if (++finished === total) done?.();
+    });
+    await soon(all, "all handlers");
+  });
+
   test("close() does not wait for a consumer that has stalled: it reads on for what is in flight", async () => {
     const packet = Buffer.from([0x30, 4, 0, 1, 0x74, 0x78]);
-    const source = await flood(packet, 30_000, "40020002");
+    const source = await flood(packet, 80_000, "40020002");
     const client = new MqttClient({ host: "127.0.0.1", port: source.port, protocol: "mqtt", clientId: "c" });
     cleanups.push(() => client.close({ force: true }));
     await client.connect();
