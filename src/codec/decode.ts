@@ -108,11 +108,10 @@ export function deliver(
       if (length < 0x80 && (rule === length || rule === ANY) && length + 2 <= maxPacketSize) next = start + length;
     }
     if (next > end) {
-      // Everything that is not short, whole and legal at first sight.
+      // Everything that is not short, whole and legal at first sight; what is legal then has a longer length.
       const size = packetSize(bytes, at, end, maxPacketSize);
       next = at + size;
       if (size === 0 || next > end) break;
-      start = at + 1;
       while (bytes[start++]! > 0x7f);
     }
     let packetId;

@@ -29,7 +29,8 @@ export interface DecoderOptions {
 const EMPTY = new Uint8Array(0);
 
 function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
-  if (!(bytes instanceof Uint8Array)) throw invalidArgument("a Uint8Array expected");
+  // isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy.
+  if (!ArrayBuffer.isView(bytes) || !(bytes instanceof Uint8Array)) throw invalidArgument("a Uint8Array expected");
 }
 
 /** Delivers packets to a sink in plain arguments. */
@@ -153,9 +154,19 @@ export class Decoder {
 /** Makes packet objects of what a `Decoder` delivers. */
 class PacketMaker implements Required<PacketSink> {
   readonly #onPacket: (packet: Packet) => void;
+  /** The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest. */
+  #bytes: Uint8Array | undefined;
+  #buffer: ArrayBufferLike = EMPTY.buffer;
+  #offset = 0;
 
   constructor(onPacket: (packet: Packet) => void) {
     this.#onPacket = onPacket;
+  }
+
+  /** Keeps no chunk alive that nobody else needs. */
+  forget(): void {
+    this.#bytes = undefined;
+    this.#buffer = EMPTY.buffer;
   }
 
   connect(packet: ConnectPacket): void {
@@ -174,7 +185,12 @@ class PacketMaker implements Required<PacketSink> {
     dup: boolean,
     packetId: number,
   ): void {
-    const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#buffer = bytes.buffer;
+      this.#offset = bytes.byteOffset;
+    }
+    const payload = new Uint8Array(this.#buffer, this.#offset + start, end - start);
     this.#onPacket(
       qos === 0
         ? { type: "publish", topic, payload, qos, retain, dup }
@@ -218,12 +234,26 @@ class PacketMaker implements Required<PacketSink> {
 
 /** A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk, or of the packet's own memory. */
 export class PacketReader extends Decoder {
+  readonly #maker: PacketMaker;
+
   /** Throws ERR_INVALID_ARGUMENT. */
   constructor(onPacket: (packet: Packet) => void, options?: DecoderOptions) {
     if (typeof onPacket !== "function") throw invalidArgument("onPacket must be a function");
-    super(new PacketMaker(onPacket), options);
+    const maker = new PacketMaker(onPacket);
+    super(maker, options);
+    this.#maker = maker;
+  }
+
+  override push(chunk: Uint8Array): void {
+    super.push(chunk);
+    this.#maker.forget();
   }
 }
+
+// What `decode` works with; a call is over before another can begin, because it calls nobody else.
+let single: Packet;
+const singleMaker = new PacketMaker((packet) => (single = packet));
+const singleTopics = new TopicCache();
 
 /**
  * The one packet that `bytes` is. Its payload is a view of `bytes`.
@@ -234,9 +264,7 @@ export function decode(bytes: Uint8Array): Packet {
   const size = bytes.length && packetSize(bytes, 0, bytes.length, Infinity);
   if (size === 0 || size > bytes.length) throw fault(MALFORMED, "incomplete packet");
   if (size < bytes.length) throw fault(MALFORMED, "bytes after the packet");
-  let packet: Packet | undefined;
-  deliver(bytes, 0, size, new PacketMaker((made) => (packet = made)), Infinity, new TopicCache());
-  return packet!;
+  deliver(bytes, 0, size, singleMaker, Infinity, singleTopics);
+  singleMaker.forget();
+  return single;
 }
-
-

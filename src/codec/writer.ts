@@ -73,6 +73,7 @@ let takeOne: (writer: PacketWriter, packet: PacketInit) => Uint8Array;
 /** Collects encoded packets, ready to be sent. */
 export class PacketWriter {
   #slab = NOTHING;
+  #buffer: ArrayBufferLike = NOTHING.buffer;
   #view = new DataView(NOTHING.buffer);
   /** `#slab[#start, #at)` is output that is not yet in `#full`. */
   #start = 0;
@@ -91,7 +92,7 @@ export class PacketWriter {
   static {
     takeOne = (writer, packet) => {
       writer.packet(packet);
-      const bytes = new Uint8Array(writer.#slab.buffer, writer.#start, writer.#at - writer.#start);
+      const bytes = new Uint8Array(writer.#buffer, writer.#start, writer.#at - writer.#start);
       writer.#start = writer.#at;
       if (writer.#at > MAX_SLAB) writer.#take(NOTHING);
       return bytes;
@@ -135,7 +136,8 @@ export class PacketWriter {
 
   #take(slab: typeof NOTHING): void {
     this.#slab = slab;
-    this.#view = new DataView(slab.buffer);
+    this.#buffer = slab.buffer;
+    this.#view = new DataView(this.#buffer);
     this.#start = this.#at = 0;
   }
 

@@ -130,7 +130,12 @@ describe("errors", () => {
     const packets: Packet[] = [];
     const reader = new PacketReader((packet) => packets.push(packet));
     reader.push(hex("40"));
-    for (const bad of [undefined, null, "d000", [0xd0, 0], new ArrayBuffer(2), new Uint16Array(2), {}, 5]) {
+    const heir = Object.create(Uint8Array.prototype);
+    const proxy = new Proxy(new Uint8Array(2), {});
+    const gone = Proxy.revocable({}, {});
+    gone.revoke();
+    const others = [undefined, null, "d000", [0xd0, 0], new ArrayBuffer(2), new Uint16Array(2), {}, 5];
+    for (const bad of [...others, heir, proxy, gone.proxy]) {
       expect(refusal(() => reader.push(bad as never)).code).toBe("ERR_INVALID_ARGUMENT");
       expect(refusal(() => decode(bad as never)).code).toBe("ERR_INVALID_ARGUMENT");
     }

@@ -95,6 +95,11 @@ export const vectors: readonly Vector[] = [
     "3c 06 0001 2f 0001 02",
   ),
   vector(
+    "PUBLISH QoS 2 again, retained",
+    { type: "publish", topic: "$", payload: hex(""), qos: 2, retain: true, dup: true, packetId: 2 },
+    "3d 05 0001 24 0002",
+  ),
+  vector(
     "PUBLISH with a two-byte remaining length",
     { type: "publish", topic: long, payload: ascii(long), qos: 0, retain: false, dup: false },
     `30 8602 0082 ${longHex} ${longHex}`,
