@@ -70,6 +70,7 @@ test("no secret in any error, event, inspection, warning or diagnostics message"
   const note = (value: unknown) => said.push(inspect(value, { depth: 20, showHidden: true, getters: true }), String(value));
   const channels = ["hubwire:packet", "hubwire:state", "hubwire:reconnect"];
   for (const channel of channels) subscribe(channel, note);
+  process.on("warning", note);
   const key = Buffer.from("a planted key that must not leak").toString("base64");
   const wrong = Buffer.from("another planted key, for refusal").toString("base64");
   const token = createSasToken({ hostName: "localhost", deviceId: "other", key, expiry: Math.floor(Date.now() / 1000) + 60 });
@@ -117,6 +118,16 @@ test("no secret in any error, event, inspection, warning or diagnostics message"
   const provisioning = { idScope: "0ne00000000", registrationId: "r", host: "localhost", port: lab.hub.port, tls: options.tls };
   await attempt(() => provisionDevice({ ...provisioning, symmetricKey: wrong }));
   await attempt(() => provisionDevice({ ...provisioning, groupKey: `${key}?` }));
+  // Where nobody listens for errors they are process warnings.
+  const unheard = new DeviceClient(`HostName=localhost;DeviceId=planted;SharedAccessKey=${key}`, options);
+  const warned = new Promise<Error>((resolve) => process.once("warning", resolve));
+  unheard.on("connect", () => {
+    throw new Error("a listener that fails");
+  });
+  await unheard.connect();
+  expect(await warned).toMatchObject({ code: "ERR_HANDLER" });
+  await unheard.close();
+  process.off("warning", note);
   for (const channel of channels) unsubscribe(channel, note);
 
   expect(said.length).toBeGreaterThan(100);

@@ -101,43 +101,22 @@ test("system properties are told from the application's", () => {
   expect([...bag]).toEqual([["own", "1"], ["$.unknown", "x"]]);
 });
 
-/** The least of several runs, ms: what else the machine does can only add. */
-function best(run: () => void): number {
-  let least = Infinity;
-  for (let round = 0; round < 15; round++) {
-    const start = performance.now();
-    run();
-    least = Math.min(least, performance.now() - start);
-  }
-  return least;
-}
-
-/** How much longer twice the work takes: the least of several attempts, for the same reason. */
-function growth(single: () => void, double: () => void): number {
-  let least = Infinity;
-  for (let attempt = 0; attempt < 8 && least > 2.2; attempt++) least = Math.min(least, best(double) / best(single));
-  return least;
-}
-
-describe("10,000 names take at most 20 ms, and twice as many at most 2.2 times that", () => {
+// How long they take is for `npm run bench -- hub` to say; here it is that they come through.
+describe("10,000 names come through", () => {
   const makers: [string, (index: number) => [string, string | null]][] = [
     ["plain", (index) => [`name${index}`, `value${index}`]],
     ["escaped", (index) => [`näme ${index}`, `välue/${index}`]],
     ["without value", (index) => [`name${index}`, null]],
   ];
   test.each(makers)("%s", (_what, entry) => {
-    const make = (count: number): Map<string, string | null> =>
-      new Map(Array.from({ length: count }, (_, index) => entry(index)));
-    const [single, double] = [make(10_000), make(20_000)];
-    const [singleBag, doubleBag] = [encodeProperties(single), encodeProperties(double)];
-    expect(decodeProperties(singleBag).size).toBe(10_000);
-    expect(best(() => encodeProperties(single))).toBeLessThan(20);
-    expect(best(() => decodeProperties(singleBag))).toBeLessThan(20);
-    expect(growth(() => encodeProperties(single), () => encodeProperties(double))).toBeLessThanOrEqual(2.2);
-    expect(growth(() => decodeProperties(singleBag), () => decodeProperties(doubleBag))).toBeLessThanOrEqual(2.2);
+    const map = new Map(Array.from({ length: 10_000 }, (_, index) => entry(index)));
+    expect([...decodeProperties(encodeProperties(map))]).toEqual([...map]);
   });
 
-  test("nor are broken escapes slow", () => {
-    expect(best(() => decodeProperties("%ff=%zz&".repeat(10_000)))).toBeLessThan(500);
+  test("with broken escapes, which stay as they are", () => {
+    const bag = Array.from({ length: 10_000 }, (_, index) => `%ff${index}=%zz`).join("&");
+    const decoded = decodeProperties(bag);
+    expect(decoded.size).toBe(10_000);
+    expect(decoded.get("%ff9999")).toBe("%zz");
   });
 });
