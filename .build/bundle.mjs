@@ -160,7 +160,10 @@ function write(file, list, wanted, placeOf) {
   const footer = [...elsewhere].map(([place, items]) => `export { ${items.sort().join(", ")} } from "${relativeTo(file, place)}";`);
   if (here.length > 0) footer.push(`export { ${here.sort().join(", ")} };`);
   mkdirSync(dirname(join(next, file)), { recursive: true });
-  writeFileSync(join(next, file), [...header, ...body, ...footer, ""].join("\n"));
+  const text = [...header, ...body, ...footer, ""].join("\n");
+  // Node keeps the source in memory: a fifth of it would be the compiler's four spaces a level.
+  if (/`[^`]*\n[^`]*`/.test(text.replace(/`[^`\n]*`/g, ""))) fail(`${file} holds a template over several lines`);
+  writeFileSync(join(next, file), text.replace(/^(?: {4})+/gm, (spaces) => "\t".repeat(spaces.length / 4)));
 }
 
 function relativeTo(file, target) {

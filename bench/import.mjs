@@ -8,28 +8,14 @@ const smoke = process.argv.includes("--smoke");
 const runs = smoke ? 3 : 25;
 const root = resolve(import.meta.dirname, "..");
 const targets = {
+  "an empty file": "./empty.mjs",
   "hubwire/codec": join(root, "dist/codec/index.js"),
   "hubwire/mqtt": join(root, "dist/client/index.js"),
   hubwire: join(root, "dist/hub/index.js"),
   "MQTT.js": "mqtt",
 };
-// The first dynamic import pays for Node's own loader, so an empty module is imported before the clock starts.
-const program = (target) => `
-  import "node:tls"; import "node:crypto"; import "node:events";
-  import { performance } from "node:perf_hooks";
-  await import("data:text/javascript,");
-  gc(); gc();
-  const heap = process.memoryUsage().heapUsed;
-  const begin = performance.now();
-  await import(${JSON.stringify(target)});
-  const time = performance.now() - begin;
-  gc(); gc();
-  console.log(JSON.stringify({ time, heap: (process.memoryUsage().heapUsed - heap) / 1024 }));`;
-
-const run = (target) =>
-  JSON.parse(
-    execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", program(target)], { cwd: import.meta.dirname, encoding: "utf8" }),
-  );
+const program = join(import.meta.dirname, "import/program.mjs");
+const run = (target) => JSON.parse(execFileSync(process.execPath, ["--expose-gc", program, target], { encoding: "utf8" }));
 const results = Object.fromEntries(Object.keys(targets).map((name) => [name, []]));
 for (let i = 0; i < runs; i++) for (const name of Object.keys(targets)) results[name].push(run(targets[name]));
 

@@ -1,0 +1,1 @@
+// The baseline: a file with nothing in it.

@@ -1,0 +1,1 @@
+// Read with import(), so that the loader is ready.

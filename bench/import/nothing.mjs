@@ -1,0 +1,1 @@
+// Something for the program to import from a file before the clock starts.
