@@ -15,10 +15,10 @@ import { wrong } from "./lab.js";
 
 const RESTARTS = 10;
 /** Messages of each QoS between two restarts. */
-const BURST = 150;
+const BURST = 300;
 
 test.skipIf(!mosquittoAvailable())("ten restarts under load lose and double nothing", { timeout: 60_000 }, async () => {
-  const broker = await Mosquitto.start({ persistence: true, config: inOrder });
+  const broker = await Mosquitto.start({ persistence: true, config: [...inOrder, "autosave_interval 1000000"] });
   const errors: string[] = [];
   const sessions: boolean[] = [];
   const open = (clientId: string): MqttClient => {
