@@ -103,15 +103,23 @@ export function deliver(
     let start = at + 2;
     let next = end + 1;
     if (start <= end) {
-      const length = bytes[at + 1]!;
       const rule = RULES[first]!;
-      if (length < 0x80 && (rule === length || rule === ANY) && length + 2 <= maxPacketSize) next = start + length;
+      let length = bytes[at + 1]!;
+      if (length > 0x7f) {
+        const second = start < end ? bytes[start]! : 0x80;
+        length = second > 0x7f ? ILLEGAL : (length & 0x7f) | (second << 7);
+        start++;
+      }
+      if (length >= 0 && (rule === length || rule === ANY) && start - at + length <= maxPacketSize) {
+        next = start + length;
+      }
     }
     if (next > end) {
-      // Everything that is not short, whole and legal at first sight; what is legal then has a longer length.
+      // Everything that is not legal and whole at first sight, or over 16 KiB.
       const size = packetSize(bytes, at, end, maxPacketSize);
       next = at + size;
       if (size === 0 || next > end) break;
+      start = at + 2;
       while (bytes[start++]! > 0x7f);
     }
     let packetId;
