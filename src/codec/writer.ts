@@ -45,7 +45,9 @@ function checkPacketId(value: unknown): void {
 /** The bytes of a payload or password. */
 function dataLength(data: unknown, name: string): number {
   if (typeof data === "string") return utf8Length(data, INVALID);
-  if (!(data instanceof Uint8Array)) throw fault(INVALID, `${name} must be a Uint8Array or a string`);
+  if (!ArrayBuffer.isView(data) || !(data instanceof Uint8Array)) {
+    throw fault(INVALID, `${name} must be a Uint8Array or a string`);
+  }
   return data.length;
 }
 
@@ -202,7 +204,8 @@ export class PacketWriter {
 
   #data(data: Uint8Array | string, length: number): void {
     if (typeof data === "string") this.#chars(data, length);
-    else {
+    // Of an array whose memory was transferred away the length is 0, and `set` throws.
+    else if (length) {
       this.#slab.set(data, this.#at);
       this.#at += length;
     }

@@ -142,3 +142,14 @@ test("fields are read once: an object that changes its mind can't make an illega
   };
   expect(toHex(encode(packet))).toBe("a205000100" + "0161");
 });
+
+test("a payload that only looks like bytes is refused; one that was transferred away is empty", () => {
+  const writer = new PacketWriter();
+  const fake = Object.create(Uint8Array.prototype) as Uint8Array;
+  expect(refusal(() => writer.publish("t", fake, 0, false, false, 0)).code).toBe("ERR_INVALID_PACKET");
+  expect(refusal(() => encode({ type: "publish", topic: "t", payload: fake })).code).toBe("ERR_INVALID_PACKET");
+  const gone = hex("0102");
+  structuredClone(gone, { transfer: [gone.buffer as ArrayBuffer] });
+  writer.publish("t", gone, 0, false, false, 0);
+  expect(toHex(concat(...writer.take()))).toBe("3003000174");
+});
