@@ -1,6 +1,6 @@
 /** What the standard allows or asks for, one statement after the other: the positive side of `malformed.test.ts`. */
 import { expect, test } from "vitest";
-import { MAX_PACKET_SIZE, decode, encode, type Packet, type PacketInit } from "../../src/codec/index.js";
+import { MAX_PACKET_SIZE, PacketWriter, decode, encode, type Packet, type PacketInit } from "../../src/codec/index.js";
 import { ascii, concat, hex, read, toHex } from "./support.js";
 
 const topicOf = (digits: string): string => {
@@ -185,9 +185,11 @@ test("CONNECT with an empty client id and a clean session [MQTT-3.1.3-7 +]", () 
   expect(decode(encode({ type: "connect", clientId: "x", cleanSession: false }))).toMatchObject({ cleanSession: false });
 });
 
-test("a password may be empty, and any bytes, of 65,535 at most", () => {
+test("a password or will message may be empty, and any bytes, of 65,535 at most", () => {
   for (const password of [hex(""), new Uint8Array(65_535).fill(0xff)]) {
     expect(decode(encode({ type: "connect", clientId: "c", username: "", password }))).toMatchObject({ password });
+    const will = { topic: "t", payload: password };
+    expect(decode(encode({ type: "connect", clientId: "c", will }))).toMatchObject({ will });
   }
 });
 
@@ -205,6 +207,7 @@ test.each([0, 120, 121, 16_376, 16_377, 2_097_144, 2_097_145])("a payload of %i 
   const remaining = length + 7;
   const size = remaining < 128 ? 1 : remaining < 16_384 ? 2 : remaining < 2_097_152 ? 3 : 4;
   expect(bytes.length).toBe(1 + size + remaining);
+  expect(new PacketWriter().publish("topic", payload, 0, false, false, 0)).toBe(bytes.length);
   const packet = decode(bytes);
   expect(packet.type === "publish" && Buffer.compare(packet.payload, payload)).toBe(0);
 });

@@ -306,6 +306,26 @@ describe("the topic cache", () => {
     expect(topicsOf(stream([...turns, ...turns]))).toEqual([...turns, ...turns]);
   });
 
+  test("a topic that is in it is not decoded again, whatever its length", () => {
+    const topics = Array.from({ length: 130 }, (_, i) => String(i).padEnd(i + 1, "abcdefg").slice(0, i + 1));
+    const bytes = stream(topics);
+    const reader = new PacketReader(() => {});
+    const { latin1Slice } = Buffer.prototype;
+    let decoded = 0;
+    Buffer.prototype.latin1Slice = function (start: number, end: number) {
+      decoded++;
+      return latin1Slice.call(this, start, end);
+    };
+    try {
+      reader.push(bytes);
+      expect(decoded).toBe(new Set(topics).size);
+      for (let i = 0; i < 3; i++) reader.push(bytes);
+      expect(decoded).toBe(new Set(topics).size);
+    } finally {
+      Buffer.prototype.latin1Slice = latin1Slice;
+    }
+  });
+
   test("a bad topic after its good neighbours is still refused", () => {
     const good = publish("devices/a/messages", hex(""));
     for (const bad of [0x00, 0x23, 0x2b, 0x80, 0xff]) {

@@ -9,7 +9,7 @@ const RULES = [
   // The length is only shown when the flags are legal.
   ["decode.js", /throw headerFault\(first, 0\)/, /^0>1$/],
   // What leaves the fast path early takes the slow one, with the same outcome.
-  ["decode.js", /let next = end \+ 1|if \(start <= end\)|if \(length < 0x80 && |if \(next > end\)/],
+  ["decode.js", /let next = end \+ 1|if \(start <= end\)|if \(length >= 0 && |if \(next > end\)|const second =/],
   // Bit 0 was refused above.
   ["decode.js", /flags & (4|2|0x20|0xc0|0x80|0x40)\b/, /^(4>5|2>3|0x20>33|0xc0>193|0x80>129|0x40>65)$/],
   // Sizes of memory: any near them will do. How it grows shows in time and peak alone.
@@ -33,6 +33,8 @@ const RULES = [
   ["topic-cache.js", /const (MAX|FIRST|REPEATS)|Math\.imul|hash|#repeats|#seen|seen\[|#recent|let (a|b) = |b \^= |a \^= |grown/],
   // What is not plain takes the strict way, with the same outcome.
   ["topic-cache.js", /flags|const (word|byte) = view/],
+  ["topic-cache.js", /const last = end - 8|return mix|for \(; start < last - 24|if \(length > 0 && isPlain|MAX_ENTRIES|at \+ 4 <= end|const NONE/],
+  ["writer.js", /length === text\.length && length < 16/],
   ["writer.js", /const (FIRST_SLAB|MAX_SLAB|MAX_ENCODED_TOPIC|MAX_TOPIC|LEND) =|#nextSlab|> MAX_SLAB|Float64Array/],
 ];
 
