@@ -140,6 +140,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       settle: (request, error, returnCodes) => this.#settle(request, error, returnCodes),
       fail: (error) => this.#violated(error),
       refused: (topicFilter) => this.#refused(topicFilter),
+      abandoned: (error) => queueMicrotask(() => this.#emit("error", error)),
       // Not from inside the session's own method: what follows calls the session again.
       drained: () => {
         const phase = this.#phase;

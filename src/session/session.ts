@@ -16,7 +16,7 @@
  * - `#due` is never later than the earliest deadline; it may be earlier, and `tick` then finds nothing to do.
  *   So the hot paths never take a deadline back.
  *
- * The sink's `settle`, `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the
+ * The sink's `settle`, `wantsWrite`, `refused`, `abandoned` and `deadlineChanged` must not call the session back; the
  * others may.
  */
 import { Decoder, PacketWriter, encode } from "../codec/index.js";
@@ -757,6 +757,10 @@ export class Session<R> {
   #drop(exchange: Exchange<R>, error: HubwireError | undefined, codes?: readonly number[]): void {
     this.#count(exchange, -1);
     this.#free(exchange);
+    // An earlier process published it and nobody waits for it here, but it must not vanish silently.
+    if (error && !exchange.settled && exchange.request === undefined && exchange.awaits < SUBACK) {
+      this.#sink.abandoned?.(error);
+    }
     unlink(exchange);
     this.#settle(exchange, error, codes);
     // Last: a store that fails ends the connection, but leaves no request behind.

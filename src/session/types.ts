@@ -4,7 +4,7 @@
  *
  * Invariants: the session calls the sink synchronously and only from inside one of its own methods; all times
  * are milliseconds on one monotonic clock that the owner reads; every request handed in is settled exactly
- * once. `settle`, `wantsWrite`, `refused` and `deadlineChanged` must not call the session back; the others
+ * once. `settle`, `wantsWrite`, `refused`, `abandoned` and `deadlineChanged` must not call the session back; the others
  * may.
  *
  * What an owner must know besides: `drain` ends (with `drained`) at once when there is no connection, and
@@ -90,6 +90,8 @@ export interface SessionSink<R> {
   fail(error: HubwireError): void;
   /** The server refused a remembered subscription when it was restored; it is forgotten. */
   refused?(topicFilter: string): void;
+  /** A message that the store brought back from an earlier process is given up, and no request waits for it. */
+  abandoned?(error: HubwireError): void;
   /** `drain` was asked for and nothing is left to wait for; said once a `drain`. */
   drained(): void;
   /** The next deadline moved to an earlier time than `nextDeadline()` last returned. */

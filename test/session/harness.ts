@@ -29,6 +29,7 @@ export class Harness {
   deliveries: Delivery[] = [];
   failures: HubwireError[] = [];
   refused: string[] = [];
+  abandoned: string[] = [];
   connections: boolean[] = [];
   drained = 0;
   wantsWrite = 0;
@@ -56,6 +57,7 @@ export class Harness {
         settle: (request, error, returnCodes) => void this.settled.push({ request, code: error?.code, returnCodes }),
         fail: (error) => void this.failures.push(error),
         refused: (topicFilter) => void this.refused.push(topicFilter),
+        abandoned: (error) => void this.abandoned.push(error.code),
         drained: () => void this.drained++,
         deadlineChanged: () => void this.deadlineChanges++,
       },

@@ -49,6 +49,7 @@ describe("a session with a store", () => {
     h.publish("a", 1).publish("b", 2).publish("c", 2);
     const second = next(store, false);
     expect(second.sentLines()).toEqual(["publish#3 q1 a", "publish#4 q2 c"]);
+    expect(second.abandoned, "said aloud, because no request waits for it").toEqual(["ERR_SESSION_LOST"]);
     const third = next(store, true);
     expect(third.sentLines()).toEqual(["publish#3 dup q1 a", "publish#4 dup q2 c"]);
   });
@@ -88,7 +89,9 @@ describe("a session with a store", () => {
     h.publish("a").publish("b");
     for (const name of ["a", "b"]) h.session.cancel(name, new HubwireError("ERR_ABORTED", "aborted"), h.now);
     expect(next(store, true).sentLines()).toEqual(["publish#1 dup q1 a"]);
-    expect(next(store, false).sentLines()).toEqual([]);
+    const anew = next(store, false);
+    expect(anew.sentLines()).toEqual([]);
+    expect(anew.abandoned).toEqual([]);
     expect(store.records.size).toBe(0);
   });
 
