@@ -1,6 +1,6 @@
 /**
- * QoS 1 and QoS 2 exchanges with a real broker through a proxy that cuts, tears, resets, stalls, half-closes and delays,
- * at every byte and both ways: nothing lost, no QoS 2 duplicate, order kept, every call settled.
+ * QoS 1 and QoS 2 exchanges with a real broker through a proxy that cuts, tears, resets, stalls, half-closes
+ * and delays, at every byte and both ways: nothing lost, no QoS 2 duplicate, order kept, every call settled.
  *
  * `npm run faults -- --seeds N` runs N seeds instead of a few, `--from S` from seed S.
  */
@@ -11,7 +11,7 @@ import { faultKinds } from "./proxy.js";
 
 const seeds = Number(process.env["HUBWIRE_FAULT_SEEDS"] ?? 100);
 const firstSeed = Number(process.env["HUBWIRE_FAULT_FROM"] ?? 1);
-const TIMEOUT = 60_000 + seeds * 200;
+const timeout = 60_000 + seeds * 200;
 
 function* seeded(counting: Counting, count: number): Iterable<Scenario> {
   for (let seed = firstSeed; seed < firstSeed + count; seed++) yield scenarioOf(seed, counting);
@@ -33,8 +33,10 @@ function laboratory(counting: Counting): () => Lab {
 }
 
 test("a seed decides its scenario; different seeds give different ones", () => {
-  const some = Array.from({ length: 100 }, (_, seed) => JSON.stringify(scenarioOf(seed, "application")));
-  expect(some).toEqual(Array.from({ length: 100 }, (_, seed) => JSON.stringify(scenarioOf(seed, "application"))));
+  const describeSeed = (seed: number) => JSON.stringify(scenarioOf(seed, "application"));
+  const make = () => Array.from({ length: 100 }, (_, seed) => describeSeed(seed));
+  const some = make();
+  expect(make()).toEqual(some);
   expect(new Set(some).size).toBeGreaterThan(95);
 });
 
@@ -43,14 +45,16 @@ describe.skipIf(!mosquittoAvailable())("MQTT bytes: the proxy ends TLS itself", 
 
   for (const flow of ["out", "in"] as const) {
     for (const qos of [1, 2] as const) {
-      test(`QoS ${qos} ${flow}, persistent session: each fault at every byte, both ways`, { timeout: TIMEOUT }, async () => {
+      const title = `QoS ${qos} ${flow}`;
+
+      test(`${title}, persistent session: each fault at every byte, both ways`, { timeout }, async () => {
         const { count, problems } = await lab().runAll(everyByte(flow, qos, false));
         expect(problems).toEqual([]);
         const { up, down } = exchangeLength(flow, qos, false);
         expect(count).toBe(faultKinds.length * (up + down + 2));
       });
 
-      test(`QoS ${qos} ${flow}, clean session: each fault at every seventh byte`, { timeout: TIMEOUT }, async () => {
+      test(`${title}, clean session: each fault at every seventh byte`, { timeout }, async () => {
         const { count, problems } = await lab().runAll(every(7, everyByte(flow, qos, true)));
         expect(problems).toEqual([]);
         expect(count).toBeGreaterThan(50);
@@ -58,7 +62,7 @@ describe.skipIf(!mosquittoAvailable())("MQTT bytes: the proxy ends TLS itself", 
     }
   }
 
-  test(`up to four spoilt connections in a row: ${seeds} seeds from ${firstSeed}`, { timeout: TIMEOUT }, async () => {
+  test(`up to four spoilt connections in a row: ${seeds} seeds from ${firstSeed}`, { timeout }, async () => {
     const { problems } = await lab().runAll(seeded("application", seeds));
     expect(problems).toEqual([]);
   });
@@ -68,7 +72,7 @@ describe.skipIf(!mosquittoAvailable())("bytes on the wire: TLS from end to end",
   const lab = laboratory("wire");
   const count = Math.ceil(seeds / 2);
 
-  test(`faults in the handshake and in records: ${count} seeds from ${firstSeed}`, { timeout: TIMEOUT }, async () => {
+  test(`faults in the handshake and in records: ${count} seeds from ${firstSeed}`, { timeout }, async () => {
     const { problems } = await lab().runAll(seeded("wire", count));
     expect(problems).toEqual([]);
   });

@@ -1,10 +1,10 @@
 /**
- * One exchange of a few messages between our client and a real broker through a `FaultProxy`, and what must be true
- * of it whatever the proxy did.
+ * One exchange of a few messages between our client and a real broker through a `FaultProxy`, and what must
+ * be true of it whatever the proxy did.
  *
- * Invariants: a scenario is decided by its description alone; time decides only how long a failure takes. It is
- * over when every call has settled, every message has arrived and a last message has gone all the way behind
- * them, so that a late duplicate would have been seen.
+ * Invariants: a scenario is decided by its description alone; time decides only how long a failure takes. It
+ * is over when every call has settled, every message has arrived and a last message has gone all the way
+ * behind them, so that a late duplicate would have been seen.
  */
 import { encode } from "../../src/codec/index.js";
 import { HubwireError, MqttClient, type Message } from "../../src/client/index.js";
@@ -39,7 +39,8 @@ export const describeScenario = ({ flow, qos, cleanSession, plan }: Scenario): s
 
 /** The bytes that pass each way in an exchange that nothing disturbs. */
 export function exchangeLength(flow: Flow, qos: 1 | 2, cleanSession: boolean): Record<Direction, number> {
-  const publish = COUNT * encode({ type: "publish", topic: topicOf(0), payload: "0", qos, packetId: 1 }).length;
+  const one = encode({ type: "publish", topic: topicOf(0), payload: "0", qos, packetId: 1 });
+  const publish = COUNT * one.length;
   const connect = encode({ type: "connect", clientId: clientIdOf(0), cleanSession, keepAlive: 1 }).length;
   const acknowledgements = COUNT * 4 * (qos === 2 ? 2 : 1);
   const releases = COUNT * (qos === 2 ? 4 : 0);
@@ -92,7 +93,12 @@ export class Lab {
   #number = 0;
 
   private constructor(
-    counting: Counting, broker: Mosquitto, director: MqttClient, ca: string, identity: { key: string; cert: string }) {
+    counting: Counting,
+    broker: Mosquitto,
+    director: MqttClient,
+    ca: string,
+    identity: { key: string; cert: string },
+  ) {
     this.#counting = counting;
     this.#broker = broker;
     this.#director = director;
@@ -100,11 +106,12 @@ export class Lab {
     this.#identity = identity;
   }
 
-  /** Starts a broker and the director: a client next to the broker that publishes and receives without faults. */
+  /** Starts a broker and the director: a client that publishes and receives without faults. */
   static async start(counting: Counting): Promise<Lab> {
     const authority = createAuthority();
     const { chain, key } = authority.issue({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
-    const broker = await Mosquitto.start({ tls: counting === "wire", config: [...inOrder, "set_tcp_nodelay true"] });
+    const config = [...inOrder, "set_tcp_nodelay true"];
+    const broker = await Mosquitto.start({ tls: counting === "wire", config });
     const ca = counting === "wire" ? broker.ca : authority.certificate;
     const director = new MqttClient({
       host: "127.0.0.1",
@@ -171,7 +178,8 @@ export class Lab {
     const progress: Progress = { stage: "connecting", unsettled: 0 };
     try {
       const work = scenario.flow === "out" ? this.#out : this.#in;
-      await soon(work.call(this, scenario, topic, client, proxy, problems, progress), "the end of it", PATIENCE);
+      const over = work.call(this, scenario, topic, client, proxy, problems, progress);
+      await soon(over, "the end of it", PATIENCE);
       await client.close();
     } catch (error) {
       problems.push(`${error} while ${progress.stage}; ${JSON.stringify(client.metrics)}`);
@@ -185,7 +193,12 @@ export class Lab {
   }
 
   async #out(
-    scenario: Scenario, topic: string, client: MqttClient, proxy: FaultProxy, problems: string[], progress: Progress,
+    scenario: Scenario,
+    topic: string,
+    client: MqttClient,
+    proxy: FaultProxy,
+    problems: string[],
+    progress: Progress,
   ): Promise<void> {
     const { qos } = scenario;
     const inbox = new Inbox();
@@ -219,7 +232,12 @@ export class Lab {
   }
 
   async #in(
-    scenario: Scenario, topic: string, client: MqttClient, proxy: FaultProxy, problems: string[], progress: Progress,
+    scenario: Scenario,
+    topic: string,
+    client: MqttClient,
+    proxy: FaultProxy,
+    problems: string[],
+    progress: Progress,
   ): Promise<void> {
     const { qos, cleanSession } = scenario;
     const inbox = new Inbox();
@@ -276,7 +294,7 @@ class Inbox {
 
 const codeOf = (error: unknown): string => (error instanceof HubwireError ? error.code : String(error));
 
-/** Connects however often it takes: a first connection that the proxy spoils is rejected after a while, rightly. */
+/** Connects however often it takes: a first connection that the proxy spoils is rightly rejected in time. */
 async function connect(client: MqttClient): Promise<void> {
   for (;;) {
     try {
@@ -287,7 +305,7 @@ async function connect(client: MqttClient): Promise<void> {
   }
 }
 
-/** What is wrong with the arrival of messages 0, 1, 2, ... Gaps are not looked for with `gaps`, nor at the end. */
+/** What is wrong with the arrival of messages 0, 1, 2, ...; `gaps` are allowed, and always at the end. */
 export function wrong(arrived: readonly string[], qos: 1 | 2, gaps = false): string[] {
   const problems: string[] = [];
   let last = -1;

@@ -1,9 +1,9 @@
 /**
- * A server that sends what it must not: the connection is closed there and then, with an error that says why, and
- * nothing that follows is delivered or answered (MQTT-4.8.0-1).
+ * A server that sends what it must not: the connection is closed there and then, with an error that says why,
+ * and nothing that follows is delivered or answered (MQTT-4.8.0-1).
  *
- * No timer could close it: there is no keep alive, and no call waits. So a packet that goes unnoticed is found by the
- * message behind it, which would be delivered and acknowledged.
+ * No timer could close it: there is no keep alive, and no call waits. So a packet that goes unnoticed is
+ * found by the message behind it, which would be delivered and acknowledged.
  */
 import { expect, test } from "vitest";
 import { type HubwireError, MqttClient } from "../../src/client/index.js";
@@ -12,9 +12,9 @@ import { bytes, Peer, soon, utf8 } from "../support/peer.js";
 
 /** Bodies that make some packet of each type well-formed, and some not. */
 const bodies = [
-  "", "00", "01", "0000", "0001", "ffff", "000000", "000100", "000103", "000180", "0001 61", `${utf8("t")} 0000`,
-  `${utf8("t")} 0001`, `${utf8("a/+")} 0001`, `${utf8("#")} 0001`, `${utf8("")} 0001`, "0001 00 0001", "0002 c3 0001",
-  "0003 eda080 0001", "0005 61 0001", "0001 0001 61 00", "0001 0001 61 03",
+  "", "00", "01", "0000", "0001", "ffff", "000000", "000100", "000103", "000180", "0001 61",
+  `${utf8("t")} 0000`, `${utf8("t")} 0001`, `${utf8("a/+")} 0001`, `${utf8("#")} 0001`, `${utf8("")} 0001`,
+  "0001 00 0001", "0002 c3 0001", "0003 eda080 0001", "0005 61 0001", "0001 0001 61 00", "0001 0001 61 03",
 ];
 
 /** Well-formed, but not the server's to send: then or at all. */
@@ -33,7 +33,9 @@ const hex = (byte: number): string => byte.toString(16).padStart(2, "0");
 function malformed(): string[] {
   const candidates: string[] = ["308080808001", "c08080808000", "30ffffffffff"];
   for (let first = 0; first < 256; first++) {
-    for (const body of bodies) candidates.push(hex(first) + hex(bytes(body).length) + bytes(body).toString("hex"));
+    for (const body of bodies.map(bytes)) {
+      candidates.push(hex(first) + hex(body.length) + body.toString("hex"));
+    }
   }
   return [...new Set(candidates)].filter((candidate) => {
     const { packets, end } = oracle(bytes(candidate));
@@ -104,7 +106,9 @@ test("every packet that is not the server's to send closes the connection [MQTT-
 test("a well-formed packet does not, and the message behind it is delivered [MQTT-4.8.0-1 +]", async () => {
   const peer = await Peer.listen();
   try {
-    const client = new MqttClient({ host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", reconnect: false });
+    const client = new MqttClient({
+      host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", reconnect: false,
+    });
     const connected = client.connect();
     const connection = await peer.next();
     await connection.accept();

@@ -1,6 +1,6 @@
 /**
- * A publishing process with a file store that is killed with SIGKILL again and again: everything that `publish` had
- * accepted arrives, those with QoS 2 once, in order.
+ * A publishing process with a file store that is killed with SIGKILL again and again: everything that
+ * `publish` had accepted arrives, those with QoS 2 once, in order.
  *
  * When it is killed is decided by how much it has said: at a line that the seed chooses.
  */
@@ -19,8 +19,10 @@ const program = resolve(import.meta.dirname, "publisher.mjs");
 const KILLS = 15;
 const COUNT = 400;
 
-/** Runs the publisher until it has said `lines` lines, or to its end; returns what it said, the unread rest included. */
-async function publish(port: number, store: string, run: number, count: number, lines: number): Promise<string[]> {
+/** Runs the publisher until it has said `lines` lines, or to its end; returns all that it said. */
+async function publish(
+  port: number, store: string, run: number, count: number, lines: number,
+): Promise<string[]> {
   const child = spawn(process.execPath, [program, String(port), store, String(run), String(count)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -36,12 +38,15 @@ async function publish(port: number, store: string, run: number, count: number, 
   }
 }
 
-test.skipIf(!mosquittoAvailable())("what publish() accepted survives SIGKILL", { timeout: 60_000 }, async () => {
+const here = test.skipIf(!mosquittoAvailable());
+
+here("what publish() accepted survives SIGKILL", { timeout: 60_000 }, async () => {
   const random = randomFrom(Number(process.env["HUBWIRE_FAULT_FROM"] ?? 7));
   const broker = await Mosquitto.start({ config: inOrder });
   const folder = mkdtempSync(join(tmpdir(), "hubwire-kill-"));
   const store = join(folder, "store");
-  const subscriber = new MqttClient({ host: "127.0.0.1", port: broker.port, protocol: "mqtt", clientId: "subscriber" });
+  const { port } = broker;
+  const subscriber = new MqttClient({ host: "127.0.0.1", port, protocol: "mqtt", clientId: "subscriber" });
   try {
     const arrived: Record<string, string[]> = { "kept/1": [], "kept/2": [] };
     let noticed = (): void => {};

@@ -1,10 +1,10 @@
 /**
  * A TCP proxy between a client and a broker that does one planned wrong to each connection.
  *
- * Invariants: in the direction of the fault exactly `offset` bytes pass before it; what bytes these are does not
- * depend on how they were split into chunks, nor on time. With `tls` the proxy ends the client's TLS itself, so
- * that it counts and cuts application bytes; without it the bytes are passed on as they are. After the plan's end,
- * and after `heal`, connections pass untouched.
+ * Invariants: in the direction of the fault exactly `offset` bytes pass before it; what bytes these are does
+ * not depend on how they were split into chunks, nor on time. With `tls` the proxy ends the client's TLS
+ * itself, so that it counts and cuts application bytes; without it the bytes are passed on as they are. After
+ * the plan's end, and after `heal`, connections pass untouched.
  */
 import { createServer, connect, type AddressInfo, type Server, type Socket } from "node:net";
 import { createSecureContext, TLSSocket, type SecureContext, type SecureContextOptions } from "node:tls";
@@ -75,7 +75,10 @@ class Link {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    raw: Socket, context: SecureContext | undefined, { target, delay = 30 }: ProxyOptions, fault: Fault | undefined,
+    raw: Socket,
+    context: SecureContext | undefined,
+    { target, delay = 30 }: ProxyOptions,
+    fault: Fault | undefined,
     mayFire: () => boolean,
   ) {
     const stream = context ? endTls(raw, context) : raw;

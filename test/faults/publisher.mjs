@@ -1,6 +1,7 @@
 // A program that publishes with a file store until it is killed: node publisher.mjs PORT STORE RUN COUNT
-// After each publish() has returned it writes `accepted <topic> <payload>` to standard output, without buffering, and
-// `settled <payload>` when the promise has resolved. It ends by itself when everything, also of earlier runs, is settled.
+// After each publish() has returned it writes `accepted <topic> <payload>` to standard output, without
+// buffering, and `settled <payload>` when the promise has resolved. It ends by itself when everything, also
+// of earlier runs, is settled.
 import { writeSync } from "node:fs";
 import { FileStore, MqttClient } from "hubwire/mqtt";
 
@@ -32,7 +33,8 @@ function burst() {
   if (number < Number(count)) setImmediate(burst);
 }
 
-// The first messages are accepted before there is a connection, and so with nothing but the store to keep them.
+// The first messages are accepted before there is a connection, and so with nothing but the store to keep
+// them.
 burst();
 await client.connect();
 while (number < Number(count) || client.metrics.inflight + client.metrics.queued > 0) {

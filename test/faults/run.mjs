@@ -1,4 +1,5 @@
-// npm run faults -- [--seeds N] [--from S]: the fault injection with N seeds, a larger run than `npm test` does.
+// npm run faults -- [--seeds N] [--from S]: the fault injection with N seeds, a larger run than `npm test`
+// does.
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";

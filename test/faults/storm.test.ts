@@ -1,7 +1,7 @@
 /**
- * 1,000 clients of one server that is away for a while: their attempts are spread, while it is away and when it is
- * back, and each has one attempt in flight. In simulated time, so that the machine's load has no say. (The restart
- * that takes no time is among the client's own tests.)
+ * 1,000 clients of one server that is away for a while: their attempts are spread, while it is away and when
+ * it is back, and each has one attempt in flight. In simulated time, so that the machine's load has no say.
+ * (The restart that takes no time is among the client's own tests.)
  */
 import { Duplex } from "node:stream";
 import { expect, test } from "vitest";
@@ -109,7 +109,8 @@ test.each([
     const reconnects = server.attempts;
     const bins = new Array<number>(Math.ceil((clock.now() - backAt) / BIN) + 1).fill(0);
     for (const at of reconnects) bins[Math.floor((at - backAt) / BIN)]!++;
-    // Never much more than the even spread over the first delay's second, which is what an instant restart gets.
+    // Never much more than the even spread over the first delay's second, which is what an instant restart
+    // gets.
     expect(Math.max(...bins)).toBeLessThan((1.5 * CLIENTS * BIN) / 1_000);
     // One success each: nobody comes twice, but for an attempt that began before the server was back.
     expect(reconnects.length).toBe(CLIENTS);

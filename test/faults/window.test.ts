@@ -1,6 +1,6 @@
 /**
- * As much as one likes at a time, of both kinds: mosquitto 2.0 acknowledges and drops messages while 20 with QoS 2 are
- * on their way to it, so by default the client does not let it come to that.
+ * As much as one likes at a time, of both kinds: mosquitto 2.0 acknowledges and drops messages while 20 with
+ * QoS 2 are on their way to it, so by default the client does not let it come to that.
  */
 import { expect, test } from "vitest";
 import { MqttClient, type MqttClientOptions } from "../../src/client/index.js";
@@ -22,8 +22,8 @@ test.skipIf(!mosquittoAvailable())("thousands of QoS 1 and QoS 2 messages at onc
     await receiver.subscribe("t", { qos: 2 }, ({ payload }) => {
       if (arrived.add(Buffer.from(payload).toString()).size === COUNT) complete();
     });
-    const sent = Array.from({ length: COUNT }, (_, n) => sender.publish("t", String(n), { qos: n % 3 ? 2 : 1 }));
-    await Promise.all(sent);
+    const publish = (n: number) => sender.publish("t", String(n), { qos: n % 3 ? 2 : 1 });
+    await Promise.all(Array.from({ length: COUNT }, (_, n) => publish(n)));
     await soon(all, "every message to arrive").catch(() => {});
     expect(arrived.size).toBe(COUNT);
     expect(sender.metrics.connects).toBe(1);
@@ -37,7 +37,8 @@ test.skipIf(!mosquittoAvailable())("thousands of QoS 1 and QoS 2 messages at onc
 /** How many QoS 2 messages are sent while none is acknowledged, and how many QoS 1 ones before them. */
 async function window(options: Partial<MqttClientOptions>): Promise<[qos1: number, qos2: number]> {
   const peer = await Peer.listen();
-  const client = new MqttClient({ host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", ...options });
+  const { port } = peer;
+  const client = new MqttClient({ host: "127.0.0.1", port, protocol: "mqtt", clientId: "c", ...options });
   try {
     const connected = client.connect();
     const connection: PeerConnection = await peer.next();
@@ -48,7 +49,8 @@ async function window(options: Partial<MqttClientOptions>): Promise<[qos1: numbe
     }
     // Its PUBACK leaves behind all that could be sent.
     const sent = await connection.settle();
-    return [sent.filter((packet) => packet.startsWith("32")).length, sent.filter((packet) => packet.startsWith("34")).length];
+    const count = (header: string) => sent.filter((packet) => packet.startsWith(header)).length;
+    return [count("32"), count("34")];
   } finally {
     await client.close({ force: true });
     await peer.close();
