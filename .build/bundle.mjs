@@ -16,6 +16,7 @@ const next = join(root, ".build/dist");
 /** Each layer's file and the modules that belong to it; the first match wins. */
 const CHUNKS = [
   ["codec/index.js", /^(errors\.js|codec\/)/],
+  ["client/file-store.js", /^client\/file-store\.js$/],
   ["client/index.js", /^(session|client)\//],
   ["hub/wire.js", /^hub\/(topics|sas|property-bag|connection-string|limits)\.js$/],
   ["hub/index.js", /^hub\//],
@@ -174,7 +175,8 @@ function relativeTo(file, target) {
 rmSync(next, { recursive: true, force: true });
 cpSync(types, next, { recursive: true });
 
-const entries = CHUNKS.map(([file]) => file).filter((file) => file.endsWith("/index.js"));
+/** The chunks that are entries of the package by themselves; `wire.js` only serves the others. */
+const entries = CHUNKS.map(([file]) => file).filter((file) => file !== "hub/wire.js");
 for (const entry of entries) load(entry);
 // Modules that are reached through `import()` and by no eager import from an entry.
 const eager = new Set(modules.keys());

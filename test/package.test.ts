@@ -35,7 +35,8 @@ describe("the published package", () => {
 
   test.each([
     ["hubwire", ["DeviceClient", "HubwireError", "createSasToken", "decodeProperties", "encodeProperties", "parseConnectionString", "provisionDevice"]],
-    ["hubwire/mqtt", ["FileStore", "HubwireError", "MqttClient"]],
+    ["hubwire/mqtt", ["HubwireError", "MqttClient", "SessionStore"]],
+    ["hubwire/file-store", ["FileStore"]],
     ["hubwire/codec", ["Decoder", "HubwireError", "PacketReader", "decode", "encode"]],
     ["hubwire/emulator", ["HubEmulator", "HubwireError"]],
   ])("%s exports its public names", (path, names) => {

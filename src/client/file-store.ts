@@ -1,5 +1,6 @@
 /**
- * A session store in one file.
+ * `hubwire/file-store`: a session store in one file. A sub-path of its own, so that a device without one does not
+ * load it.
  *
  * Invariants: the file is a mark and then records that are only ever appended, each with its own check sums.
  * What `put` or `remove` returned from has been handed to the operating system in one write, so it survives

@@ -16,8 +16,6 @@ export type {
   SignalOptions,
   SubscribeOptions,
 } from "./api.js";
-export { FileStore } from "./file-store.js";
-export type { FileStoreOptions } from "./file-store.js";
 export { systemClock } from "./clock.js";
 export type { Clock, Timer } from "./clock.js";
 export type { Credentials, MqttClientOptions, OfflineQueueOptions } from "./options.js";

@@ -3,7 +3,8 @@
 // buffering, and `settled <payload>` when the promise has resolved. It ends by itself when everything, also
 // of earlier runs, is settled.
 import { writeSync } from "node:fs";
-import { FileStore, MqttClient } from "hubwire/mqtt";
+import { FileStore } from "hubwire/file-store";
+import { MqttClient } from "hubwire/mqtt";
 
 const [port, path, run, count] = process.argv.slice(2);
 const client = new MqttClient({
