@@ -1,4 +1,5 @@
-// Memory of idle connections: so many of each kind in one fresh process, over what the process weighed before.
+// Memory of idle connections: so many of each kind in one fresh process, over what the process weighed before. The bare
+// socket has sent the same CONNECT and read the same CONNACK, because a socket that was never used weighs less.
 //
 //   npm run bench -- idle [--smoke]
 import { fork } from "node:child_process";
@@ -12,11 +13,14 @@ if (mode === "run") {
   const open = {
     async "bare TLS socket"() {
       const tls = await import("node:tls");
+      const { encode } = await import("../dist/codec/index.js");
       const context = tls.createSecureContext({ ca });
-      return () =>
+      return (index) =>
         new Promise((resolve, reject) => {
-          const socket = tls.connect({ host: "localhost", port, secureContext: context }, () => resolve(socket));
-          socket.on("data", () => {}).on("error", reject);
+          const socket = tls.connect({ host: "localhost", port, secureContext: context }, () => {
+            socket.write(encode({ type: "connect", clientId: `idle-${index}` }));
+          });
+          socket.on("data", () => resolve(socket)).on("error", reject);
         });
     },
     async hubwire() {
