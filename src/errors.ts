@@ -9,68 +9,103 @@
 /** Who has to act: the calling program, the other end of the connection, the network, or nobody (a local decision). */
 export type ErrorKind = "caller" | "peer" | "network" | "local";
 
-/** Each code's kind, and a `+` where the same call may succeed later without a change by the caller. */
-const TRAITS = {
+/** Every code, for documentation and tests. */
+export const errorCodes = [
   // codec
+  "ERR_INVALID_ARGUMENT",
+  "ERR_INVALID_PACKET",
+  "ERR_MALFORMED_PACKET",
+  "ERR_PACKET_TOO_LARGE",
+  // session
+  "ERR_PROTOCOL_VIOLATION",
+  "ERR_PROTOCOL_VERSION",
+  "ERR_IDENTIFIER_REJECTED",
+  "ERR_SERVER_UNAVAILABLE",
+  "ERR_BAD_CREDENTIALS",
+  "ERR_NOT_AUTHORIZED",
+  "ERR_SUBSCRIBE_REFUSED",
+  "ERR_SESSION_LOST",
+  "ERR_KEEP_ALIVE_TIMEOUT",
+  "ERR_CONNECT_TIMEOUT",
+  "ERR_TIMEOUT",
+  "ERR_CONNECTION_LOST",
+  "ERR_QUEUE_FULL",
+  "ERR_MESSAGE_EXPIRED",
+  "ERR_ABORTED",
+  "ERR_CLOSED",
+  "ERR_NOT_CONNECTED",
+  "ERR_HANDLER",
+  "ERR_STORE",
+  // connection
+  "ERR_DNS",
+  "ERR_CONNECTION_REFUSED",
+  "ERR_UNREACHABLE",
+  "ERR_TLS",
+  "ERR_TLS_UNTRUSTED",
+  "ERR_TLS_SELF_SIGNED",
+  "ERR_TLS_EXPIRED",
+  "ERR_TLS_HOST_NAME",
+  "ERR_TLS_VERSION",
+  "ERR_TLS_NOT_TLS",
+  "ERR_TAKEOVER",
+  // hub
+  "ERR_CONNECTION_STRING",
+  "ERR_SAS_TOKEN",
+  "ERR_SAS_EXPIRED",
+  "ERR_LIMIT",
+  "ERR_HUB_STATUS",
+  "ERR_THROTTLED",
+  "ERR_PROVISIONING",
+  "ERR_SIGNING",
+  // emulator
+  "ERR_DEVICE_NOT_FOUND",
+  "ERR_DEVICE_OFFLINE",
+] as const;
+
+/** A stable error code; the README lists what each means and what to do. */
+export type ErrorCode = (typeof errorCodes)[number];
+
+/**
+ * The codes that are not "the peer has to act, and the same call fails again": their kind, and a `+` where the
+ * same call may succeed later without a change by the caller.
+ */
+const TRAITS: { readonly [code in ErrorCode]?: ErrorKind | `${ErrorKind}+` } = {
   ERR_INVALID_ARGUMENT: "caller",
   ERR_INVALID_PACKET: "caller",
-  ERR_MALFORMED_PACKET: "peer+",
-  ERR_PACKET_TOO_LARGE: "peer",
-  // session
-  ERR_PROTOCOL_VIOLATION: "peer+",
-  ERR_PROTOCOL_VERSION: "peer",
-  ERR_IDENTIFIER_REJECTED: "peer",
-  ERR_SERVER_UNAVAILABLE: "peer+",
-  ERR_BAD_CREDENTIALS: "peer",
-  ERR_NOT_AUTHORIZED: "peer",
-  ERR_SUBSCRIBE_REFUSED: "peer",
-  ERR_SESSION_LOST: "peer",
-  ERR_KEEP_ALIVE_TIMEOUT: "network+",
-  ERR_CONNECT_TIMEOUT: "network+",
-  ERR_TIMEOUT: "network+",
-  ERR_CONNECTION_LOST: "network+",
-  ERR_QUEUE_FULL: "local+",
-  ERR_MESSAGE_EXPIRED: "local+",
-  ERR_ABORTED: "local",
-  ERR_CLOSED: "local",
-  ERR_NOT_CONNECTED: "local+",
   ERR_HANDLER: "caller",
-  ERR_STORE: "local",
-  // connection
-  ERR_DNS: "network+",
-  ERR_CONNECTION_REFUSED: "network+",
-  ERR_UNREACHABLE: "network+",
-  ERR_TLS: "network+",
-  ERR_TLS_UNTRUSTED: "peer",
-  ERR_TLS_SELF_SIGNED: "peer",
-  ERR_TLS_EXPIRED: "peer",
-  ERR_TLS_HOST_NAME: "peer",
-  ERR_TLS_VERSION: "peer",
-  ERR_TLS_NOT_TLS: "peer",
-  ERR_TAKEOVER: "peer",
-  // hub
   ERR_CONNECTION_STRING: "caller",
   ERR_SAS_TOKEN: "caller",
   ERR_SAS_EXPIRED: "caller",
   ERR_LIMIT: "caller",
-  ERR_HUB_STATUS: "peer",
-  ERR_THROTTLED: "peer+",
-  ERR_PROVISIONING: "peer",
-  ERR_SIGNING: "network+",
-  // emulator
   ERR_DEVICE_NOT_FOUND: "caller",
+  ERR_MALFORMED_PACKET: "peer+",
+  ERR_PROTOCOL_VIOLATION: "peer+",
+  ERR_SERVER_UNAVAILABLE: "peer+",
+  ERR_THROTTLED: "peer+",
   ERR_DEVICE_OFFLINE: "peer+",
-} as const;
-
-/** A stable error code; the README lists what each means and what to do. */
-export type ErrorCode = keyof typeof TRAITS;
+  ERR_KEEP_ALIVE_TIMEOUT: "network+",
+  ERR_CONNECT_TIMEOUT: "network+",
+  ERR_TIMEOUT: "network+",
+  ERR_CONNECTION_LOST: "network+",
+  ERR_DNS: "network+",
+  ERR_CONNECTION_REFUSED: "network+",
+  ERR_UNREACHABLE: "network+",
+  ERR_TLS: "network+",
+  ERR_SIGNING: "network+",
+  ERR_ABORTED: "local",
+  ERR_CLOSED: "local",
+  ERR_STORE: "local",
+  ERR_QUEUE_FULL: "local+",
+  ERR_MESSAGE_EXPIRED: "local+",
+  ERR_NOT_CONNECTED: "local+",
+};
 
 /** What an error carries besides its code and message. */
 export interface ErrorDetails {
   /** The underlying error, where one exists. */
   cause?: unknown;
   /** The numbered statement of MQTT 3.1.1 that was broken, e.g. `MQTT-2.3.1-1`. */
-  statement?: string;
+  statement?: string | undefined;
   /** The status that the hub answered with (an HTTP-like number). */
   status?: number;
   /** Overrides the code's own answer to "can the same call succeed later?". */
@@ -93,7 +128,7 @@ export class HubwireError extends Error {
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, "cause" in details ? { cause: details.cause } : undefined);
-    const traits: string = TRAITS[code];
+    const traits = TRAITS[code] ?? "peer";
     this.code = code;
     this.kind = traits.replace("+", "") as ErrorKind;
     this.retryable = details.retryable ?? traits.endsWith("+");
@@ -101,6 +136,3 @@ export class HubwireError extends Error {
     if (details.status !== undefined) this.status = details.status;
   }
 }
-
-/** Every code, for documentation and tests. */
-export const errorCodes = Object.keys(TRAITS) as readonly ErrorCode[];

@@ -34,15 +34,16 @@ export const NAMES = [
   "disconnect",
 ] as const;
 
+/** The only legal first byte by type number, but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010. */
+export const FIRST_BYTES = NAMES.map((_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0));
+
 const ILLEGAL = -2;
 const ANY = -1;
 
 /** By first byte: ILLEGAL, or the only legal remaining length, or ANY. */
 const RULES = new Int8Array(256).fill(ILLEGAL);
 for (let type = 1; type < 15; type++) {
-  // PUBREL, SUBSCRIBE, UNSUBSCRIBE carry 0010.
-  RULES[(type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0)] =
-    type > 11 ? 0 : (type > 3 && type < 8) || type === 2 || type === 11 ? 2 : ANY;
+  RULES[FIRST_BYTES[type]!] = type > 11 ? 0 : (type > 3 && type < 8) || type === 2 || type === 11 ? 2 : ANY;
 }
 for (let flags = 1; flags < 14; flags++) if ((flags & 6) !== 6 && (flags & 14) !== 8) RULES[0x30 | flags] = ANY;
 
@@ -52,9 +53,9 @@ function headerFault(first: number, length: number): HubwireError {
   if (RULES[first] !== ILLEGAL) return fault(MALFORMED, `${NAMES[type]} with remaining length ${length}`);
   if (type === 0 || type === 15) return fault(MALFORMED, `reserved packet type ${type}`);
   if (type !== 3) {
-    const statement =
-      type === 6 ? "3.6.1-1" : type === 8 ? "3.8.1-1" : type === 10 ? "3.10.1-1" : type === 14 ? "3.14.1-1" : "2.2.2-2";
-    return fault(MALFORMED, `${NAMES[type]} with wrong flags`, statement);
+    // Only the four with a statement of their own are even and over 5, but for PINGREQ.
+    const own = type > 5 && type % 2 === 0 && type !== 12;
+    return fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
   }
   return (first & 6) === 6 ? fault(MALFORMED, "QoS 3", "3.3.1-4") : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
 }
@@ -153,10 +154,6 @@ export function deliver(
         packetId = nonZero(word(bytes, start));
         sink.pubcomp?.(packetId);
         break;
-      case 11:
-        packetId = nonZero(word(bytes, start));
-        sink.unsuback?.(packetId);
-        break;
       case 12:
         sink.pingreq?.();
         break;
@@ -165,9 +162,6 @@ export function deliver(
         break;
       case 14:
         sink.disconnect?.();
-        break;
-      case 2:
-        parseConnack(sink, bytes[start]!, bytes[start + 1]!);
         break;
       default:
         parse(sink, first >> 4, new Fields(bytes, start, next));
@@ -181,42 +175,42 @@ function word(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
-/** Delivers a CONNECT, SUBSCRIBE, SUBACK or UNSUBSCRIBE. */
-function parse(sink: PacketSink, type: number, fields: Fields): void {
+/** Checks and delivers a packet of the types that are not hot; `fields` are its body. Throws ERR_MALFORMED_PACKET. */
+export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
+  if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
   const packetId = fields.packetId();
+  /** What `next` reads, over and over to the end of the packet. */
+  const all = <T>(statement: string, next: () => T): T[] => {
+    if (!fields.more) throw fault(MALFORMED, `empty ${NAMES[type]}`, statement);
+    const entries = [];
+    while (fields.more) entries.push(next());
+    return entries;
+  };
+  const topicFilter = (): string => {
+    const filter = fields.text();
+    checkFilter(filter, MALFORMED);
+    return filter;
+  };
   if (type === 8) {
-    const subscriptions: SubscriptionRequest[] = [];
-    if (!fields.more) throw fault(MALFORMED, "subscribe without filters", "3.8.3-3");
-    do {
-      const topicFilter = parseFilter(fields);
+    const subscriptions = all("3.8.3-3", (): SubscriptionRequest => {
+      const filter = topicFilter();
       const qos = fields.byte();
-      if (qos > 2) throw fault(MALFORMED, "requested QoS over 2", "3-8.3-4");
-      subscriptions.push({ topicFilter, qos: qos as QoS });
-    } while (fields.more);
+      if (qos > 2) throw fault(MALFORMED, `requested QoS ${qos}`, "3-8.3-4");
+      return { topicFilter: filter, qos: qos as QoS };
+    });
     sink.subscribe?.(packetId, subscriptions);
   } else if (type === 9) {
-    const returnCodes: number[] = [];
-    if (!fields.more) throw fault(MALFORMED, "suback without return codes", "3.8.4-5");
-    do {
+    const returnCodes = all("3.8.4-5", () => {
       const code = fields.byte();
       if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback return code ${code}`, "3.9.3-2");
-      returnCodes.push(code);
-    } while (fields.more);
+      return code;
+    });
     sink.suback?.(packetId, returnCodes);
-  } else {
-    const topicFilters: string[] = [];
-    if (!fields.more) throw fault(MALFORMED, "unsubscribe without filters", "3.10.3-2");
-    do topicFilters.push(parseFilter(fields));
-    while (fields.more);
+  } else if (type === 10) {
+    const topicFilters = all("3.10.3-2", topicFilter);
     sink.unsubscribe?.(packetId, topicFilters);
-  }
-}
-
-function parseFilter(fields: Fields): string {
-  const filter = fields.text();
-  checkFilter(filter, MALFORMED);
-  return filter;
+  } else sink.unsuback?.(packetId);
 }
 
 function parseConnack(sink: PacketSink, flags: number, returnCode: number): void {

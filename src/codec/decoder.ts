@@ -9,7 +9,7 @@
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
 import { NAMES, deliver, packetSize } from "./decode.js";
 import { TopicCache } from "./topic-cache.js";
-import type { ConnectPacket, Packet, PacketSink, QoS, SubscriptionRequest } from "./types.js";
+import type { AcknowledgementPacket, EmptyPacket, Packet, PacketSink } from "./types.js";
 
 /** Split packets of at most SMALL bytes share blocks; `npm run bench -- codec`, C2D in chunks of 1,460 bytes. */
 const BLOCK = 0x2000;
@@ -151,95 +151,56 @@ export class Decoder {
   }
 }
 
-/** Makes packet objects of what a `Decoder` delivers. */
-class PacketMaker implements Required<PacketSink> {
-  readonly #onPacket: (packet: Packet) => void;
-  /** The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest. */
-  #bytes: Uint8Array | undefined;
-  #buffer: ArrayBufferLike = EMPTY.buffer;
-  #offset = 0;
-
-  constructor(onPacket: (packet: Packet) => void) {
-    this.#onPacket = onPacket;
-  }
-
-  /** Keeps no chunk alive that nobody else needs. */
-  forget(): void {
-    this.#bytes = undefined;
-    this.#buffer = EMPTY.buffer;
-  }
-
-  connect(packet: ConnectPacket): void {
-    this.#onPacket(packet);
-  }
-  connack(sessionPresent: boolean, returnCode: number): void {
-    this.#onPacket({ type: "connack", sessionPresent, returnCode });
-  }
-  publish(
-    topic: string,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    qos: QoS,
-    retain: boolean,
-    dup: boolean,
-    packetId: number,
-  ): void {
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes;
-      this.#buffer = bytes.buffer;
-      this.#offset = bytes.byteOffset;
-    }
-    const payload = new Uint8Array(this.#buffer, this.#offset + start, end - start);
-    this.#onPacket(
-      qos === 0
-        ? { type: "publish", topic, payload, qos, retain, dup }
-        : { type: "publish", topic, payload, qos, retain, dup, packetId },
-    );
-  }
-  puback(packetId: number): void {
-    this.#onPacket({ type: "puback", packetId });
-  }
-  pubrec(packetId: number): void {
-    this.#onPacket({ type: "pubrec", packetId });
-  }
-  pubrel(packetId: number): void {
-    this.#onPacket({ type: "pubrel", packetId });
-  }
-  pubcomp(packetId: number): void {
-    this.#onPacket({ type: "pubcomp", packetId });
-  }
-  subscribe(packetId: number, subscriptions: SubscriptionRequest[]): void {
-    this.#onPacket({ type: "subscribe", packetId, subscriptions });
-  }
-  suback(packetId: number, returnCodes: number[]): void {
-    this.#onPacket({ type: "suback", packetId, returnCodes });
-  }
-  unsubscribe(packetId: number, topicFilters: string[]): void {
-    this.#onPacket({ type: "unsubscribe", packetId, topicFilters });
-  }
-  unsuback(packetId: number): void {
-    this.#onPacket({ type: "unsuback", packetId });
-  }
-  pingreq(): void {
-    this.#onPacket({ type: "pingreq" });
-  }
-  pingresp(): void {
-    this.#onPacket({ type: "pingresp" });
-  }
-  disconnect(): void {
-    this.#onPacket({ type: "disconnect" });
-  }
+/** A sink that makes packet objects; `forget` keeps no chunk alive that nobody else needs. */
+function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> & { forget(): void } {
+  // The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest.
+  let last: Uint8Array | undefined;
+  let buffer: ArrayBufferLike = EMPTY.buffer;
+  let offset = 0;
+  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) => onPacket({ type, packetId });
+  const empty = (type: EmptyPacket["type"]) => () => onPacket({ type });
+  return {
+    forget() {
+      last = undefined;
+      buffer = EMPTY.buffer;
+    },
+    connect: onPacket,
+    connack: (sessionPresent, returnCode) => onPacket({ type: "connack", sessionPresent, returnCode }),
+    publish(topic, bytes, start, end, qos, retain, dup, packetId) {
+      if (bytes !== last) {
+        last = bytes;
+        buffer = bytes.buffer;
+        offset = bytes.byteOffset;
+      }
+      const payload = new Uint8Array(buffer, offset + start, end - start);
+      onPacket(
+        qos === 0
+          ? { type: "publish", topic, payload, qos, retain, dup }
+          : { type: "publish", topic, payload, qos, retain, dup, packetId },
+      );
+    },
+    puback: acknowledgement("puback"),
+    pubrec: acknowledgement("pubrec"),
+    pubrel: acknowledgement("pubrel"),
+    pubcomp: acknowledgement("pubcomp"),
+    subscribe: (packetId, subscriptions) => onPacket({ type: "subscribe", packetId, subscriptions }),
+    suback: (packetId, returnCodes) => onPacket({ type: "suback", packetId, returnCodes }),
+    unsubscribe: (packetId, topicFilters) => onPacket({ type: "unsubscribe", packetId, topicFilters }),
+    unsuback: acknowledgement("unsuback"),
+    pingreq: empty("pingreq"),
+    pingresp: empty("pingresp"),
+    disconnect: empty("disconnect"),
+  };
 }
 
 /** A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk, or of the packet's own memory. */
 export class PacketReader extends Decoder {
-  readonly #maker: PacketMaker;
+  readonly #maker: ReturnType<typeof packetMaker>;
 
   /** Throws ERR_INVALID_ARGUMENT. */
   constructor(onPacket: (packet: Packet) => void, options?: DecoderOptions) {
     if (typeof onPacket !== "function") throw invalidArgument("onPacket must be a function");
-    const maker = new PacketMaker(onPacket);
+    const maker = packetMaker(onPacket);
     super(maker, options);
     this.#maker = maker;
   }
@@ -252,7 +213,7 @@ export class PacketReader extends Decoder {
 
 // What `decode` works with; a call is over before another can begin, because it calls nobody else.
 let single: Packet;
-const singleMaker = new PacketMaker((packet) => (single = packet));
+const singleMaker = packetMaker((packet) => (single = packet));
 const singleTopics = new TopicCache();
 
 /**

@@ -3,6 +3,7 @@
  *
  * Invariant: no read passes `end`; whatever is missing is ERR_MALFORMED_PACKET.
  */
+import type { ErrorCode } from "../errors.js";
 import { MALFORMED, fault } from "./fault.js";
 import { readUtf8 } from "./utf8.js";
 
@@ -57,8 +58,8 @@ export class Fields {
   }
 }
 
-/** `packetId`, or ERR_MALFORMED_PACKET where it is 0. */
-export function nonZero(packetId: number): number {
-  if (packetId === 0) throw fault(MALFORMED, "packet identifier 0", "2.3.1-1");
+/** `packetId`. Throws `code` where it is 0: MQTT-2.3.1-1. */
+export function nonZero(packetId: number, code: ErrorCode = MALFORMED): number {
+  if (packetId === 0) throw fault(code, "packet identifier 0", "2.3.1-1");
   return packetId;
 }

@@ -18,17 +18,16 @@ export function checkName(topic: string, code: ErrorCode): void {
   if (topic.includes("+") || topic.includes("#")) throw fault(code, "wildcard in a topic name", "3.3.2-2");
 }
 
+/** A wildcard behind or before anything but a slash, or `#` before anything. */
+const MISPLACED = /[^/][+#]|\+[^/]|#[^]/;
+
 /** Throws `code` where `filter`, known to be a legal string, is no topic filter. */
 export function checkFilter(filter: string, code: ErrorCode): void {
   if (filter === "") throw fault(code, "empty topic filter", "4.7.3-1");
-  for (let at = 0; at < filter.length; at++) {
-    const unit = filter.charCodeAt(at);
-    if (unit !== PLUS && unit !== HASH) continue;
-    const last = at + 1 === filter.length;
-    if ((at > 0 && filter.charCodeAt(at - 1) !== SLASH) || !(last || filter.charCodeAt(at + 1) === SLASH)) {
-      throw fault(code, "wildcard that is not a whole level", unit === PLUS ? "4.7.1-3" : "4.7.1-2");
-    }
-    if (unit === HASH && !last) throw fault(code, "# before the last level", "4.7.1-2");
+  const wildcard = MISPLACED.exec(filter);
+  if (wildcard !== null) {
+    const statement = wildcard[0].includes("#") ? "4.7.1-2" : "4.7.1-3";
+    throw fault(code, "wildcard that is not a whole level, or # before the last", statement);
   }
 }
 
@@ -53,19 +52,16 @@ export function matchTopic(topicFilter: string, topic: string): boolean {
   const first = topicFilter.charCodeAt(0);
   // MQTT-4.7.2-1
   if ((first === PLUS || first === HASH) && topic.startsWith("$")) return false;
-  for (let f = 0, t = 0; ; f++, t++) {
-    const level = topicFilter.charCodeAt(f);
-    if (level === HASH) return true;
-    if (level === PLUS) {
-      f++;
+  let t = 0;
+  for (let f = 0; f < topicFilter.length; f++) {
+    const unit = topicFilter.charCodeAt(f);
+    if (unit === HASH) return true;
+    if (unit === PLUS) {
       while (t < topic.length && topic.charCodeAt(t) !== SLASH) t++;
-    } else {
-      for (; f < topicFilter.length && topicFilter.charCodeAt(f) !== SLASH; f++, t++) {
-        if (topicFilter.charCodeAt(f) !== topic.charCodeAt(t)) return false;
-      }
+    } else if (unit !== topic.charCodeAt(t++)) {
+      // `sport/#` matches its parent level `sport` too (section 4.7.1.2).
+      return t > topic.length && topicFilter.startsWith("/#", f);
     }
-    // `sport/#` matches its parent level `sport` too (section 4.7.1.2).
-    if (t >= topic.length) return f >= topicFilter.length || (topicFilter.endsWith("/#") && f + 2 === topicFilter.length);
-    if (f >= topicFilter.length || topic.charCodeAt(t) !== SLASH) return false;
   }
+  return t === topic.length;
 }

@@ -7,37 +7,16 @@
 import type { ErrorCode } from "../errors.js";
 import { MALFORMED, fault } from "./fault.js";
 
-/**
- * Checks `bytes[start, end)`. Returns the or of all bytes, so that 0x80 and above means "not only ASCII".
- * Throws ERR_MALFORMED_PACKET: MQTT-1.5.3-1, MQTT-1.5.3-2.
- */
-function checkUtf8(bytes: Uint8Array, start: number, end: number): number {
-  let all = 0;
-  for (let at = start; at < end; ) {
-    const lead = bytes[at++]!;
-    all |= lead;
-    if (lead === 0) throw fault(MALFORMED, "string with U+0000", "1.5.3-2");
-    if (lead < 0x80) continue;
-    // The Unicode standard's table 3-7: only the second byte's range depends on the first. This is what keeps
-    // overlong forms, surrogates and anything above U+10FFFF out.
-    let more = lead < 0xc2 || lead > 0xf4 ? 4 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-    let low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
-    let high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
-    if (at + more > end) more = 4;
-    for (; more; more--) {
-      const next = bytes[at++]!;
-      if (more > 3 || next < low || next > high) throw fault(MALFORMED, "ill-formed UTF-8", "1.5.3-1");
-      low = 0x80;
-      high = 0xbf;
-    }
-  }
-  return all;
-}
-
 /** The string in `bytes[start, end)`. Throws ERR_MALFORMED_PACKET: MQTT-1.5.3-1, MQTT-1.5.3-2. */
 export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
-  const encoding = checkUtf8(bytes, start, end) < 0x80 ? "latin1" : "utf8";
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString(encoding);
+  const field = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
+  const text = field.toString();
+  // Whatever is ill-formed was replaced by U+FFFD, and only what is well-formed comes back as it was.
+  if (text.includes("\ufffd") && !field.equals(Buffer.from(text))) {
+    throw fault(MALFORMED, "ill-formed UTF-8", "1.5.3-1");
+  }
+  if (text.includes("\0")) throw fault(MALFORMED, "string with U+0000", "1.5.3-2");
+  return text;
 }
 
 /** In a pattern with `u`, the two halves of a pair are one character: this matches what has no partner. */

@@ -6,10 +6,14 @@
  * `take` gave away is never written again.
  */
 import { HubwireError } from "../errors.js";
-import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
-import { checkFilter, checkName } from "./topics.js";
-import { stringLength, utf8Length } from "./utf8.js";
-import type { ConnectInit, PacketInit, PublishInit, QoS, SubscribeInit } from "./types.js";
+import { bodyOf } from "./body.js";
+import { checkBoolean, checkInteger, dataLength } from "./checks.js";
+import { FIRST_BYTES, NAMES } from "./decode.js";
+import { INVALID, MALFORMED, MAX_PACKET_SIZE, fault } from "./fault.js";
+import { nonZero } from "./fields.js";
+import { checkName } from "./topics.js";
+import { stringLength } from "./utf8.js";
+import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 
 const FIRST_SLAB = 512;
 /** Larger ones cost more than they save: their memory is new to the process each time. */
@@ -23,49 +27,14 @@ const MAX_TOPIC = 4096;
 const NOTHING = Buffer.allocUnsafeSlow(0);
 const NO_WORDS = new Float64Array(0);
 
-function checkBoolean(value: unknown, name: string): void {
-  if (typeof value !== "boolean") throw fault(INVALID, `${name} must be a boolean`);
-}
-
-function checkWord(value: unknown, name: string): void {
-  if (!(Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff)) {
-    throw fault(INVALID, `${name} must be an integer from 0 to 65,535`);
-  }
-}
-
-function checkQos(value: unknown, name: string, statement: string): void {
-  if (value !== 0 && value !== 1 && value !== 2) throw fault(INVALID, `${name} must be 0, 1 or 2`, statement);
-}
-
 function checkPacketId(value: unknown): void {
-  checkWord(value, "packetId");
-  if (value === 0) throw fault(INVALID, "packet identifier 0", "2.3.1-1");
-}
-
-/** The bytes of a payload or password. */
-function dataLength(data: unknown, name: string): number {
-  if (typeof data === "string") return utf8Length(data, INVALID);
-  if (!ArrayBuffer.isView(data) || !(data instanceof Uint8Array)) {
-    throw fault(INVALID, `${name} must be a Uint8Array or a string`);
-  }
-  return data.length;
-}
-
-function list(value: unknown, name: string, statement: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw fault(INVALID, `${name} must be an array`);
-  if (value.length === 0) throw fault(INVALID, `${name} is empty`, statement);
-  return value;
-}
-
-function filterLength(filter: unknown): number {
-  const length = stringLength(filter, "topicFilter", INVALID);
-  checkFilter(filter as string, INVALID);
-  return length;
+  checkInteger(value, "packetId", 0xffff);
+  nonZero(value as number, INVALID);
 }
 
 /** The bytes that `length` takes in the fixed header. */
 function lengthSize(length: number): number {
-  if (length > MAX_PACKET_SIZE) throw fault("ERR_INVALID_PACKET", "packet is over 268,435,455 bytes");
+  if (length > MAX_PACKET_SIZE) throw fault(INVALID, "packet is over 268,435,455 bytes");
   return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
 }
 
@@ -197,11 +166,6 @@ export class PacketWriter {
     words[i] = view.getFloat64(last, true);
   }
 
-  #text(text: string, length: number): void {
-    this.#word(length);
-    this.#chars(text, length);
-  }
-
   #data(data: Uint8Array | string, length: number): void {
     if (typeof data === "string") this.#chars(data, length);
     // Of an array whose memory was transferred away the length is 0, and `set` throws.
@@ -242,7 +206,7 @@ export class PacketWriter {
       topicLength = stringLength(topic, "topic", INVALID);
       checkName(topic, INVALID);
     }
-    checkQos(qos, "qos", "3.3.1-4");
+    checkInteger(qos, "qos", 2, "3.3.1-4");
     checkBoolean(retain, "retain");
     checkBoolean(dup, "dup");
     if (qos === 0) {
@@ -298,76 +262,24 @@ export class PacketWriter {
 
   /** Writes any packet. Payloads are copied. Throws ERR_INVALID_PACKET. */
   packet(packet: PacketInit): void {
-    const at = this.#at;
     try {
-      this.#packet(packet);
+      const type = NAMES.indexOf(packet.type);
+      const first = FIRST_BYTES[type]!;
+      if (type === 3) this.#publishPacket(packet as PublishInit);
+      else if (type < 1) throw fault(INVALID, "unknown packet type");
+      else if (type > 11) this.#begin(first, 0);
+      else if ((type > 3 && type < 8) || type === 11) {
+        this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
+      } else {
+        const body = bodyOf(type, packet);
+        this.#begin(first, body.length);
+        this.#data(body, body.length);
+      }
     } catch (cause) {
-      // A getter of the caller's object may throw anything, at any time before the first byte is written.
-      this.#at = at;
-      throw cause instanceof HubwireError ? cause : new HubwireError(INVALID, "packet can't be read", { cause });
-    }
-  }
-
-  #packet(packet: PacketInit): void {
-    if (typeof packet !== "object" || packet === null) throw fault(INVALID, "packet must be an object");
-    switch (packet.type) {
-      case "connect":
-        return this.#connect(packet);
-      case "connack": {
-        const { sessionPresent = false, returnCode } = packet;
-        checkBoolean(sessionPresent, "sessionPresent");
-        checkWord(returnCode, "returnCode");
-        if (returnCode > 5) throw fault(INVALID, "returnCode is over 5");
-        if (sessionPresent && returnCode) throw fault(INVALID, "session present with a refusal", "3.2.2-4");
-        this.#begin(0x20, 2);
-        return this.#word((sessionPresent ? 0x100 : 0) | returnCode);
-      }
-      case "publish":
-        return this.#publishPacket(packet);
-      case "puback":
-        return this.#acknowledge(0x40, packet.packetId);
-      case "pubrec":
-        return this.#acknowledge(0x50, packet.packetId);
-      case "pubrel":
-        return this.#acknowledge(0x62, packet.packetId);
-      case "pubcomp":
-        return this.#acknowledge(0x70, packet.packetId);
-      case "unsuback":
-        return this.#acknowledge(0xb0, packet.packetId);
-      case "subscribe":
-        return this.#subscribe(packet);
-      case "suback": {
-        const { packetId } = packet;
-        const codes = [...list(packet.returnCodes, "returnCodes", "3.8.4-5")] as number[];
-        checkPacketId(packetId);
-        for (const code of codes) {
-          if (code !== 0 && code !== 1 && code !== 2 && code !== 0x80) {
-            throw fault(INVALID, "returnCodes must be 0, 1, 2 or 128", "3.9.3-2");
-          }
-        }
-        this.#begin(0x90, 2 + codes.length);
-        this.#word(packetId);
-        for (const code of codes) this.#slab[this.#at++] = code;
-        return;
-      }
-      case "unsubscribe": {
-        const { packetId } = packet;
-        const filters = [...list(packet.topicFilters, "topicFilters", "3.10.3-2")] as string[];
-        checkPacketId(packetId);
-        const lengths = filters.map(filterLength);
-        this.#begin(0xa2, lengths.reduce((sum, length) => sum + 2 + length, 2));
-        this.#word(packetId);
-        filters.forEach((filter, i) => this.#text(filter, lengths[i]!));
-        return;
-      }
-      case "pingreq":
-        return this.#begin(0xc0, 0);
-      case "pingresp":
-        return this.#begin(0xd0, 0);
-      case "disconnect":
-        return this.#begin(0xe0, 0);
-      default:
-        throw fault(INVALID, "unknown packet type");
+      // A getter of the caller's object may throw anything; and what the decoder's rules refuse is its fault here.
+      if (!(cause instanceof HubwireError)) throw new HubwireError(INVALID, "packet can't be read", { cause });
+      const { code, message, statement } = cause;
+      throw code === MALFORMED ? new HubwireError(INVALID, message, { statement }) : cause;
     }
   }
 
@@ -375,78 +287,6 @@ export class PacketWriter {
     const { topic, payload = NOTHING, qos = 0, retain = false, dup = false, packetId } = packet;
     if (qos === 0 && packetId !== undefined) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
     this.#publish(topic, payload, qos, retain, dup, qos === 0 ? 0 : (packetId as number), Infinity);
-  }
-
-  #subscribe(packet: SubscribeInit): void {
-    const { packetId } = packet;
-    const entries = list(packet.subscriptions, "subscriptions", "3.8.3-3").map((entry) => {
-      if (typeof entry !== "object" || entry === null) throw fault(INVALID, "a subscription must be an object");
-      const { topicFilter, qos = 0 } = entry as { topicFilter: string; qos?: QoS };
-      const length = filterLength(topicFilter);
-      checkQos(qos, "qos", "3-8.3-4");
-      return { topicFilter, qos, length };
-    });
-    checkPacketId(packetId);
-    this.#begin(0x82, entries.reduce((sum, { length }) => sum + 3 + length, 2));
-    this.#word(packetId);
-    for (const { topicFilter, qos, length } of entries) {
-      this.#text(topicFilter, length);
-      this.#slab[this.#at++] = qos;
-    }
-  }
-
-  #connect(packet: ConnectInit): void {
-    const { clientId, cleanSession = true, keepAlive = 60, username, password, will } = packet;
-    const idLength = stringLength(clientId, "clientId", INVALID);
-    checkBoolean(cleanSession, "cleanSession");
-    checkWord(keepAlive, "keepAlive");
-    if (clientId === "" && !cleanSession) throw fault(INVALID, "empty client id with a kept session", "3.1.3-7");
-    let flags = cleanSession ? 2 : 0;
-    let length = 10 + 2 + idLength;
-    let willFields: readonly [string, number, Uint8Array | string, number] | undefined;
-    if (will !== undefined) {
-      if (typeof will !== "object" || will === null) throw fault(INVALID, "will must be an object");
-      const { topic, payload, qos = 0, retain = false } = will;
-      const topicLength = stringLength(topic, "will.topic", INVALID);
-      checkName(topic, INVALID);
-      const payloadLength = dataLength(payload, "will.payload");
-      if (payloadLength > 0xffff) throw fault(INVALID, "will.payload is over 65,535 bytes");
-      checkQos(qos, "will.qos", "3.1.2-14");
-      checkBoolean(retain, "will.retain");
-      flags |= 4 | (qos << 3) | (retain ? 0x20 : 0);
-      length += 4 + topicLength + payloadLength;
-      willFields = [topic, topicLength, payload, payloadLength];
-    }
-    let usernameLength = 0;
-    if (username !== undefined) {
-      usernameLength = stringLength(username, "username", INVALID);
-      flags |= 0x80;
-      length += 2 + usernameLength;
-    }
-    let passwordLength = 0;
-    if (password !== undefined) {
-      if (username === undefined) throw fault(INVALID, "password without user name", "3.1.2-22");
-      passwordLength = dataLength(password, "password");
-      if (passwordLength > 0xffff) throw fault(INVALID, "password is over 65,535 bytes");
-      flags |= 0x40;
-      length += 2 + passwordLength;
-    }
-    this.#begin(0x10, length);
-    this.#text("MQTT", 4);
-    this.#word(0x400 | flags);
-    this.#word(keepAlive);
-    this.#text(clientId, idLength);
-    if (willFields !== undefined) {
-      const [topic, topicLength, payload, payloadLength] = willFields;
-      this.#text(topic, topicLength);
-      this.#word(payloadLength);
-      this.#data(payload, payloadLength);
-    }
-    if (username !== undefined) this.#text(username, usernameLength);
-    if (password !== undefined) {
-      this.#word(passwordLength);
-      this.#data(password, passwordLength);
-    }
   }
 }
 

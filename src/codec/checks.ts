@@ -1,0 +1,25 @@
+/** What the types promise, and callers without types get wrong. Invariant: nothing is read twice, nothing converted. */
+import { INVALID, fault } from "./fault.js";
+import { utf8Length } from "./utf8.js";
+
+/** Throws ERR_INVALID_PACKET. */
+export function checkBoolean(value: unknown, name: string): void {
+  if (typeof value !== "boolean") throw fault(INVALID, `${name} must be a boolean`);
+}
+
+/** Throws ERR_INVALID_PACKET. */
+export function checkInteger(value: unknown, name: string, max: number, statement?: string): void {
+  if (!(Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max)) {
+    throw fault(INVALID, `${name} must be an integer from 0 to ${max}`, statement);
+  }
+}
+
+/** The bytes of a payload or password. Throws ERR_INVALID_PACKET. */
+export function dataLength(data: unknown, name: string): number {
+  if (typeof data === "string") return utf8Length(data, INVALID);
+  // isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy.
+  if (!ArrayBuffer.isView(data) || !(data instanceof Uint8Array)) {
+    throw fault(INVALID, `${name} must be a Uint8Array or a string`);
+  }
+  return data.length;
+}
