@@ -58,6 +58,10 @@ const PATIENT_COUNT = 65_536;
 const PATIENT_BYTES = 64 * 1024 * 1024;
 /** ms that DISCONNECT, and what was written before it, may take to leave. */
 const LINGER = 5_000;
+/** ms that the peer then has to close its side, which tells that it has read everything. */
+const FAREWELL = 250;
+/** ms before the end of `connect()` in which no attempt begins any more. */
+const LAST_ATTEMPT = 50;
 /** The phases between CONNACK and the end of the connection. */
 const UP: readonly ClientState[] = ["connected", "renewing", "closing", "ending"];
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
@@ -72,6 +76,15 @@ const capture = (resolve: (value: never) => void, reject: (error: unknown) => vo
 
 const aborted = (signal: AbortSignal): HubwireError =>
   new HubwireError("ERR_ABORTED", "aborted by its signal", { cause: signal.reason });
+
+const isSignal = (signal: AbortSignal | undefined): signal is AbortSignal =>
+  typeof signal?.addEventListener === "function";
+
+function checkSignal(signal: AbortSignal | undefined): void {
+  if (!signal) return;
+  if (!isSignal(signal)) throw new HubwireError("ERR_INVALID_ARGUMENT", "signal must be an AbortSignal");
+  if (signal.aborted) throw aborted(signal);
+}
 
 /**
  * An MQTT 3.1.1 client. Every promise it returns settles once: with success, a HubwireError, or its own
@@ -158,6 +171,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       opened: () => this.#opened(),
       received: (chunk) => this.#received(chunk),
       writable: () => this.#writable(),
+      flushed: () => {
+        this.#wakeAt = Math.min(this.#wakeAt, this.#clock.now() + FAREWELL);
+        this.#arm();
+      },
       resumable: (session) => (this.#tlsSession = session),
       closed: (error) => this.#down(error),
     };
@@ -187,7 +204,11 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   connect({ signal }: SignalOptions = {}): Promise<void> {
     const phase = this.#phase;
     if (this.#closed) return Promise.reject(closedError());
-    if (signal?.aborted) return Promise.reject(aborted(signal));
+    try {
+      checkSignal(signal);
+    } catch (error) {
+      return Promise.reject(error as HubwireError);
+    }
     if (phase === "connected") return Promise.resolve();
     const promise = this.#awaitConnection(signal, this.#options.session.connectTimeout);
     if (phase === "idle" || phase === "stopped") {
@@ -325,7 +346,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     };
     if (next !== undefined) next.previous = request;
     this.#pending = request;
-    if (signal !== undefined && !signal.aborted) {
+    if (isSignal(signal) && !signal.aborted) {
       request.onAbort = () => this.#session.cancel(request, aborted(signal), this.#clock.now());
       signal.addEventListener("abort", request.onAbort, { once: true });
     }
@@ -359,7 +380,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     if (this.#phase === "stopped") {
       throw new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()");
     }
-    if (signal?.aborted) throw aborted(signal);
+    checkSignal(signal);
   }
 
   #awaitConnection(signal: AbortSignal | undefined, timeout: number): Promise<void> {
@@ -372,7 +393,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       previous: undefined,
       next: undefined,
     };
-    if (signal !== undefined) {
+    if (signal) {
       request.onAbort = () => this.#giveUp(request, aborted(signal));
       signal.addEventListener("abort", request.onAbort, { once: true });
     }
@@ -491,14 +512,19 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     }
     this.#lastError = reason;
     const takeover = wasUp && this.#backoff.ended(now - this.#upSince, reason.code === "ERR_CONNECTION_LOST");
-    const delay = this.#backoff.next(takeover);
+    let delay = this.#backoff.next(takeover);
     if (!this.#options.reconnect || !reason.retryable) {
       this.#stop(reason, wasUp);
       return;
     }
-    if (!this.#established && now + delay >= this.#connectBy) {
-      this.#stop(reason);
-      return;
+    const left = this.#established ? Infinity : this.#connectBy - now;
+    if (delay >= left) {
+      if (left < LAST_ATTEMPT) {
+        this.#stop(reason);
+        return;
+      }
+      // Not given up before its time, which would be by chance: the next attempt is within what is left.
+      delay = left * this.#options.random();
     }
     const event = { attempt: ++this.#failures, delay, error: reason };
     this.#enter("waiting", delay, reason);

@@ -32,6 +32,8 @@ export interface ConnectionSink {
   writable(): void;
   /** A TLS session that a later connection to the same endpoint may resume. */
   resumable(session: Buffer): void;
+  /** All was written after `end`; what is left is the peer's own end. */
+  flushed(): void;
   /** The connection is gone; no error where `end` asked for it. */
   closed(error: HubwireError | undefined): void;
 }
@@ -82,11 +84,11 @@ export class Connection {
     this.#socket?.resume();
   }
 
-  /** Sends what was written, closes, and reports `closed` without an error. */
+  /** Sends what was written, closes, and reports `closed` without an error when the peer has closed as well. */
   end(): void {
     this.#ending = true;
     this.#socket?.resume();
-    this.#socket?.end(() => this.#over(undefined));
+    this.#socket?.end(() => this.#sink?.flushed());
   }
 
   /** Closes at once and reports nothing more. */

@@ -431,6 +431,37 @@ describe("connect", () => {
     expect(attempts).toEqual(attempts.map((_, index) => index + 1));
   });
 
+  test("a delay over the rest of connectTimeout is cut to it, so that chance does not end connect() early", async () => {
+    let turns = 0;
+    // 900 of 1,000 ms do not fit into the 500; 0.5 of the 500 does.
+    const random = () => [0.9, 0.5][turns++] ?? 0;
+    const { client, peer, clock } = await attempt({ reconnect: true, connectTimeout: 500, random });
+    const delays: number[] = [];
+    client.on("reconnecting", ({ delay }) => delays.push(delay));
+    const connection = await peer.next();
+    await connection.packet();
+    const next = new Promise((resolve) => client.once("reconnecting", resolve));
+    connection.send("20 02 00 03");
+    await soon(next, "the next attempt");
+    clock.advance(250);
+    await (await soon(peer.next(), "the second connection")).accept();
+    await soon(new Promise((resolve) => client.once("connect", resolve)), "CONNACK");
+    expect(delays).toEqual([250]);
+  });
+
+  test("a signal that is none is a typed error", async () => {
+    const { client } = await attempt();
+    const signal = {} as AbortSignal;
+    for (const call of [
+      client.connect({ signal }),
+      client.publish("t", "x", { signal }),
+      client.subscribe("t", { signal }),
+      client.unsubscribe("t", { signal }),
+    ]) {
+      await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    }
+  });
+
   test("a host that cannot be resolved, a closed port", async () => {
     const closed = await Peer.listen();
     const { port } = closed;
@@ -518,10 +549,22 @@ describe("close", () => {
   });
 
   test("a peer that never closes its side does not hold it up", async () => {
-    const { client, connection } = await scene();
+    const { client, connection, clock } = await scene();
     connection.socket.allowHalfOpen = true;
-    await soon(client.close(), "close");
+    const closed = client.close();
+    await soon(connection.ended, "the client's end");
+    clock.advance(250);
+    await soon(closed, "close");
     expect(client.connected).toBe(false);
+  });
+
+  test("resolves when the peer has read everything and closed", async () => {
+    const { client, connection } = await scene();
+    let read = false;
+    connection.socket.once("end", () => (read = true));
+    const message = outcome(client.publish("t", "x"));
+    await soon(client.close(), "close");
+    expect([read, await message.settled]).toEqual([true, "ok"]);
   });
 
   test("the connection breaks while close() waits: what is pending ends", async () => {
