@@ -148,6 +148,9 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   /** Starts a hub. Rejects with ERR_INVALID_ARGUMENT where it cannot listen, or an option is wrong. */
   static async start(options: HubOptions = {}): Promise<HubEmulator> {
     const { hostName = "localhost", alternativeNames = [], host } = options;
+    if (host !== undefined && typeof host !== "string") {
+      throw new HubwireError("ERR_INVALID_ARGUMENT", "host must be a string: the address to listen on");
+    }
     const names = [
       ...new Set([hostName, "localhost", "127.0.0.1", "::1", ...(host ? [host] : []), ...alternativeNames]),
     ];

@@ -40,6 +40,9 @@ export function percentDecode(text: string): string {
 
 /** The entries of either form of properties. */
 export function propertyEntries(properties: PropertiesInit): Iterable<[string, string | null]> {
+  if (typeof properties !== "object" || properties === null) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "properties must be an object or a Map");
+  }
   return properties instanceof Map
     ? properties
     : Object.entries(properties as { readonly [name: string]: string | null });
@@ -71,9 +74,11 @@ export function encodeProperties(properties: PropertiesInit): string {
 
 /**
  * Reads a property bag: a leading `?` is passed over, `name` alone is null, `name=` is the empty string, a second
- * `=` belongs to the value, a broken escape keeps the raw text, the last of two equal names counts. Never throws.
+ * `=` belongs to the value, a broken escape keeps the raw text, the last of two equal names counts. No text makes it
+ * throw; anything but text is ERR_INVALID_ARGUMENT.
  */
 export function decodeProperties(bag: string): Map<string, string | null> {
+  if (typeof bag !== "string") throw new HubwireError("ERR_INVALID_ARGUMENT", "a property bag is a string");
   const properties = new Map<string, string | null>();
   let start = bag.startsWith("?") ? 1 : 0;
   let equals = -1;

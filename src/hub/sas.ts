@@ -58,11 +58,18 @@ export function signSasToken(scope: string, key: string, expiry: number, keyName
 /**
  * Makes the SAS token of a device or module. `key` is base64, `expiry` in seconds since 1970 UTC (a fraction is
  * cut off), `keyName` the policy's name where `key` is a policy's and not the device's own.
- * Throws ERR_SAS_TOKEN for a key that is not base64, ERR_INVALID_ARGUMENT for an expiry that is no such time.
+ * Throws ERR_SAS_TOKEN for a key that is not base64, ERR_INVALID_ARGUMENT for an expiry that is no such time and for
+ * a host name or device id that is missing.
  */
 export function createSasToken(
   options: SasIdentity & { key: string; expiry: number; keyName?: string | undefined },
 ): string {
+  for (const name of ["hostName", "deviceId"] as const) {
+    const value: unknown = options?.[name];
+    if (!value || typeof value !== "string") {
+      throw new HubwireError("ERR_INVALID_ARGUMENT", `${name} must be a string, and not empty`);
+    }
+  }
   return signSasToken(sasScope(options), options.key, options.expiry, options.keyName);
 }
 

@@ -33,6 +33,10 @@ describe("encodeProperties", () => {
     [{ a: true }],
     [{ a: {} }],
     [{ "": null }],
+    [undefined],
+    [null],
+    ["a=b"],
+    [5],
   ])("%j is refused", (properties) => {
     expect(() => encodeProperties(properties as never)).toThrow(
       expect.objectContaining({ name: "HubwireError", code: "ERR_INVALID_ARGUMENT" }),
@@ -49,6 +53,10 @@ describe("encodeProperties", () => {
 });
 
 describe("decodeProperties", () => {
+  test.each([undefined, null, 5, {}])("%j is no text", (bag) => {
+    expect(() => decodeProperties(bag as never)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+  });
+
   test.each<[string, [string, string | null][]]>([
     ["", []],
     ["?", []],

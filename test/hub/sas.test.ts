@@ -43,6 +43,11 @@ describe("createSasToken", () => {
     );
   });
 
+  test.each([undefined, null, { hostName: "" }, { deviceId: "" }, { deviceId: 5 }])("for %j: refused", (wrong) => {
+    const options = wrong && { ...DEVICE, key: KEY, expiry: 1, ...wrong };
+    expect(() => createSasToken(options as never)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+  });
+
   test.each([Number.NaN, -1, Infinity, Date.now(), "soon", undefined])("the expiry %s is refused", (expiry) => {
     expect(() => createSasToken({ ...DEVICE, key: KEY, expiry: expiry as number })).toThrow(
       expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
