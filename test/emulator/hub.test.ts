@@ -97,6 +97,7 @@ describe("start", () => {
     });
     taken.close();
     await expect(HubEmulator.start({ port: 70_000 })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    await expect(HubEmulator.start({ host: 5 as never })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     const certificate = { certificate: "none", key: "none" };
     await expect(HubEmulator.start({ certificate })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
   });
