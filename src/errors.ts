@@ -127,7 +127,7 @@ export class HubwireError extends Error {
   declare readonly status?: number;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    super(message, details);
     const traits = TRAITS[code] ?? "peer";
     this.code = code;
     this.kind = traits.replace("+", "") as ErrorKind;

@@ -14,12 +14,14 @@ export function checkInteger(value: unknown, name: string, max: number, statemen
   }
 }
 
+/** isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return ArrayBuffer.isView(value) && value instanceof Uint8Array;
+}
+
 /** The bytes of a payload or password. Throws ERR_INVALID_PACKET. */
 export function dataLength(data: unknown, name: string): number {
   if (typeof data === "string") return utf8Length(data, INVALID);
-  // isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy.
-  if (!ArrayBuffer.isView(data) || !(data instanceof Uint8Array)) {
-    throw fault(INVALID, `${name} must be a Uint8Array or a string`);
-  }
+  if (!isBytes(data)) throw fault(INVALID, `${name} must be a string or a Uint8Array`);
   return data.length;
 }

@@ -8,7 +8,7 @@
  * A remaining length in more bytes than it needs is accepted: MQTT 3.1.1 limits the field to four bytes and,
  * unlike MQTT 5, does not ask for the shortest form (section 2.2.3).
  */
-import { Fields, nonZero } from "./fields.js";
+import { Fields, nonZero, word } from "./fields.js";
 import { MALFORMED, fault } from "./fault.js";
 import type { TopicCache } from "./topic-cache.js";
 import { checkFilter, checkName } from "./topics.js";
@@ -70,7 +70,7 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
   if (rule === ILLEGAL) throw headerFault(first, 0);
   let length = 0;
   for (let size = 1; ; size++) {
-    if (size > 4) throw fault(MALFORMED, "remaining length of over four bytes");
+    if (size > 4) throw fault(MALFORMED, "remaining length over four bytes");
     if (at + size >= end) return 0;
     const byte = bytes[at + size]!;
     length |= (byte & 0x7f) << (7 * (size - 1));
@@ -169,10 +169,6 @@ export function deliver(
     at = next;
   }
   return at;
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
 /** Checks and delivers a packet of the types that are not hot; `fields` are its body. Throws ERR_MALFORMED_PACKET. */

@@ -6,6 +6,7 @@
  * again. Memory for a large packet is taken as its bytes arrive: at most double what is here, until GROW_LIMIT
  * of it is, then the whole of it at once. After an error nothing more is delivered.
  */
+import { isBytes } from "./checks.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
 import { NAMES, deliver, packetSize } from "./decode.js";
 import { TopicCache } from "./topic-cache.js";
@@ -29,8 +30,7 @@ export interface DecoderOptions {
 const EMPTY = new Uint8Array(0);
 
 function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
-  // isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy.
-  if (!ArrayBuffer.isView(bytes) || !(bytes instanceof Uint8Array)) throw invalidArgument("a Uint8Array expected");
+  if (!isBytes(bytes)) throw invalidArgument("bytes must be a Uint8Array");
 }
 
 /** Delivers packets to a sink in plain arguments. */
@@ -60,7 +60,7 @@ export class Decoder {
     if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
     const { maxPacketSize = MAX_PACKET_SIZE + 5 } = options;
     if (!(typeof maxPacketSize === "number" && maxPacketSize >= 2)) {
-      throw invalidArgument("maxPacketSize must be a number of at least 2");
+      throw invalidArgument("maxPacketSize must be a number over 1");
     }
     this.#sink = sink;
     this.#maxPacketSize = maxPacketSize;

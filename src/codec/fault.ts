@@ -14,9 +14,9 @@ export const INVALID = "ERR_INVALID_PACKET";
 
 /** The error to throw; `statement` is the id of the broken statement without its `MQTT-`. */
 export function fault(code: ErrorCode, message: string, statement?: string): HubwireError {
-  return statement
-    ? new HubwireError(code, `${message} (MQTT-${statement})`, { statement: "MQTT-" + statement })
-    : new HubwireError(code, message);
+  if (statement === undefined) return new HubwireError(code, message);
+  statement = "MQTT-" + statement;
+  return new HubwireError(code, `${message} (${statement})`, { statement });
 }
 
 export function invalidArgument(message: string): HubwireError {

@@ -33,8 +33,7 @@ export class Fields {
   }
 
   word(): number {
-    const at = this.#take(2);
-    return (this.#bytes[at]! << 8) | this.#bytes[at + 1]!;
+    return word(this.#bytes, this.#take(2));
   }
 
   packetId(): number {
@@ -56,6 +55,10 @@ export class Fields {
   done(): void {
     if (this.more) throw fault(MALFORMED, "packet longer than its fields");
   }
+}
+
+export function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
 /** `packetId`. Throws `code` where it is 0: MQTT-2.3.1-1. */

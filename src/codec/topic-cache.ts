@@ -13,13 +13,6 @@ import { MALFORMED } from "./fault.js";
 import { checkName } from "./topics.js";
 import { readUtf8 } from "./utf8.js";
 
-declare global {
-  interface Buffer {
-    /** What `toString("latin1", start, end)` calls; Node's type declarations leave it out. */
-    latin1Slice(start: number, end: number): string;
-  }
-}
-
 const MAX_ENTRIES = 2048;
 const FIRST_WORDS = 0x80;
 const MAX_WORDS = 0x10000;
@@ -36,22 +29,6 @@ interface Entry {
 }
 
 const NONE: Entry = { length: -1, at: 0, topic: "" };
-
-/** Whether all of it is ASCII without U+0000, `+` and `#`; four bytes at a time. */
-function isPlain(view: DataView, start: number, end: number): boolean {
-  let flags = 0;
-  let at = start;
-  for (; at + 4 <= end; at += 4) {
-    const word = view.getInt32(at, true);
-    // `+` and `#` differ in one bit. Of bytes below 0x80, only a zero borrows its top bit from a subtraction of 1.
-    flags |= word | (word - 0x01010101) | (((word | 0x08080808) ^ 0x2b2b2b2b) - 0x01010101);
-  }
-  for (; at < end; at++) {
-    const byte = view.getUint8(at);
-    flags |= byte | (byte - 1) | (((byte | 8) ^ 0x2b) - 1);
-  }
-  return (flags & 0x80808080) === 0;
-}
 
 /** A hash over `view[start, end)`, of 8 bytes or more, in words that may overlap. */
 function hashOf(view: DataView, start: number, end: number): number {
@@ -115,9 +92,8 @@ export class TopicCache {
       this.#recent[length & 7] = entry;
       return entry.topic;
     }
-    let topic;
-    if (length > 0 && isPlain(view, start, end)) topic = Buffer.prototype.latin1Slice.call(bytes, start, end);
-    else checkName((topic = readUtf8(bytes, start, end)), MALFORMED);
+    const topic = readUtf8(bytes, start, end);
+    checkName(topic, MALFORMED);
     if (length <= MAX_CACHED_TOPIC && this.#admits(hash, length)) this.#add(hash, topic, view, start, end);
     return topic;
   }

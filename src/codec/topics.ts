@@ -27,7 +27,7 @@ export function checkFilter(filter: string, code: ErrorCode): void {
   const wildcard = MISPLACED.exec(filter);
   if (wildcard !== null) {
     const statement = wildcard[0].includes("#") ? "4.7.1-2" : "4.7.1-3";
-    throw fault(code, "wildcard that is not a whole level, or # before the last", statement);
+    throw fault(code, "misplaced wildcard", statement);
   }
 }
 

@@ -150,8 +150,9 @@ export interface PacketSink {
   connect?(packet: ConnectPacket): void;
   connack?(sessionPresent: boolean, returnCode: number): void;
   /**
-   * `bytes[start, end)` is the payload. `bytes` is the pushed chunk, or memory of the packet's own where the
-   * packet was split over chunks; the decoder never writes to either again. `packetId` is 0 with QoS 0.
+   * `bytes[start, end)` is the payload. `bytes` is the pushed chunk or, where the packet was split over chunks,
+   * memory of the decoder's, in which small packets lie side by side: only what is in `[start, end)` is this
+   * packet's payload, and the decoder never writes there again. `packetId` is 0 with QoS 0.
    */
   publish?(
     topic: string,

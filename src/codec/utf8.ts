@@ -7,12 +7,18 @@
 import type { ErrorCode } from "../errors.js";
 import { MALFORMED, fault } from "./fault.js";
 
+declare global {
+  interface Buffer {
+    /** What `toString("utf8", start, end)` calls, on any Uint8Array; Node's type declarations leave it out. */
+    utf8Slice(start: number, end: number): string;
+  }
+}
+
 /** The string in `bytes[start, end)`. Throws ERR_MALFORMED_PACKET: MQTT-1.5.3-1, MQTT-1.5.3-2. */
 export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
-  const field = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
-  const text = field.toString();
+  const text = Buffer.prototype.utf8Slice.call(bytes, start, end);
   // Whatever is ill-formed was replaced by U+FFFD, and only what is well-formed comes back as it was.
-  if (text.includes("\ufffd") && !field.equals(Buffer.from(text))) {
+  if (text.includes("\ufffd") && Buffer.from(text).compare(bytes, start, end) !== 0) {
     throw fault(MALFORMED, "ill-formed UTF-8", "1.5.3-1");
   }
   if (text.includes("\0")) throw fault(MALFORMED, "string with U+0000", "1.5.3-2");

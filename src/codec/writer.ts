@@ -263,10 +263,11 @@ export class PacketWriter {
   /** Writes any packet. Payloads are copied. Throws ERR_INVALID_PACKET. */
   packet(packet: PacketInit): void {
     try {
-      const type = NAMES.indexOf(packet.type);
+      const name = packet.type;
+      if (name === "publish") return this.#publishPacket(packet as PublishInit);
+      const type = NAMES.indexOf(name);
       const first = FIRST_BYTES[type]!;
-      if (type === 3) this.#publishPacket(packet as PublishInit);
-      else if (type < 1) throw fault(INVALID, "unknown packet type");
+      if (type < 1) throw fault(INVALID, "unknown packet type");
       else if (type > 11) this.#begin(first, 0);
       else if ((type > 3 && type < 8) || type === 11) {
         this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);

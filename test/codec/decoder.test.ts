@@ -310,11 +310,11 @@ describe("the topic cache", () => {
     const topics = Array.from({ length: 130 }, (_, i) => String(i).padEnd(i + 1, "abcdefg").slice(0, i + 1));
     const bytes = stream(topics);
     const reader = new PacketReader(() => {});
-    const { latin1Slice } = Buffer.prototype;
+    const { utf8Slice } = Buffer.prototype;
     let decoded = 0;
-    Buffer.prototype.latin1Slice = function (start: number, end: number) {
+    Buffer.prototype.utf8Slice = function (start: number, end: number) {
       decoded++;
-      return latin1Slice.call(this, start, end);
+      return utf8Slice.call(this, start, end);
     };
     try {
       reader.push(bytes);
@@ -322,7 +322,7 @@ describe("the topic cache", () => {
       for (let i = 0; i < 3; i++) reader.push(bytes);
       expect(decoded).toBe(new Set(topics).size);
     } finally {
-      Buffer.prototype.latin1Slice = latin1Slice;
+      Buffer.prototype.utf8Slice = utf8Slice;
     }
   });
 
