@@ -144,7 +144,7 @@ describe("package", () => {
   });
 
   test("the top level holds what the layout names and nothing else", () => {
-    const expected = /^(\..*|package\.json|package-lock\.json|tsconfig\.json|src|bench|test|fuzz|README\.md|LICENSE|CHANGELOG\.md|node_modules|dist)$/;
+    const expected = /^(\..*|package\.json|package-lock\.json|tsconfig\.json|src|bench|test|fuzz|README\.md|LICENSE|CHANGELOG\.md|node_modules|dist|coverage)$/;
     for (const name of readdirSync(root)) expect(name).toMatch(expected);
   });
 });

@@ -109,6 +109,29 @@ interface ModuleOption {
 
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
+const OPTIONS: readonly string[] = [
+  "port",
+  "host",
+  "hostName",
+  "alternativeNames",
+  "authority",
+  "certificate",
+  "policies",
+  "limits",
+  "provisioning",
+  "clock",
+] satisfies (keyof HubOptions)[];
+
+/** A misspelt option that is silently ignored costs more time than an error. */
+function checkOptions(options: object): void {
+  if (typeof options !== "object" || options === null) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "the options must be an object");
+  }
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  if (unknown === undefined) return;
+  throw new HubwireError("ERR_INVALID_ARGUMENT", `unknown option ${unknown}; there are: ${OPTIONS.join(", ")}`);
+}
+
 const isAddress = (name: string): boolean => name.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(name);
 
 const POLICIES_WITHOUT_DEVICE_CONNECT = ["service", "registryRead", "registryReadWrite"];
@@ -147,6 +170,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
 
   /** Starts a hub. Rejects with ERR_INVALID_ARGUMENT where it cannot listen, or an option is wrong. */
   static async start(options: HubOptions = {}): Promise<HubEmulator> {
+    checkOptions(options);
     const { hostName = "localhost", alternativeNames = [], host } = options;
     if (host !== undefined && typeof host !== "string") {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "host must be a string: the address to listen on");

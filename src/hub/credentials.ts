@@ -76,8 +76,11 @@ export function divideOptions<T extends object>(
   identity: string | DeviceOptions,
   options: T,
 ): [identity: DeviceOptions, options: T] {
+  if (typeof options !== "object" || options === null) throw badOption("the client's options must be an object");
   const first = typeof identity === "string" ? parseConnectionString(identity) : identity;
   const all = Object.entries({ ...first, ...options });
+  const prescribed = all.find(([name]) => /^(clientId|username|password|credentials)$/.test(name))?.[0];
+  if (prescribed) throw badOption(`${prescribed} follows from the device's identity and cannot be set`);
   const isIdentity = ([name]: [string, unknown]): boolean => IDENTITY_OPTIONS.includes(name);
   return [
     Object.fromEntries(all.filter(isIdentity)) as unknown as DeviceOptions,

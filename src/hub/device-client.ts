@@ -24,11 +24,13 @@ import { type DesiredHandler, type Twin, TwinClient } from "./twin.js";
 
 /**
  * How to connect, and what of the identity a connection string does not say; durations in ms. What the hub prescribes
- * (host, user name, ...) cannot be set here.
+ * (client id, user name, password) cannot be set here.
  */
 export interface DeviceClientOptions
-  extends Omit<MqttClientOptions, "host" | "clientId" | "username" | "password" | "credentials" | "will">,
+  extends Omit<MqttClientOptions, "clientId" | "username" | "password" | "credentials" | "will">,
     Omit<DeviceOptions, "hostName" | "deviceId"> {
+  /** Dialled in place of the hub or gateway, e.g. a tunnel; the certificate must still be for their name. */
+  host?: string | undefined;
   /** Telemetry that the hub takes in this device's place when the connection ends without `close()`. */
   will?: (TelemetryOptions & { payload: TelemetryBody }) | undefined;
   /**
@@ -278,12 +280,15 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     }
     const clientId = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`;
     const { clock } = this.#link;
-    const source = new CredentialSource(identity, clientId, options.tls, clock, options.random ?? Math.random);
+    const server = gatewayHostName ?? hostName;
+    const { host = server } = options;
+    const tls = host === server ? options.tls : { servername: server, ...options.tls };
+    const source = new CredentialSource(identity, clientId, tls, clock, options.random ?? Math.random);
     const lastWords = will && encodeTelemetry(identity, will.payload, will);
     const mqtt = new MqttClient({
       cleanSession: false,
       ...options,
-      host: gatewayHostName ?? hostName,
+      host,
       clientId,
       will: lastWords && { ...lastWords, retain: will.retain },
       credentials: () => source.next(),

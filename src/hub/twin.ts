@@ -87,8 +87,9 @@ export function encodeReported(patch: unknown): string {
   let json: string | undefined;
   try {
     json = JSON.stringify(patch, (_name, value: unknown) => {
-      // JSON would write null, which deletes the property.
+      // JSON would write null, which deletes the property, or leave the property out without a word.
       if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError("not a finite number");
+      if (typeof value === "function" || typeof value === "symbol") throw new TypeError(`a ${typeof value}`);
       return value;
     });
   } catch (cause) {

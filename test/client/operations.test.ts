@@ -643,3 +643,11 @@ describe("reconnect()", () => {
     expect(await soon(message.settled, "PUBACK")).toBe("ok");
   });
 });
+
+test.each([1, true, "qos"])("options that are no object are refused, not taken for none: %j", async (options) => {
+  const client = new MqttClient({ host: "localhost", protocol: "mqtt" });
+  const refused = { code: "ERR_INVALID_ARGUMENT", message: expect.stringContaining("{ qos: 1 }") };
+  await expect(client.publish("t", "x", options as unknown as object)).rejects.toMatchObject(refused);
+  await expect(client.subscribe("t", options as unknown as object)).rejects.toMatchObject(refused);
+  await client.close();
+});

@@ -75,6 +75,26 @@ describe("accepted by the hub", () => {
   });
 });
 
+test("host is dialled, and the certificate must be for the hub's own name all the same", async () => {
+  const { connectionString } = lab.hub.createDevice("tunnelled");
+  const client = lab.client(connectionString, { host: "127.0.0.1" });
+  await client.connect();
+  expect(client.connected).toBe(true);
+  const elsewhere = lab.client(connectionString.replace("localhost", "hub.example"), { host: "127.0.0.1", reconnect: false });
+  expect(await failure(elsewhere.connect())).toMatchObject({ code: "ERR_TLS_HOST_NAME" });
+});
+
+test.each([
+  ["no object", 5, /must be an object/],
+  ["null", null, /must be an object/],
+  ["a client id", { clientId: "x" }, /clientId follows from/],
+  ["a password", { password: "x" }, /password follows from/],
+  ["an unknown name", { keepalive: 5 }, /unknown option keepalive/],
+])("options that cannot be: %s", (_what, options, message) => {
+  const make = () => new DeviceClient({ hostName, deviceId: "d", sharedAccessKey: key }, options as object);
+  expect(make).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", message: expect.stringMatching(message) }));
+});
+
 describe("the user name", () => {
   test.each<[string, Partial<DeviceOptions>, string]>([
     ["modern", {}, "localhost/names/?api-version=2021-04-12"],

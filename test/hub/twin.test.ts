@@ -52,6 +52,7 @@ describe("encodeReported", () => {
   ])("%s is taken", (_what, patch) => expect(JSON.parse(encodeReported(patch))).toEqual(patch));
 
   test.each<[string, unknown, string]>([
+    ["a function, which JSON would leave out", { a: () => 1 }, "ERR_INVALID_ARGUMENT"],
     ["eleven levels", nested(11), "ERR_LIMIT"],
     ["an integer beyond 2^52", { a: { b: [2 ** 52 + 1] } }, "ERR_LIMIT"],
     ["a string over 4 KiB", { a: "ü".repeat(2049) }, "ERR_LIMIT"],
