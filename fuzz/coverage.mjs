@@ -1,57 +1,81 @@
-// Which inputs reach something new: the inspector's precise coverage, by block.
+// Which inputs reach something new: the inspector's precise coverage, by block. It slows down all code that is compiled
+// while it counts, and after it too, so this runs in a thread of its own, which hands back the inputs that are worth
+// mutating further; or the first that fails.
 import { Session } from "node:inspector";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+import { corpusOf, inputsFrom } from "./inputs.mjs";
+import { failure, load } from "./target.mjs";
 
-export class CoverageGuide {
-  #session = new Session();
-  #files;
-  #known = new Set();
-  #last = [];
+const BATCH = 500;
 
-  /** `files`: a regular expression on the addresses of the scripts that count. */
-  constructor(files) {
-    this.#files = files;
-  }
+/** Resolves to `{ found, failed }`. Equal arguments give equal answers. */
+export function explore(name, seed, runs) {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { name, seed, runs } });
+  return new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+}
 
-  #post(method, params) {
+/**
+ * `news()`: whether anything ran since the last call that never ran before; `forget` makes that new again. What ran is
+ * noted by character, because V8 joins blocks of equal counts into ranges that differ from input to input.
+ */
+function coverageOf(files) {
+  const session = new Session();
+  session.connect();
+  const post = (method, params) => {
     let result;
     // In the same thread the answer is there when `post` returns.
-    this.#session.post(method, params, (error, answer) => {
+    session.post(method, params, (error, answer) => {
       if (error) throw error;
-      result = answer;
+      result = answer?.result;
     });
     return result;
-  }
-
-  start() {
-    this.#session.connect();
-    this.#post("Profiler.enable");
-    this.#post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
-  }
-
-  /** Whether anything ran since the last call that never ran before. */
-  news() {
-    this.#last = [];
-    for (const { url, functions } of this.#post("Profiler.takePreciseCoverage").result) {
-      if (!this.#files.test(url)) continue;
-      for (const { ranges } of functions) {
-        for (const { startOffset, endOffset, count } of ranges) {
-          if (count === 0) continue;
-          const key = `${url}:${startOffset}:${endOffset}`;
-          if (!this.#known.has(key)) this.#last.push(key);
-        }
+  };
+  post("Profiler.enable");
+  post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+  const known = new Map();
+  let last = [];
+  return {
+    news() {
+      last = [];
+      for (const { url, functions } of post("Profiler.takePreciseCoverage")) {
+        if (!files.test(url)) continue;
+        const ran = new Uint8Array(0x10000);
+        const ranges = functions.flatMap((item) => item.ranges);
+        // Inner ranges after those around them.
+        ranges.sort((a, b) => a.startOffset - b.startOffset || b.endOffset - a.endOffset);
+        for (const { startOffset, endOffset, count } of ranges) ran.fill(count > 0 ? 1 : 0, startOffset, endOffset);
+        if (!known.has(url)) known.set(url, new Uint8Array(0x10000));
+        const before = known.get(url);
+        for (let i = 0; i < ran.length; i++) if (ran[i] > before[i]) last.push([before, i]), (before[i] = 1);
       }
-    }
-    for (const key of this.#last) this.#known.add(key);
-    return this.#last.length > 0;
-  }
-
-  /** What the last `news` found is new again. */
-  forgetLast() {
-    for (const key of this.#last) this.#known.delete(key);
-  }
-
-  stop() {
-    this.#post("Profiler.stopPreciseCoverage");
-    this.#session.disconnect();
-  }
+      return last.length > 0;
+    },
+    forget: () => last.forEach(([before, i]) => (before[i] = 0)),
+  };
 }
+
+async function work({ name, seed, runs }) {
+  const target = await load(name);
+  const corpus = corpusOf(name, target);
+  const next = inputsFrom(seed, target, corpus);
+  const guide = coverageOf(target.coverage);
+  const found = [];
+  const fails = (input) => failure(target, input, false) !== undefined;
+  /** Keeps those of `inputs` that reach something new, found by halving. */
+  const keep = (inputs) => {
+    const failed = inputs.find(fails);
+    if (failed !== undefined || !guide.news()) return failed;
+    if (inputs.length === 1) return void (corpus.push(inputs[0]), found.push(inputs[0]));
+    guide.forget();
+    const half = inputs.length >> 1;
+    return keep(inputs.slice(0, half)) ?? keep(inputs.slice(half));
+  };
+  let failed = corpus.find(fails);
+  guide.news();
+  for (let done = 0; done < runs && failed === undefined; done += BATCH) {
+    failed = keep(Array.from({ length: BATCH }, () => next().slice()));
+  }
+  parentPort.postMessage({ found, failed });
+}
+
+if (!isMainThread) await work(workerData);

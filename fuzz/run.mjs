@@ -1,161 +1,112 @@
 // Runs fuzz targets against the built package (npm run build first).
 //
-//   npm run fuzz -- <target>... | all   [--seconds 60 | --runs N] [--seed 1] [--no-coverage] [--write-corpus]
+//   npm run fuzz -- <target>... | all   [--seconds 60 | --runs N] [--seed 1] [--guided 10000] [--write-corpus]
 //   npm run fuzz -- <target> --input FILE        one input, for instance a crash
 //
-// A target is fuzz/targets/<name>.mjs:
-//
-//   export function run(input) {}      // input: Uint8Array; throws where something is wrong. Must not change it.
-//   export function generate(random) {}   // optional: a structured input; random(n) is an integer in [0, n)
-//   export const seeds = []            // optional: inputs to begin with, besides the files in fuzz/corpus/<name>/
-//   export const coverage = /regexp/   // optional: files whose coverage guides the choice of inputs
-//
-// Equal seeds make equal inputs, as long as --runs and not the time ends them. For a fifth of the time the inspector's
-// precise coverage says which inputs reached something new; those are kept and mutated further. A failing
-// input is made smaller and written to fuzz/crashes/. The last line is `N passed, N failed`, counted in targets.
+// Equal seeds make equal inputs; the time says only how many. First as many runs as --guided says look, by coverage, for
+// inputs that reach something new; those are mutated further (and kept in fuzz/corpus with --write-corpus). The others
+// run at full speed. One run is one input through the whole check of its target. A failing input is made
+// smaller and written to fuzz/crashes/. The last line is `N passed, N failed`, counted in targets.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { pathToFileURL } from "node:url";
-import { CoverageGuide } from "./coverage.mjs";
-import { minimise, mutate, randomFrom } from "./mutate.mjs";
+import { explore } from "./coverage.mjs";
+import { corpusFolder, corpusOf, inputsFrom } from "./inputs.mjs";
+import { minimise } from "./minimise.mjs";
+import { failure, known, load, stackDepth } from "./target.mjs";
 
-// Most inputs end in an error, and its stack would cost more than the rest of the run.
-const stackDepth = Error.stackTraceLimit;
-Error.stackTraceLimit = 0;
-
-const folder = import.meta.dirname;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    seconds: { type: "string" },
+    seconds: { type: "string", default: "60" },
     runs: { type: "string" },
     seed: { type: "string", default: "1" },
+    guided: { type: "string", default: "10000" },
     input: { type: "string" },
-    coverage: { type: "boolean", default: true },
     "write-corpus": { type: "boolean", default: false },
   },
-  allowNegative: true,
 });
+const seed = Number(values.seed);
+const limit = Number(values.runs ?? Infinity);
+const duration = values.runs === undefined ? Number(values.seconds) * 1000 : Infinity;
+const guided = Math.min(Number(values.guided), limit);
 
-const known = readdirSync(join(folder, "targets"))
-  .filter((name) => name.endsWith(".mjs"))
-  .map((name) => name.slice(0, -4));
 const names = positionals.includes("all") ? known : positionals;
 const unknown = names.filter((name) => !known.includes(name));
 if (names.length === 0 || unknown.length > 0) {
-  console.error(`fuzz: ${unknown.length ? `no target ${unknown.join(", ")}` : "name a target"}; there are all, ${known.join(", ")}`);
+  const problem = unknown.length > 0 ? `no target ${unknown.join(", ")}` : "name a target";
+  console.error(`fuzz: ${problem}; there are all, ${known.join(", ")}`);
   process.exit(2);
 }
 
-/** The error that `input` causes, if any. */
-function failure(target, input) {
-  try {
-    target.run(input);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(`thrown: ${String(error)}`);
-  }
+function write(folder, input, name = "") {
+  const digest = createHash("sha256").update(input).digest("hex").slice(0, 12);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${name}${digest}.bin`), input);
+  return `${name}${digest}.bin`;
 }
 
-function report(name, target, input, error) {
+function report(name, target, input, run, error) {
   // Smaller inputs count while they fail in the same way, told by the kind of error.
-  const kind = (candidate) => failure(target, candidate)?.name;
-  const small = minimise(input, (candidate) => kind(candidate) === error.name);
-  const digest = createHash("sha256").update(small).digest("hex").slice(0, 12);
-  const file = join(folder, "crashes", `${name}-${digest}.bin`);
-  mkdirSync(join(folder, "crashes"), { recursive: true });
-  writeFileSync(file, small);
-  console.error(`${name}: FAILED on ${small.length} bytes (of ${input.length}): ${Buffer.from(small).toString("hex")}`);
-  console.error(`written to fuzz/crashes/${name}-${digest}.bin`);
+  const small = minimise(input, (candidate) => failure(target, candidate)?.name === error.name);
   Error.stackTraceLimit = stackDepth;
-  console.error(failure(target, small)?.stack ?? error.stack);
+  const again = failure(target, small);
+  delete Error.stackTraceLimit;
+  const file = write(join(import.meta.dirname, "crashes"), small, `${name}-`);
+  console.error(`${name}: FAILED on ${small.length} bytes (of ${input.length}): ${Buffer.from(small).toString("hex")}`);
+  console.error(`run ${run} of seed ${seed}; written to fuzz/crashes/${file}`);
+  if (again === undefined) console.error("alone it passes: the inputs before it matter");
+  console.error(again?.stack ?? error);
 }
 
+/** Fuzzes one target; the number of runs, and whether all passed. */
 async function fuzz(name) {
-  const target = await import(pathToFileURL(join(folder, "targets", `${name}.mjs`)).href);
+  const target = await load(name);
   if (values.input !== undefined) {
     Error.stackTraceLimit = stackDepth;
-    target.run(new Uint8Array(readFileSync(values.input)));
-    return 1;
+    const error = failure(target, new Uint8Array(readFileSync(values.input)));
+    if (error !== undefined) console.error(error);
+    return { runs: 1, passed: error === undefined };
   }
-  const corpusFolder = join(folder, "corpus", name);
-  const files = existsSync(corpusFolder) ? readdirSync(corpusFolder).sort() : [];
-  const corpus = [
-    ...(target.seeds ?? []),
-    ...files.map((file) => new Uint8Array(readFileSync(join(corpusFolder, file)))),
-  ];
-  if (corpus.length === 0) corpus.push(new Uint8Array(0));
-  const random = randomFrom(Number(values.seed));
-  const limit = values.runs === undefined ? Infinity : Number(values.runs);
-  const duration = values.runs === undefined ? Number(values.seconds ?? 60) * 1000 : Infinity;
-
-  let runs = 0;
-  const check = (input) => {
-    runs++;
-    const error = failure(target, input);
-    if (error === undefined) return true;
-    report(name, target, input, error);
-    return false;
-  };
-  for (const input of corpus) if (!check(input)) return 0;
-
-  const next = () => {
-    if (target.generate !== undefined && random(3) === 0) return target.generate(random);
-    const base = random(4) === 0 && target.generate ? target.generate(random) : corpus[random(corpus.length)];
-    return mutate(base, random, corpus);
-  };
-
   const started = performance.now();
-  const elapsed = () => performance.now() - started;
-  const found = [];
-  if (values.coverage && target.coverage !== undefined) {
-    const guide = new CoverageGuide(target.coverage);
-    guide.start();
-    for (const input of corpus) failure(target, input);
-    guide.news();
-    const guidedRuns = limit === Infinity ? Infinity : limit / 5;
-    while (elapsed() < duration / 5 && runs < guidedRuns) {
-      const batch = Array.from({ length: 200 }, next);
-      for (const input of batch) if (!check(input)) return guide.stop() ?? 0;
-      if (!guide.news()) continue;
-      // Which of them was it? Each alone again, against what was known before the batch.
-      guide.forgetLast();
-      for (const input of batch) {
-        failure(target, input);
-        if (guide.news()) corpus.push(input), found.push(input);
+  const { found, failed } = await explore(name, seed, guided);
+  if (failed !== undefined) {
+    report(name, target, failed, "guided", failure(target, failed) ?? new Error("failed in the guided part"));
+    return { runs: guided, passed: false };
+  }
+  if (values["write-corpus"]) for (const input of found) write(corpusFolder(name), input);
+
+  const corpus = corpusOf(name, target).concat(found);
+  const next = inputsFrom(seed + 1, target, corpus);
+  let runs = guided;
+  let input;
+  try {
+    while (runs < limit && performance.now() - started < duration) {
+      for (const pause = Math.min(limit, runs + 1024); runs < pause; runs++) {
+        input = next();
+        target.run(input);
+        if ((runs & 63) === 0) target.thorough?.(input);
       }
     }
-    guide.stop();
+  } catch (error) {
+    report(name, target, input.slice(), runs, error instanceof Error ? error : new Error(`thrown: ${String(error)}`));
+    return { runs, passed: false };
   }
-  let left = 1;
-  while (runs < limit && (--left > 0 || (elapsed() < duration && (left = 256)))) if (!check(next())) return 0;
-
-  if (values["write-corpus"] && found.length > 0) {
-    mkdirSync(corpusFolder, { recursive: true });
-    for (const input of found) {
-      const digest = createHash("sha256").update(input).digest("hex").slice(0, 12);
-      writeFileSync(join(corpusFolder, `${digest}.bin`), input);
-    }
-  }
-  const rate = Math.round((runs / elapsed()) * 1000);
+  const seconds = (performance.now() - started) / 1000;
   console.log(
-    `${name}: ${runs.toLocaleString("en")} runs in ${(elapsed() / 1000).toFixed(1)} s, ${rate.toLocaleString("en")}/s, ` +
-      `seed ${values.seed}, corpus ${corpus.length} (${found.length} new by coverage)`,
+    `${name}: ${runs.toLocaleString("en")} runs in ${seconds.toFixed(1)} s, ` +
+      `${Math.round(runs / seconds).toLocaleString("en")}/s, seed ${seed}, corpus ${corpus.length} (${found.length} new)`,
   );
-  return runs;
+  return { runs, passed: true };
 }
 
-let total = 0;
-let failed = 0;
 const started = performance.now();
-for (const name of names) {
-  const runs = await fuzz(name);
-  total += runs;
-  if (runs === 0) failed++;
-}
-const seconds = (performance.now() - started) / 1000;
-console.log(`total: ${total.toLocaleString("en")} runs, ${Math.round(total / seconds).toLocaleString("en")}/s`);
+const results = [];
+for (const name of names) results.push(await fuzz(name));
+const total = results.reduce((sum, { runs }) => sum + runs, 0);
+const failed = results.filter(({ passed }) => !passed).length;
+const rate = Math.round(total / ((performance.now() - started) / 1000));
+console.log(`total: ${total.toLocaleString("en")} runs, ${rate.toLocaleString("en")}/s`);
 console.log(`${names.length - failed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -1,30 +1,79 @@
-// However a stream is split, the same comes out: whole, byte by byte, and in pieces whose sizes follow from the input.
-import { DECODING, attempt, codec, equal, seeds, streamOf } from "../codec.mjs";
+// However a stream is split, the same comes out: whole, byte by byte, in halves, and in pieces whose sizes follow from
+// the input. Every chunk lies between bytes that are not its own. Readers that took a whole stream go on to the next.
+import { codec, equal, refusal, same } from "../codec.mjs";
+import { endsWhole } from "../reference.mjs";
 
-export { seeds };
-export const generate = streamOf;
+export { repair, seeds, streamOf as generate } from "../packets.mjs";
 export const coverage = /\/dist\/codec\//;
 
 const LIMITS = { maxPacketSize: 200 };
+const space = new Uint8Array(0x8000).fill(0xa5);
+const singles = Array.from({ length: 4096 }, (_, i) => new Uint8Array(space.buffer, 2 * i, 1));
 
-function read(input, sizeOf) {
-  const packets = [];
-  const reader = new codec.PacketReader((packet) => packets.push(packet), LIMITS);
-  let found;
-  for (let at = 0; at < input.length && found === undefined; ) {
-    const size = sizeOf(at);
-    const chunk = input.slice(at, at + size);
-    found = attempt(() => reader.push(chunk), DECODING).error;
-    at += size;
+function single(input, at) {
+  const chunk = singles[at];
+  chunk[0] = input[at];
+  return chunk;
+}
+
+let used;
+/** The bytes from `at` on, at most `size`, in memory of their own. */
+function piece(input, at, size) {
+  const length = Math.min(size, input.length - at);
+  const chunk = new Uint8Array(space.buffer, used, length);
+  for (let i = 0; i < length; i++) chunk[i] = input[at + i];
+  used += length + 1;
+  return chunk;
+}
+
+let state;
+const random = (input, at) => 1 + ((state = (Math.imul(state, 75) + input[at] + 74) & 0xffff) % 9);
+
+class Way {
+  packets = [];
+  reader;
+
+  constructor(chunkAt) {
+    this.chunkAt = chunkAt;
   }
-  return { packets, error: found && [found.code, found.statement, found.message] };
+
+  /** The error that ends `input`, if any; `packets` are those before it. */
+  read(input) {
+    this.packets.length = 0;
+    this.reader ??= new codec.PacketReader((packet) => this.packets.push(packet), LIMITS);
+    state = input.length;
+    used = 0;
+    for (let at = 0; at < input.length; ) {
+      const chunk = this.chunkAt(input, at);
+      const error = refusal(this.reader, chunk);
+      if (error !== undefined) return error;
+      at += chunk.length;
+    }
+    return undefined;
+  }
+}
+
+const whole = new Way((input) => input);
+const others = {
+  "byte by byte": new Way(single),
+  "in pieces": new Way((input, at) => piece(input, at, random(input, at))),
+  "in halves": new Way((input, at) => piece(input, at, 1 + (input.length >> 1))),
+};
+const ways = Object.entries(others);
+
+export function fresh() {
+  whole.reader = undefined;
+  for (const [, way] of ways) way.reader = undefined;
 }
 
 export function run(input) {
-  const whole = read(input, () => input.length);
-  equal(read(input, () => 1), whole, "byte by byte");
-  let state = input.length;
-  const sizes = (at) => 1 + ((state = (Math.imul(state, 75) + (input[at] ?? 0) + 74) & 0xffff) % 9);
-  equal(read(input, sizes), whole, "in pieces");
-  equal(read(input, () => 1 + (input.length >> 1)), whole, "in halves");
+  const error = whole.read(input);
+  for (const [name, way] of ways) {
+    const found = way.read(input);
+    if (!same(way.packets, whole.packets)) equal(way.packets, whole.packets, name);
+    if (found?.code !== error?.code || found?.statement !== error?.statement || found?.message !== error?.message) {
+      throw new Error(`${name}: ${found?.message}, whole: ${error?.message}`);
+    }
+  }
+  if (error !== undefined || !endsWhole(input)) fresh();
 }

@@ -1,24 +1,50 @@
-// The decoder against the independent oracle: the same packets, and refused where it refuses. Nothing but a HubwireError
-// with a documented code comes out, and a decoder that failed throws the same error again.
+// The decoder against the reference, and now and then against the oracle: the same packets, payloads that are views, and
+// refused where they refuse. Nothing but a HubwireError with a documented code comes out, and a decoder that failed
+// throws the same error again. A decoder that read all of an input goes on to the next, as it would in a long stream.
 import { oracle } from "../../test/codec/oracle.mjs";
-import { DECODING, attempt, codec, equal, seeds, streamOf } from "../codec.mjs";
+import { DECODING, codec, documented, equal, refusal, same } from "../codec.mjs";
+import { COMPLETE, MALFORMED, outcome } from "../reference.mjs";
 
-export { seeds };
-export const generate = streamOf;
+export { repair, seeds, streamOf as generate } from "../packets.mjs";
 export const coverage = /\/dist\/codec\//;
 
-export function run(input) {
-  const packets = [];
-  const reader = new codec.PacketReader((packet) => packets.push(packet));
-  const { error } = attempt(() => reader.push(input), DECODING);
-  const expected = oracle(input);
-  equal(packets, expected.packets, "packets");
-  equal(error !== undefined, expected.end === "malformed", "refused");
-  if (error !== undefined) {
-    const again = attempt(() => reader.push(Uint8Array.of(0xd0, 0)), DECODING);
-    if (again.error !== error || packets.length !== expected.packets.length) throw new Error("usable after an error");
+const PING = Uint8Array.of(0xd0, 0);
+const packets = [];
+let reader;
+
+export function fresh() {
+  reader = undefined;
+}
+
+function decoded(input) {
+  try {
+    return codec.decode(input);
+  } catch (error) {
+    documented(error, DECODING);
+    return undefined;
   }
-  const single = attempt(() => codec.decode(input), DECODING);
-  const one = expected.end === "complete" && expected.packets.length === 1;
-  equal(single.value, one ? expected.packets[0] : undefined, "decode");
+}
+
+export function run(input) {
+  packets.length = 0;
+  reader ??= new codec.PacketReader((packet) => packets.push(packet));
+  const error = refusal(reader, input);
+  const end = outcome(input, packets);
+  if ((error !== undefined) !== (end === MALFORMED)) throw new Error(`${end}, but the decoder: ${error?.message}`);
+  const count = packets.length;
+  if (error !== undefined && (refusal(reader, PING) !== error || packets.length !== count)) {
+    throw new Error("usable after an error");
+  }
+  const single = decoded(input);
+  if (!same(single, end === COMPLETE && count === 1 ? packets[0] : undefined)) throw new Error("decode disagrees");
+  if (end !== COMPLETE) reader = undefined;
+}
+
+export function thorough(input) {
+  const expected = oracle(input);
+  const read = [];
+  const error = refusal(new codec.PacketReader((packet) => read.push(packet)), input);
+  equal(read, expected.packets, "packets");
+  equal(error !== undefined, expected.end === MALFORMED, "refused");
+  equal(outcome(input, read), expected.end, "the reference's own end");
 }

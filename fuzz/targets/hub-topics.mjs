@@ -1,6 +1,6 @@
 // Any text is read as a topic or as none, and what is read is written as the same topic where it has one written form.
-import { equal } from "../codec.mjs";
-import { bytesOf, hub, ofParts, textOf } from "../hub.mjs";
+import { equal, same } from "../codec.mjs";
+import { bytesOf, hub, ofWords, textOf } from "../hub.mjs";
 
 export const coverage = /\/dist\/hub\//;
 export const seeds = [
@@ -14,12 +14,13 @@ export const seeds = [
   "$dps/registrations/res/202/?$rid=1&retry-after=3",
   "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId=2",
 ].map(bytesOf);
-export const generate = ofParts(
-  ["devices/", "d/", "modules/", "messages/", "devicebound/", "events/", "inputs/", "$iothub/", "twin/", "methods/", "POST/"]
-    .concat(["res/", "200/", "?", "$rid=", "1", "&", "$version=", "retry-after=", "$dps/registrations/", "PATCH/properties/"])
-    .concat(["desired/", "reported/", "GET/", "é", "/", "\0"]),
-  12,
-);
+export const words = ["devices/", "d/", "modules/", "messages/", "devicebound/", "events/", "inputs/", "$iothub/", "twin/"]
+  .concat(["methods/", "POST/", "res/", "200/", "?", "$rid=", "1", "&", "$version=", "retry-after=", "$dps/registrations/"])
+  .concat(["PATCH/properties/", "desired/", "reported/", "GET/", "é", "/", "\0"])
+  .map(bytesOf);
+export const generate = ofWords(words, 12);
+
+const PARSERS = [hub.parseInbound, hub.parseOutbound];
 
 /** The written form of what was read; undefined where several are read alike. */
 function written(topic) {
@@ -47,9 +48,9 @@ function written(topic) {
 
 export function run(input) {
   const text = textOf(input);
-  for (const parse of [hub.parseInbound, hub.parseOutbound]) {
+  for (const parse of PARSERS) {
     const topic = parse(text);
     const again = topic && written(topic);
-    if (again) equal(parse(again), topic, "read again");
+    if (again && !same(parse(again), topic)) equal(parse(again), topic, "read again");
   }
 }
