@@ -245,7 +245,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const request = this.#add(options?.signal);
     try {
       // A bare QoS in place of the options would pass as "no options".
-      if (options && typeof options !== "object") throw badOptions();
+      if (options && typeof options !== "object") throw notAnObject();
       this.#checkUsable(options?.signal);
       const now = this.#flushing ? this.#now : this.#clock.now();
       this.#session.publish(topic, payload, options?.qos ?? 0, options?.retain ?? false, request, now);
@@ -276,7 +276,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       const text = "subscribe(topicFilter, options, handler): the handler is a function and comes third";
       return Promise.reject(new HubwireError("ERR_INVALID_ARGUMENT", text));
     }
-    if (options && typeof options !== "object") return Promise.reject(badOptions());
+    if (options && typeof options !== "object") return Promise.reject(notAnObject());
     const mailbox = handler ? undefined : new Mailbox();
     const route: Route = { topicFilter, handler, mailbox };
     const own = (other: Route): boolean => other === route;
@@ -786,7 +786,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   }
 }
 
-const badOptions = (): HubwireError =>
+const notAnObject = (): HubwireError =>
   new HubwireError("ERR_INVALID_ARGUMENT", "the options must be an object, e.g. { qos: 1 }");
 
 const closedError = (): HubwireError => new HubwireError("ERR_CLOSED", "the client is closed");
