@@ -38,7 +38,8 @@ export function refused(call, argument, codes) {
 
 /** Whether two values made of plain objects, arrays, bytes and primitives are the same. */
 export function same(a, b) {
-  if (a === b) return true;
+  // 0 and -0 are two values.
+  if (a === b) return a !== 0 || Object.is(a, b);
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return Object.is(a, b);
   if (a instanceof Uint8Array || b instanceof Uint8Array) return sameBytes(a, b);
   if (Array.isArray(a) !== Array.isArray(b)) return false;

@@ -18,13 +18,13 @@ export function corpusOf(name, target) {
 }
 
 /** Makes inputs one after the other; each is valid until the next. Equal seeds and corpora make equal inputs. */
-export function inputsFrom(seed, { generate, words, repair }, corpus) {
+export function inputsFrom(seed, { generate, words, repair, pairs = true }, corpus) {
   const random = randomFrom(seed);
   const pool = generate === undefined ? corpus : Array.from({ length: POOL }, () => generate(random));
   return () => {
     const kind = random(32);
     if (kind === 0 && generate !== undefined) return place((pool[random(POOL)] = generate(random)));
-    if (kind < 11) return pair(pool, random);
+    if (kind < 11 && pairs) return pair(pool, random);
     const from = kind < 21 ? corpus : pool;
     const input = mutate(from[random(from.length)], random, kind & 1 ? corpus : pool, words);
     if (repair !== undefined && random(8) > 0) repair(input);

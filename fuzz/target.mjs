@@ -5,6 +5,7 @@
 //   export function fresh() {}            // optional: forgets what was kept from earlier inputs
 //   export function generate(random) {}   // optional: a structured input; random(n) is an integer in [0, n)
 //   export function repair(input) {}      // optional: makes a mutant less obviously wrong, in place
+//   export const pairs = false            // optional: two generated inputs in a row make no good one
 //   export const words = []               // optional: stretches of bytes to put in
 //   export const seeds = []               // optional: inputs to begin with, besides the files in fuzz/corpus/<name>/
 //   export const coverage = /regexp/      // files whose coverage guides the choice of inputs

@@ -1,11 +1,25 @@
 // Topic names, filters and matching against the obvious way, level by level; and encoding a PUBLISH agrees.
 import { ENCODING, codec, refused } from "../codec.mjs";
-import { bytesOf, ofWords, textOf, unitsOf } from "../hub.mjs";
+import { bytesOf, textOf, unitsOf } from "../hub.mjs";
 
 export const coverage = /\/dist\/codec\//;
 export const seeds = ["a/b\na/b", "#\n$a", "+/+\n/a", "a/#\na", "a/+/c\na//c", "\n", "é/+\né/ü", "a\0\n#"].map(bytesOf);
 export const words = ["a", "b", "/", "/", "+", "#", "$", "é", "\n"].map(bytesOf);
-export const generate = ofWords(words, 14);
+/** A topic and a filter that is made of it, so that many match; most are legal. */
+export function generate(random) {
+  const filter = [];
+  const topic = [];
+  for (let levels = 1 + random(5); levels > 0; levels--) {
+    const level = LEVELS[random(LEVELS.length)];
+    topic.push(level);
+    filter.push(random(3) === 0 ? "+" : random(8) === 0 ? LEVELS[random(LEVELS.length)] : level);
+  }
+  if (random(3) === 0) filter.splice(random(filter.length + 1), random(8) === 0 ? 1 : 9, "#");
+  return bytesOf(`${filter.join("/")}\n${topic.join("/")}`);
+}
+const LEVELS = ["a", "b", "ab", "", "$", "é", "😀"];
+/** Two of them in a row are no better. */
+export const pairs = false;
 
 const ARGUMENT = ["ERR_INVALID_ARGUMENT"];
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
