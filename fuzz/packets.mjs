@@ -84,18 +84,37 @@ export function streamOf(random) {
   return new Uint8Array(Buffer.concat(parts));
 }
 
+/** The size of the packet at `at`, of at most 16 KiB; NaN where its header is incomplete. */
+function sizeAt(input, at) {
+  const length = input[at + 1];
+  return length < 128 ? 2 + length : 3 + (length & 127) + 128 * input[at + 2];
+}
+
 /** Makes the last packet of a mutant end with the stream where a byte for its length allows; most others are incomplete. */
 export function repair(input) {
   let at = 0;
-  for (;;) {
-    const first = input[at + 1];
-    if (first === undefined) return;
-    const size = first < 128 ? 2 + first : 3 + (first & 127) + 128 * input[at + 2];
-    if (!(at + size < input.length)) break;
-    at += size;
-  }
+  for (let size; at + (size = sizeAt(input, at)) < input.length; ) at += size;
   const left = input.length - at - 2;
-  if (input[at + 1] < 128 && left < 128) input[at + 1] = left;
+  if (left >= 0 && left < 128 && input[at + 1] < 128) input[at + 1] = left;
+}
+
+/** Gives legal packets other identifiers and flags, and the payloads another byte. */
+export function vary(input, random) {
+  for (let at = 0, size; at + (size = sizeAt(input, at)) <= input.length; at += size) {
+    const type = input[at] >> 4;
+    let id = at + (input[at + 1] < 128 ? 2 : 3);
+    if (type === 3) {
+      id += 2 + 256 * input[id] + input[id + 1];
+      const qos = (input[at] >> 1) & 3;
+      input[at] = 0x30 | (qos << 1) | random(2) | (qos > 0 ? random(2) << 3 : 0);
+      const payload = qos > 0 ? id + 2 : id;
+      if (payload < at + size) input[payload + random(at + size - payload)] = random(256);
+      if (qos === 0) continue;
+    } else if (type < 4 || type > 11) continue;
+    const value = 1 + random(65_535);
+    input[id] = value >> 8;
+    input[id + 1] = value;
+  }
 }
 
 const hex = (digits) => new Uint8Array(Buffer.from(digits.replaceAll(" ", ""), "hex"));

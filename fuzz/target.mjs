@@ -4,6 +4,7 @@
 //   export function thorough(input) {}    // optional: checks that are too slow for more than every 64th input
 //   export function fresh() {}            // optional: forgets what was kept from earlier inputs
 //   export function generate(random) {}   // optional: a structured input; random(n) is an integer in [0, n)
+//   export function vary(input, random) {}    // optional: other values in generated inputs, in place
 //   export function repair(input) {}      // optional: makes a mutant less obviously wrong, in place
 //   export const pairs = false            // optional: two generated inputs in a row make no good one
 //   export const words = []               // optional: stretches of bytes to put in

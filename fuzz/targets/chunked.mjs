@@ -3,7 +3,7 @@
 import { codec, equal, refusal, same } from "../codec.mjs";
 import { endsWhole } from "../reference.mjs";
 
-export { repair, seeds, streamOf as generate } from "../packets.mjs";
+export { repair, seeds, streamOf as generate, vary } from "../packets.mjs";
 export const coverage = /\/dist\/codec\//;
 
 const LIMITS = { maxPacketSize: 200 };

@@ -5,7 +5,7 @@ import { packetOf } from "../packets.mjs";
 import { randomFrom } from "../random.mjs";
 import { endsWhole } from "../reference.mjs";
 
-export { repair, seeds, streamOf as generate } from "../packets.mjs";
+export { repair, seeds, streamOf as generate, vary } from "../packets.mjs";
 export const coverage = /\/dist\/codec\//;
 
 const writer = new codec.PacketWriter();
