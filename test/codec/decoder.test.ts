@@ -40,25 +40,29 @@ describe("ownership", () => {
     expect(Object.getPrototypeOf(payload)).toBe(Uint8Array.prototype);
   });
 
-  test.each([3, 1_000, 70_000])("a split packet of %i bytes has memory of its own, never written again", (size) => {
-    const bytes = publish("topic", new Uint8Array(size).fill(1));
-    const found: Uint8Array[] = [];
-    const reader = new PacketReader((packet) => packet.type === "publish" && found.push(packet.payload));
-    for (let i = 0; i < 40; i++) {
-      for (const piece of cut(bytes, Math.ceil(bytes.length / 3))) {
-        reader.push(piece);
-        piece.fill(0xee);
+  test.each([3, 1_000, 70_000])(
+    "a split packet of %i bytes has memory of its own, never written again",
+    (size) => {
+      const bytes = publish("topic", new Uint8Array(size).fill(1));
+      const found: Uint8Array[] = [];
+      const reader = new PacketReader((packet) => packet.type === "publish" && found.push(packet.payload));
+      for (let i = 0; i < 40; i++) {
+        for (const piece of cut(bytes, Math.ceil(bytes.length / 3))) {
+          reader.push(piece);
+          piece.fill(0xee);
+        }
       }
-    }
-    expect(found.length).toBe(40);
-    for (const payload of found) expect(payload.length === size && payload.every((byte) => byte === 1)).toBe(true);
-    const spans = found.map(({ buffer, byteOffset }) => ({ buffer, byteOffset }));
-    for (const [i, a] of spans.entries()) {
-      for (const b of spans.slice(0, i)) {
-        expect(a.buffer !== b.buffer || Math.abs(a.byteOffset - b.byteOffset) >= size).toBe(true);
+      expect(found.length).toBe(40);
+      for (const payload of found)
+        expect(payload.length === size && payload.every((byte) => byte === 1)).toBe(true);
+      const spans = found.map(({ buffer, byteOffset }) => ({ buffer, byteOffset }));
+      for (const [i, a] of spans.entries()) {
+        for (const b of spans.slice(0, i)) {
+          expect(a.buffer !== b.buffer || Math.abs(a.byteOffset - b.byteOffset) >= size).toBe(true);
+        }
       }
-    }
-  });
+    },
+  );
 
   test("a delivered topic does not change with its chunk", () => {
     const chunk = publish("first/topic/of/it", hex(""));
@@ -89,7 +93,18 @@ describe("errors", () => {
   });
 
   test("an illegal first byte, flag or length is refused before the rest of the packet is there", () => {
-    for (const digits of ["00", "f0", "41", "36", "38", "4003", "c001", "2080 01", "ffffffff", "30ffffffff"]) {
+    for (const digits of [
+      "00",
+      "f0",
+      "41",
+      "36",
+      "38",
+      "4003",
+      "c001",
+      "2080 01",
+      "ffffffff",
+      "30ffffffff",
+    ]) {
       expect(read([hex(digits)]).error?.code, digits).toBe("ERR_MALFORMED_PACKET");
       expect(read(cut(hex(digits), 1)).error?.code, digits).toBe("ERR_MALFORMED_PACKET");
     }
@@ -229,37 +244,49 @@ describe("limits", () => {
     }
   });
 
-  test.each([1_460, 65_536, 3 << 20])("a 20 MiB packet in chunks of %i takes its size and 8 MiB at most", (size) => {
-    const bytes = publish("topic", new Uint8Array(20 << 20).fill(3));
-    let delivered = 0;
-    let peak = 0;
-    const reader = new PacketReader((packet) => {
-      if (packet.type === "publish") delivered = packet.payload.length;
-      expect(packet.type === "publish" && packet.payload[0] === 3 && packet.payload.at(-1) === 3).toBe(true);
-    });
-    const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
-      bytes.subarray(i * size, (i + 1) * size),
-    );
-    globalThis.gc?.();
-    const before = process.memoryUsage().arrayBuffers;
-    for (const [i, piece] of pieces.entries()) {
-      reader.push(piece);
-      if (i % 64 === 0 || size > 65_536) peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
-    }
-    expect(delivered).toBe(20 << 20);
-    expect(peak).toBeLessThanOrEqual(bytes.length + (8 << 20));
-  });
+  test.each([1_460, 65_536, 3 << 20])(
+    "a 20 MiB packet in chunks of %i takes its size and 8 MiB at most",
+    (size) => {
+      const bytes = publish("topic", new Uint8Array(20 << 20).fill(3));
+      let delivered = 0;
+      let peak = 0;
+      const reader = new PacketReader((packet) => {
+        if (packet.type === "publish") delivered = packet.payload.length;
+        expect(packet.type === "publish" && packet.payload[0] === 3 && packet.payload.at(-1) === 3).toBe(
+          true,
+        );
+      });
+      const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+        bytes.subarray(i * size, (i + 1) * size),
+      );
+      globalThis.gc?.();
+      const before = process.memoryUsage().arrayBuffers;
+      for (const [i, piece] of pieces.entries()) {
+        reader.push(piece);
+        if (i % 64 === 0 || size > 65_536) peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
+      }
+      expect(delivered).toBe(20 << 20);
+      expect(peak).toBeLessThanOrEqual(bytes.length + (8 << 20));
+    },
+  );
 
-  test.each([1_023, 1_024, 1_025, 65_535, 65_536, 65_537, 300_000])("a packet of %i bytes, byte by byte", (size) => {
-    const header = size > 16_384 + 3 ? 4 : 3;
-    const payload = Uint8Array.from({ length: size - header - 3 }, (_, i) => i);
-    const bytes = publish("t", payload);
-    expect(bytes.length).toBe(size);
-    const [whole] = payloads(cut(bytes, 1));
-    expect(Buffer.compare(whole ?? hex(""), payload)).toBe(0);
-    const halves = payloads([bytes.slice(0, size - 1), concat(bytes.slice(size - 1), bytes.slice(0, 1)), bytes.slice(1)]);
-    expect(halves.map((half) => Buffer.compare(half, payload))).toEqual([0, 0]);
-  });
+  test.each([1_023, 1_024, 1_025, 65_535, 65_536, 65_537, 300_000])(
+    "a packet of %i bytes, byte by byte",
+    (size) => {
+      const header = size > 16_384 + 3 ? 4 : 3;
+      const payload = Uint8Array.from({ length: size - header - 3 }, (_, i) => i);
+      const bytes = publish("t", payload);
+      expect(bytes.length).toBe(size);
+      const [whole] = payloads(cut(bytes, 1));
+      expect(Buffer.compare(whole ?? hex(""), payload)).toBe(0);
+      const halves = payloads([
+        bytes.slice(0, size - 1),
+        concat(bytes.slice(size - 1), bytes.slice(0, 1)),
+        bytes.slice(1),
+      ]);
+      expect(halves.map((half) => Buffer.compare(half, payload))).toEqual([0, 0]);
+    },
+  );
 
   test("split packets of many sizes, one after the other, do not disturb each other", () => {
     const sizes = Array.from({ length: 200 }, (_, i) => (i * 37) % 1_200);
@@ -302,28 +329,62 @@ describe("the topic cache", () => {
   });
 
   test("more bytes than it holds, and topics too long for it", () => {
-    const turns = Array.from({ length: 600 }, (_, i) => `${i}/`.padEnd(i % 7 === 0 ? 4_097 : 4_000 - (i % 9), "z"));
+    const turns = Array.from({ length: 600 }, (_, i) =>
+      `${i}/`.padEnd(i % 7 === 0 ? 4_097 : 4_000 - (i % 9), "z"),
+    );
     expect(topicsOf(stream([...turns, ...turns]))).toEqual([...turns, ...turns]);
   });
 
-  test("a topic that is in it is not decoded again, whatever its length", () => {
-    const topics = Array.from({ length: 130 }, (_, i) => String(i).padEnd(i + 1, "abcdefg").slice(0, i + 1));
-    const bytes = stream(topics);
-    const reader = new PacketReader(() => {});
+  /** A reader's answers, and how many of the topics had to be decoded for them. */
+  function counted(): { decodes(topics: readonly string[]): number } {
+    const seen: string[] = [];
+    const reader = new PacketReader((packet) => packet.type === "publish" && seen.push(packet.topic));
     const { utf8Slice } = Buffer.prototype;
-    let decoded = 0;
-    Buffer.prototype.utf8Slice = function (start: number, end: number) {
-      decoded++;
-      return utf8Slice.call(this, start, end);
+    return {
+      decodes(topics) {
+        const bytes = stream(topics);
+        let decoded = 0;
+        Buffer.prototype.utf8Slice = function (start: number, end: number) {
+          decoded++;
+          return utf8Slice.call(this, start, end);
+        };
+        try {
+          reader.push(bytes);
+        } finally {
+          Buffer.prototype.utf8Slice = utf8Slice;
+        }
+        expect(seen.splice(0)).toEqual(topics);
+        return decoded;
+      },
     };
-    try {
-      reader.push(bytes);
-      expect(decoded).toBe(new Set(topics).size);
-      for (let i = 0; i < 3; i++) reader.push(bytes);
-      expect(decoded).toBe(new Set(topics).size);
-    } finally {
-      Buffer.prototype.utf8Slice = utf8Slice;
-    }
+  }
+
+  test("a topic that is in it is not decoded again, whatever its length", () => {
+    const topics = Array.from({ length: 130 }, (_, i) =>
+      String(i)
+        .padEnd(i + 1, "abcdefg")
+        .slice(0, i + 1),
+    );
+    const cache = counted();
+    expect(cache.decodes(topics)).toBe(new Set(topics).size);
+    for (let i = 0; i < 3; i++) expect(cache.decodes(topics)).toBe(0);
+  });
+
+  test.each([
+    ["2,048 topics", Array.from({ length: 2_048 }, (_, i) => `topic/number/${i}`)],
+    ["512 KiB", Array.from({ length: 128 }, (_, i) => `${i}/`.padEnd(4_088, "x"))],
+  ])("full with %s, it takes no more, until what it lacks comes again and again", (_title, first) => {
+    const cache = counted();
+    expect(cache.decodes(first)).toBe(first.length);
+    expect(cache.decodes(first)).toBe(0);
+    const others = first.slice(0, 40).map((topic) => `o${topic.slice(1)}`);
+    expect(cache.decodes(others)).toBe(40);
+    for (let i = 0; i < 6; i++) expect(cache.decodes(others.slice(0, 1))).toBe(1);
+    expect(cache.decodes(first)).toBe(0);
+    // Two that share a place among the remembered hashes push each other out, so not all of the 40 count.
+    for (let i = 0; i < 60; i++) cache.decodes(others);
+    expect(cache.decodes(others)).toBe(0);
+    expect(cache.decodes(first)).toBe(first.length);
   });
 
   test("a bad topic after its good neighbours is still refused", () => {
@@ -341,7 +402,8 @@ describe("the topic cache", () => {
 
   test("words that are NaN or infinity as numbers: ill-formed each time", () => {
     for (const word of ["000000000000f07f", "ffffffffffffff7f", "6161616161 61f0ff", "61616161616161ff"]) {
-      for (let i = 0; i < 2; i++) expect(read([concat(hex("300a0008"), hex(word))]).error?.code).toBe("ERR_MALFORMED_PACKET");
+      for (let i = 0; i < 2; i++)
+        expect(read([concat(hex("300a0008"), hex(word))]).error?.code).toBe("ERR_MALFORMED_PACKET");
     }
   });
 });

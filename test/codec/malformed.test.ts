@@ -1,6 +1,6 @@
 /**
- * What the standard calls malformed, one case a line: refused by the decoder with the statement that it breaks,
- * whole and byte by byte; and the same thing refused by the encoder where a packet object can say it.
+ * What the standard calls malformed, one case a line: refused by the decoder with the statement that it
+ * breaks, whole and byte by byte; and the same thing refused by the encoder where a packet object can say it.
  */
 import { describe, expect, test } from "vitest";
 import { Decoder, PacketWriter, decode, encode, type PacketInit } from "../../src/codec/index.js";
@@ -8,7 +8,10 @@ import { cut, hex, read, refusal, toHex } from "./support.js";
 
 const connect = "0004 4d515454 04";
 
-/** Title with the statement's tag, bytes, and the statement named by the error (none has a number where left out). */
+/**
+ * Title with the statement's tag, bytes, and the statement named by the error (none has a number where left
+ * out).
+ */
 const inbound: readonly (readonly [title: string, digits: string, statement?: string])[] = [
   // Fixed header (sections 2.2.1 to 2.2.3)
   ["packet type 0", "00 00"],
@@ -72,7 +75,11 @@ const inbound: readonly (readonly [title: string, digits: string, statement?: st
   ["ff", "30 03 0001 ff", "MQTT-1.5.3-1"],
   ["a string that ends inside a character of two bytes", "30 03 0001 c3", "MQTT-1.5.3-1"],
   ["a string that ends inside a character of three bytes", "30 04 0002 e282", "MQTT-1.5.3-1"],
-  ["a string that ends inside a character, the payload going on with it", "30 05 0002 f09f 98", "MQTT-1.5.3-1"],
+  [
+    "a string that ends inside a character, the payload going on with it",
+    "30 05 0002 f09f 98",
+    "MQTT-1.5.3-1",
+  ],
   ["a character whose second byte is none", "30 04 0002 c341", "MQTT-1.5.3-1"],
   ["7f as a second byte", "30 04 0002 c27f", "MQTT-1.5.3-1"],
   ["c0 as a second byte", "30 04 0002 c2c0", "MQTT-1.5.3-1"],
@@ -87,7 +94,11 @@ const inbound: readonly (readonly [title: string, digits: string, statement?: st
   ["ill-formed UTF-8 in an UNSUBSCRIBE [MQTT-3.10.3-1 -]", "a2 05 0001 0001 ff", "MQTT-1.5.3-1"],
   ["U+0000 in a topic filter", "82 07 0001 0002 6100 00", "MQTT-1.5.3-2"],
   ["ill-formed client id [MQTT-3.1.3-4 -]", `10 0d ${connect} 02 0000 0001 ff`, "MQTT-1.5.3-1"],
-  ["ill-formed will topic [MQTT-3.1.3-10 -]", `10 12 ${connect} 06 0000 0001 61 0001 ff 0000`, "MQTT-1.5.3-1"],
+  [
+    "ill-formed will topic [MQTT-3.1.3-10 -]",
+    `10 12 ${connect} 06 0000 0001 61 0001 ff 0000`,
+    "MQTT-1.5.3-1",
+  ],
   ["ill-formed user name [MQTT-3.1.3-11 -]", `10 10 ${connect} 82 0000 0001 61 0001 ff`, "MQTT-1.5.3-1"],
   // PUBLISH (section 3.3)
   ["an empty topic name [MQTT-4.7.3-1 -]", "30 02 0000", "MQTT-4.7.3-1"],
@@ -108,12 +119,24 @@ const inbound: readonly (readonly [title: string, digits: string, statement?: st
   ["protocol level 3 [MQTT-3.1.2-2 -]", "10 0c 0004 4d515454 03 02 0000 0000", "MQTT-3.1.2-2"],
   ["protocol level 5", "10 0c 0004 4d515454 05 02 0000 0000", "MQTT-3.1.2-2"],
   ["the reserved connect flag [MQTT-3.1.2-3 -]", `10 0c ${connect} 03 0000 0000`, "MQTT-3.1.2-3"],
-  ["will QoS without a will [MQTT-3.1.2-13 -] [MQTT-3.1.2-11 -]", `10 0c ${connect} 0a 0000 0000`, "MQTT-3.1.2-13"],
+  [
+    "will QoS without a will [MQTT-3.1.2-13 -] [MQTT-3.1.2-11 -]",
+    `10 0c ${connect} 0a 0000 0000`,
+    "MQTT-3.1.2-13",
+  ],
   ["will QoS 2 without a will", `10 0c ${connect} 12 0000 0000`, "MQTT-3.1.2-13"],
   ["will retain without a will [MQTT-3.1.2-15 -]", `10 0c ${connect} 22 0000 0000`, "MQTT-3.1.2-15"],
   ["will QoS 3 [MQTT-3.1.2-14 -]", `10 12 ${connect} 1e 0000 0001 61 0001 74 0000`, "MQTT-3.1.2-14"],
-  ["a password without user name [MQTT-3.1.2-22 -]", `10 0f ${connect} 42 0000 0001 61 0000`, "MQTT-3.1.2-22"],
-  ["an empty client id with a kept session [MQTT-3.1.3-7 -]", `10 0c ${connect} 00 0000 0000`, "MQTT-3.1.3-7"],
+  [
+    "a password without user name [MQTT-3.1.2-22 -]",
+    `10 0f ${connect} 42 0000 0001 61 0000`,
+    "MQTT-3.1.2-22",
+  ],
+  [
+    "an empty client id with a kept session [MQTT-3.1.3-7 -]",
+    `10 0c ${connect} 00 0000 0000`,
+    "MQTT-3.1.3-7",
+  ],
   ["no client id [MQTT-3.1.3-3 -]", `10 0a ${connect} 02 0000`],
   ["a will flag without will fields [MQTT-3.1.2-9 -]", `10 0d ${connect} 06 0000 0001 61`],
   ["a will topic without a message", `10 10 ${connect} 06 0000 0001 61 0001 74`],
@@ -121,7 +144,11 @@ const inbound: readonly (readonly [title: string, digits: string, statement?: st
   ["a user name without its flag [MQTT-3.1.2-18 -]", `10 10 ${connect} 02 0000 0001 61 0001 75`],
   ["a password flag without password [MQTT-3.1.2-21 -]", `10 10 ${connect} c2 0000 0001 61 0001 75`],
   ["a password without its flag [MQTT-3.1.2-20 -]", `10 13 ${connect} 82 0000 0001 61 0001 75 0001 70`],
-  ["the will before the client id [MQTT-3.1.3-1 -]", `10 12 ${connect} 06 0000 0001 74 0000 0001 61`, "MQTT-4.7.3-1"],
+  [
+    "the will before the client id [MQTT-3.1.3-1 -]",
+    `10 12 ${connect} 06 0000 0001 74 0000 0001 61`,
+    "MQTT-4.7.3-1",
+  ],
   ["a wildcard in a will topic", `10 12 ${connect} 06 0000 0001 61 0001 23 0000`, "MQTT-3.3.2-2"],
   ["an empty will topic", `10 11 ${connect} 06 0000 0001 61 0000 0000`, "MQTT-4.7.3-1"],
   ["CONNECT of nothing", "10 00"],
@@ -202,10 +229,18 @@ const outbound: readonly (readonly [title: string, packet: unknown, statement?: 
   ["a high surrogate before a pair", { ...publish, topic: "\ud800\ud83d\ude00" }, "MQTT-1.5.3-1"],
   ["a lone surrogate in a payload string", { ...publish, payload: "\ud800" }, "MQTT-1.5.3-1"],
   ["a lone surrogate in a filter", subscribe("\ud800"), "MQTT-1.5.3-1"],
-  ["a lone surrogate in an UNSUBSCRIBE", { type: "unsubscribe", packetId: 1, topicFilters: ["\udfff"] }, "MQTT-1.5.3-1"],
+  [
+    "a lone surrogate in an UNSUBSCRIBE",
+    { type: "unsubscribe", packetId: 1, topicFilters: ["\udfff"] },
+    "MQTT-1.5.3-1",
+  ],
   ["a lone surrogate in a client id", { ...session, clientId: "\udbff" }, "MQTT-1.5.3-1"],
   ["a lone surrogate in a user name", { ...session, username: "\ud800" }, "MQTT-1.5.3-1"],
-  ["a lone surrogate in a password string", { ...session, username: "u", password: "\ud800" }, "MQTT-1.5.3-1"],
+  [
+    "a lone surrogate in a password string",
+    { ...session, username: "u", password: "\ud800" },
+    "MQTT-1.5.3-1",
+  ],
   ["a lone surrogate in a will topic", will({ topic: "\ud800" }), "MQTT-1.5.3-1"],
   ["U+0000 in a topic name", { ...publish, topic: "a\0" }, "MQTT-1.5.3-2"],
   ["U+0000 in a filter", subscribe("a\0"), "MQTT-1.5.3-2"],
@@ -213,7 +248,7 @@ const outbound: readonly (readonly [title: string, packet: unknown, statement?: 
   ["U+0000 in a user name", { ...session, username: "u\0" }, "MQTT-1.5.3-2"],
   ["U+0000 in a will topic", will({ topic: "\0" }), "MQTT-1.5.3-2"],
   ["a topic of 65,536 bytes [MQTT-4.7.3-3 -]", { ...publish, topic: "a".repeat(65_536) }, "MQTT-4.7.3-3"],
-  ["a topic of 65,536 bytes in 32,768 characters", { ...publish, topic: "é".repeat(32_768) }, "MQTT-4.7.3-3"],
+  ["a topic of 65,536 bytes, 32,768 characters", { ...publish, topic: "é".repeat(32_768) }, "MQTT-4.7.3-3"],
   ["a filter of 65,536 bytes", subscribe("a".repeat(65_536)), "MQTT-4.7.3-3"],
   ["a client id of 65,536 bytes", { ...session, clientId: "a".repeat(65_536) }, "MQTT-4.7.3-3"],
   ["a user name of 65,536 bytes", { ...session, username: "a".repeat(65_536) }, "MQTT-4.7.3-3"],
@@ -243,25 +278,46 @@ const outbound: readonly (readonly [title: string, packet: unknown, statement?: 
   ["UNSUBACK with packet identifier 0", { type: "unsuback", packetId: 0 }, "MQTT-2.3.1-1"],
   ["SUBACK with packet identifier 0", { type: "suback", packetId: 0, returnCodes: [0] }, "MQTT-2.3.1-1"],
   ["SUBSCRIBE with packet identifier 0", { ...subscribe("a"), packetId: 0 }, "MQTT-2.3.1-1"],
-  ["UNSUBSCRIBE with packet identifier 0", { type: "unsubscribe", packetId: 0, topicFilters: ["a"] }, "MQTT-2.3.1-1"],
+  [
+    "UNSUBSCRIBE with packet identifier 0",
+    { type: "unsubscribe", packetId: 0, topicFilters: ["a"] },
+    "MQTT-2.3.1-1",
+  ],
   ["SUBSCRIBE without filters", { type: "subscribe", packetId: 1, subscriptions: [] }, "MQTT-3.8.3-3"],
   ["UNSUBSCRIBE without filters", { type: "unsubscribe", packetId: 1, topicFilters: [] }, "MQTT-3.10.3-2"],
   ["SUBACK without return codes", { type: "suback", packetId: 1, returnCodes: [] }, "MQTT-3.8.4-5"],
   ["SUBACK return code 3", { type: "suback", packetId: 1, returnCodes: [0, 3] }, "MQTT-3.9.3-2"],
   ["SUBACK return code 256", { type: "suback", packetId: 1, returnCodes: [256] }, "MQTT-3.9.3-2"],
   ["a requested QoS of 3", subscribe("a", 3), "MQTT-3-8.3-4"],
+  ["a requested QoS of 256", subscribe("a", 256), "MQTT-3-8.3-4"],
+  ["a requested QoS of -1", subscribe("a", -1), "MQTT-3-8.3-4"],
   ["an empty filter", subscribe(""), "MQTT-4.7.3-1"],
   ["# inside a level", subscribe("a#"), "MQTT-4.7.1-2"],
   ["# before the end", subscribe("#/a"), "MQTT-4.7.1-2"],
   ["+ beside a character", subscribe("a/+b"), "MQTT-4.7.1-3"],
-  ["+ beside a character in an UNSUBSCRIBE", { type: "unsubscribe", packetId: 1, topicFilters: ["a+"] }, "MQTT-4.7.1-3"],
-  ["session present with a refusal", { type: "connack", sessionPresent: true, returnCode: 1 }, "MQTT-3.2.2-4"],
+  [
+    "+ beside a character in an UNSUBSCRIBE",
+    { type: "unsubscribe", packetId: 1, topicFilters: ["a+"] },
+    "MQTT-4.7.1-3",
+  ],
+  [
+    "session present with a refusal",
+    { type: "connack", sessionPresent: true, returnCode: 1 },
+    "MQTT-3.2.2-4",
+  ],
   ["CONNACK return code 6", { type: "connack", returnCode: 6 }],
   ["CONNACK return code -1", { type: "connack", returnCode: -1 }],
   ["CONNACK without a return code", { type: "connack" }],
-  ["an empty client id with a kept session", { ...session, clientId: "", cleanSession: false }, "MQTT-3.1.3-7"],
+  [
+    "an empty client id with a kept session",
+    { ...session, clientId: "", cleanSession: false },
+    "MQTT-3.1.3-7",
+  ],
   ["a password without user name", { ...session, password: "p" }, "MQTT-3.1.2-22"],
   ["will QoS 3", will({ qos: 3 }), "MQTT-3.1.2-14"],
+  ["will QoS 4", will({ qos: 4 }), "MQTT-3.1.2-14"],
+  ["will QoS -1", will({ qos: -1 }), "MQTT-3.1.2-14"],
+  ["will QoS 1.5", will({ qos: 1.5 }), "MQTT-3.1.2-14"],
   ["a wildcard in a will topic", will({ topic: "a/#" }), "MQTT-3.3.2-2"],
   ["an empty will topic", will({ topic: "" }), "MQTT-4.7.3-1"],
   ["a will without topic", will({ topic: undefined })],
@@ -299,7 +355,21 @@ describe("the encoder refuses", () => {
     { type: "suback", packetId: 1, returnCodes: [0] },
     { type: "unsubscribe", packetId: 1, topicFilters: ["a"] },
   ];
-  const garbage = [null, NaN, -1, 70_000, 1n, Symbol("x"), {}, [], [null], [{}], () => 1, new Date(0), "\ud800"];
+  const garbage = [
+    null,
+    NaN,
+    -1,
+    70_000,
+    1n,
+    Symbol("x"),
+    {},
+    [],
+    [null],
+    [{}],
+    () => 1,
+    new Date(0),
+    "\ud800",
+  ];
   test.each(base)("a $type with a field of any wrong kind", (packet) => {
     expect(() => encode(packet)).not.toThrow();
     for (const field of Object.keys(packet)) {

@@ -1,10 +1,12 @@
-// What MQTT 3.1.1 says of a stream of bytes: written from the standard alone, for clarity and not for speed, and
-// sharing nothing with src/. Tests and fuzzers hold the codec to it.
+// What MQTT 3.1.1 says of a stream of bytes: written from the standard alone, for clarity and not for speed,
+// and sharing nothing with src/. Tests and fuzzers hold the codec to it.
 //
-// A packet is read from an array of bytes that shrinks from the front; whatever is wrong is thrown as a string.
+// A packet is read from an array of bytes that shrinks from the front; whatever is wrong is thrown as a
+// string.
 
 const NAMES =
-  "- connect connack publish puback pubrec pubrel pubcomp subscribe suback unsubscribe unsuback pingreq pingresp disconnect -";
+  "- connect connack publish puback pubrec pubrel pubcomp subscribe suback unsubscribe unsuback " +
+  "pingreq pingresp disconnect -";
 
 /** The packets of a stream, and what is wrong at its end. */
 export function oracle(bytes) {
@@ -13,7 +15,8 @@ export function oracle(bytes) {
   while (rest.length > 0) {
     try {
       const header = fixedHeader(rest);
-      if (header === undefined || rest.length < header.size + header.length) return { packets, end: "incomplete" };
+      if (header === undefined || rest.length < header.size + header.length)
+        return { packets, end: "incomplete" };
       const body = rest.slice(header.size, header.size + header.length);
       rest = rest.slice(header.size + header.length);
       packets.push(read(header, body));
@@ -159,15 +162,23 @@ function read({ name, flags }, body) {
 function connect(body) {
   if (string(body) !== "MQTT" || number(body, 1) !== 4) throw "protocol";
   const bits = number(body, 1).toString(2).padStart(8, "0");
-  const [username, password, willRetain, willQosHigh, willQosLow, will, cleanSession, reserved] = [...bits].map(Number);
+  const [username, password, willRetain, willQosHigh, willQosLow, will, cleanSession, reserved] = [
+    ...bits,
+  ].map(Number);
   const willQos = willQosHigh * 2 + willQosLow;
   if (reserved) throw "reserved flag";
   if (willQos === 3 || (!will && (willQos > 0 || willRetain))) throw "will flags";
   if (password && !username) throw "password without user name";
-  const packet = { type: "connect", clientId: "", cleanSession: cleanSession === 1, keepAlive: number(body, 2) };
+  const packet = {
+    type: "connect",
+    clientId: "",
+    cleanSession: cleanSession === 1,
+    keepAlive: number(body, 2),
+  };
   packet.clientId = string(body);
   if (packet.clientId === "" && !cleanSession) throw "no client id";
-  if (will) packet.will = { topic: topicName(body), payload: data(body), qos: willQos, retain: willRetain === 1 };
+  if (will)
+    packet.will = { topic: topicName(body), payload: data(body), qos: willQos, retain: willRetain === 1 };
   if (username) packet.username = string(body);
   if (password) packet.password = data(body);
   return packet;

@@ -1,6 +1,6 @@
 /**
- * The decoder equals the independent oracle: exhaustively on short inputs, on every split of the vectors, and on
- * random and mutated packets. What `decode` takes, `encode` writes back.
+ * The decoder equals the independent oracle: exhaustively on short inputs, on every split of the vectors, and
+ * on random and mutated packets. What `decode` takes, `encode` writes back.
  *
  * HUBWIRE_EXHAUSTIVE=1 runs the whole of the short inputs (about 34 million, some minutes).
  */
@@ -56,7 +56,8 @@ function compare(bytes: Uint8Array): boolean {
     if (!(error instanceof HubwireError) || error.code !== "ERR_MALFORMED_PACKET") throw error;
   }
   const legal = expected.end === "complete" && expected.packets.length === 1;
-  if (legal !== (packet !== undefined)) throw new Error(`${toHex(bytes)}: oracle ${expected.end}, decode differs`);
+  if (legal !== (packet !== undefined))
+    throw new Error(`${toHex(bytes)}: oracle ${expected.end}, decode differs`);
   if (packet === undefined) return false;
   if (plain(packet) !== plain(expected.packets[0])) throw new Error(`${toHex(bytes)}: ${plain(packet)}`);
   if (toHex(encode(packet)) !== toHex(bytes)) {
@@ -87,7 +88,9 @@ function product(values: readonly (readonly number[])[], visit: (bytes: Uint8Arr
 
 const everything = Array.from({ length: 256 }, (_, i) => i);
 /** One of each kind: the edges of every rule on single bytes. */
-const telling = [0, 1, 2, 3, 4, 5, 6, 0x23, 0x2b, 0x2f, 0x61, 0x7f, 0x80, 0x81, 0x82, 0xbf, 0xc2, 0xe0, 0xed, 0xf4, 0xff];
+const telling = [
+  0, 1, 2, 3, 4, 5, 6, 0x23, 0x2b, 0x2f, 0x61, 0x7f, 0x80, 0x81, 0x82, 0xbf, 0xc2, 0xe0, 0xed, 0xf4, 0xff,
+];
 const third = exhaustive ? everything : telling;
 
 describe("short inputs", () => {

@@ -98,7 +98,9 @@ describe("matchTopic", () => {
     };
     const levels = ["", "a", "$", "ab"];
     const build = (parts: readonly string[], depth: number): string[] =>
-      depth === 0 ? [""] : build(parts, depth - 1).flatMap((rest) => parts.map((part) => (rest ? `${rest}/${part}` : part)));
+      depth === 0
+        ? [""]
+        : build(parts, depth - 1).flatMap((rest) => parts.map((part) => (rest ? `${rest}/${part}` : part)));
     const filters = [1, 2, 3].flatMap((depth) => {
       const plain = build([...levels, "+"], depth);
       return [...plain, ...build([...levels, "+"], depth - 1).map((rest) => (depth > 1 ? `${rest}/#` : "#"))];

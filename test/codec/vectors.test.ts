@@ -29,7 +29,10 @@ describe.each(vectors)("$name", ({ bytes, packet }) => {
 
   test("comes out the same when split at any point", () => {
     for (let at = 0; at <= bytes.length; at++) {
-      expect(read([bytes.slice(0, at), bytes.slice(at)])).toStrictEqual({ packets: [packet], error: undefined });
+      expect(read([bytes.slice(0, at), bytes.slice(at)])).toStrictEqual({
+        packets: [packet],
+        error: undefined,
+      });
     }
   });
 

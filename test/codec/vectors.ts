@@ -8,7 +8,11 @@ export interface Vector {
   packet: Packet;
 }
 
-const vector = (name: string, packet: Packet, digits: string): Vector => ({ name, bytes: hex(digits), packet });
+const vector = (name: string, packet: Packet, digits: string): Vector => ({
+  name,
+  bytes: hex(digits),
+  packet,
+});
 
 const long = "x".repeat(130);
 const longHex = "78".repeat(130);
@@ -86,7 +90,15 @@ export const vectors: readonly Vector[] = [
   ),
   vector(
     "PUBLISH QoS 2",
-    { type: "publish", topic: "devices/d/", payload: hex("01"), qos: 2, retain: false, dup: false, packetId: 256 },
+    {
+      type: "publish",
+      topic: "devices/d/",
+      payload: hex("01"),
+      qos: 2,
+      retain: false,
+      dup: false,
+      packetId: 256,
+    },
     "34 0f 000a 646576696365732f642f 0100 01",
   ),
   vector(

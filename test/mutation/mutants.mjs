@@ -51,7 +51,8 @@ export function* mutantsOf(source) {
     const body = line.trim();
     const start = index + line.indexOf(body);
     const end = start + body.length;
-    if (/^(?:this\.|[\w.]+\(|[\w$]+ [-+|]?= |throw fault).*;$/.test(body) && balanced(body)) yield { start, end, text: ";" };
+    if (/^(?:this\.|[\w.]+\(|[\w$]+ [-+|]?= |throw fault).*;$/.test(body) && balanced(body))
+      yield { start, end, text: ";" };
     const guard = /^(?:else )?if \(.*\) (throw .*|return;|break;|continue;)$/.exec(body);
     if (guard) yield { start: end - guard[1].length, end, text: ";" };
   }

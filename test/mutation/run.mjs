@@ -2,10 +2,10 @@
 //
 //   node test/mutation/run.mjs [--only FILE] [--every N] [--jobs N]
 //
-// Sources and tests are compiled together; what is mutated is the compiler's output, which has the same tokens. The
-// tests of test/codec run against each mutant in a process of its own, on a stand-in for vitest that stops at
-// the first failure. A mutant that does not end is killed too. Those that change nothing but speed or memory, or
-// nothing at all, are listed in equivalent.mjs with the reason, and not counted.
+// Sources and tests are compiled together; what is mutated is the compiler's output, which has the same
+// tokens. The tests of test/codec run against each mutant in a process of its own, on a stand-in for vitest
+// that stops at the first failure. A mutant that does not end is killed too. Those that change nothing but
+// speed or memory, or nothing at all, are listed in equivalent.mjs with the reason, and not counted.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -54,7 +54,8 @@ cpSync(join(root, "test/codec/oracle.mjs"), join(base, "build/test/codec/oracle.
 mkdirSync(join(base, "node_modules/vitest"), { recursive: true });
 writeFileSync(join(base, "node_modules/vitest/package.json"), '{"type":"module","exports":"./index.mjs"}');
 cpSync(join(import.meta.dirname, "stand-in.mjs"), join(base, "node_modules/vitest/index.mjs"));
-const suites = ["vectors", "malformed", "accepted", "writer", "topics", "decoder"];
+// The quick ones first.
+const suites = ["malformed", "topics", "writer", "decoder", "accepted", "vectors"];
 writeFileSync(
   join(base, "build/all.mjs"),
   `import { finish } from "vitest";\n` +
@@ -80,13 +81,18 @@ if (!(await survives(jobs[0]))) {
   process.exit(2);
 }
 
-const files = readdirSync(join(base, "build/src/codec")).filter((name) => name.endsWith(".js") && name.includes(values.only));
+const files = readdirSync(join(base, "build/src/codec")).filter(
+  (name) => name.endsWith(".js") && name.includes(values.only),
+);
 const queue = [];
 let excused = 0;
 for (const name of files) {
   const source = readFileSync(join(base, "build/src/codec", name), "utf8");
   for (const mutant of mutantsOf(source)) {
-    const line = source.slice(source.lastIndexOf("\n", mutant.start) + 1).split("\n", 1)[0].trim();
+    const line = source
+      .slice(source.lastIndexOf("\n", mutant.start) + 1)
+      .split("\n", 1)[0]
+      .trim();
     const entry = { name, source, ...mutant, line, row: source.slice(0, mutant.start).split("\n").length };
     if (equivalent(entry)) excused++;
     else queue.push(entry);
@@ -104,7 +110,9 @@ await Promise.all(
       writeFileSync(path, source.slice(0, start) + text + source.slice(end));
       if (await survives(folder)) {
         survivors.push(mutant);
-        console.log(`survived: ${name}:${row}: ${source.slice(start, end)} -> ${text || "(nothing)"}   in   ${line}`);
+        console.log(
+          `survived: ${name}:${row}: ${source.slice(start, end)} -> ${text || "(nothing)"}   in   ${line}`,
+        );
       }
       writeFileSync(path, source);
       if (++done % 100 === 0) console.error(`${done} of ${total}, ${survivors.length} survived`);
@@ -112,5 +120,8 @@ await Promise.all(
   }),
 );
 const killed = total - survivors.length;
-console.log(`${killed} of ${total} mutants killed, ${((100 * killed) / total).toFixed(1)} %; ${excused} equivalent ones left out`);
+console.log(
+  `${killed} of ${total} mutants killed, ${((100 * killed) / total).toFixed(1)} %; ` +
+    `${excused} equivalent ones left out`,
+);
 process.exitCode = killed / total < 0.95 ? 1 : 0;

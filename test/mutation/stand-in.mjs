@@ -1,8 +1,8 @@
-// As much of vitest as the tests of the codec use: runs them in order and ends the process at the first failure.
+// As much of vitest as the tests of the codec use: runs them in order and ends the process at the first
+// failure.
 import { isDeepStrictEqual } from "node:util";
 
 const queue = [];
-
 
 function register(title, ...rest) {
   queue.push([title, rest.at(-1)]);
@@ -34,7 +34,10 @@ export async function finish() {
 }
 
 const partial = (actual, expected) =>
-  typeof expected === "object" && expected !== null && !ArrayBuffer.isView(expected) && !Array.isArray(expected)
+  typeof expected === "object" &&
+  expected !== null &&
+  !ArrayBuffer.isView(expected) &&
+  !Array.isArray(expected)
     ? Object.keys(expected).every((key) => actual !== null && partial(actual?.[key], expected[key]))
     : alike(actual, expected);
 
@@ -42,7 +45,11 @@ const clean = (value) =>
   Array.isArray(value)
     ? value.map(clean)
     : value && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype
-      ? Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined).map(([k, v]) => [k, clean(v)]))
+      ? Object.fromEntries(
+          Object.entries(value)
+            .filter(([, field]) => field !== undefined)
+            .map(([k, v]) => [k, clean(v)]),
+        )
       : value;
 const alike = (a, b) => isDeepStrictEqual(clean(a), clean(b));
 
