@@ -6,7 +6,10 @@
  * or password. Match on `code`, not on `instanceof`: two copies of the package may live in one process.
  */
 
-/** Who has to act: the calling program, the other end of the connection, the network, or nobody (a local decision). */
+/**
+ * Who has to act: the calling program, the other end of the connection, the network, or nobody (a local
+ * decision).
+ */
 export type ErrorKind = "caller" | "peer" | "network" | "local";
 
 /** Every code, for documentation and tests. */
@@ -66,8 +69,8 @@ export const errorCodes = [
 export type ErrorCode = (typeof errorCodes)[number];
 
 /**
- * The codes that are not "the peer has to act, and the same call fails again": their kind, and a `+` where the
- * same call may succeed later without a change by the caller.
+ * The codes that are not "the peer has to act, and the same call fails again": their kind, and a `+` where
+ * the same call may succeed later without a change by the caller.
  */
 const TRAITS: { readonly [code in ErrorCode]?: ErrorKind | `${ErrorKind}+` } = {
   ERR_INVALID_ARGUMENT: "caller",

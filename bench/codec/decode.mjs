@@ -60,12 +60,17 @@ for (const size of sizes) {
       contender(peer, pieces),
     );
     const times = interleave(contenders, rounds);
-    const gain = { reader: ratios(times, "mqtt-packet", reader.name), sink: ratios(times, "mqtt-packet", sink.name) };
+    const gain = {
+      reader: ratios(times, "mqtt-packet", reader.name),
+      sink: ratios(times, "mqtt-packet", sink.name),
+    };
     best.reader.push(median(gain.reader));
     best.sink.push(median(gain.sink));
     const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
     console.log(`${corpus.padEnd(29)} ${label.padStart(8)}  ns/packet: ${ns}`);
-    console.log(`${"".padEnd(39)}  times mqtt-packet: reader ${spread(gain.reader)}, sink ${spread(gain.sink)}`);
+    console.log(
+      `${"".padEnd(39)}  times mqtt-packet: reader ${spread(gain.reader)}, sink ${spread(gain.sink)}`,
+    );
   }
   summary.set(label, best);
 }

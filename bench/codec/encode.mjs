@@ -26,9 +26,17 @@ const telemetry = Buffer.from(
 );
 const cases = [
   ["QoS 1, 4-byte topic, 4-byte payload", "t/01", Buffer.from("1234")],
-  ["QoS 1, telemetry topic, 98-byte payload", "devices/thermostat-0042/messages/events/%24.ct=application%2Fjson", telemetry],
+  [
+    "QoS 1, telemetry topic, 98-byte payload",
+    "devices/thermostat-0042/messages/events/%24.ct=application%2Fjson",
+    telemetry,
+  ],
   ["QoS 1, long property bag, 98-byte payload", c2dTopic, telemetry],
-  ["QoS 1, telemetry topic, 98-character string", "devices/thermostat-0042/messages/events/", telemetry.toString()],
+  [
+    "QoS 1, telemetry topic, 98-character string",
+    "devices/thermostat-0042/messages/events/",
+    telemetry.toString(),
+  ],
 ];
 
 for (const [label, topic, payload] of cases) {
@@ -71,5 +79,7 @@ function report(label, times) {
   const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
   console.log(`${label.padEnd(44)} ns: ${ns}`);
   const gain = (name) => spread(ratios(times, "mqtt-packet", name));
-  console.log(`${"".padEnd(44)} times mqtt-packet: encode ${gain("encode")} (target 8x), PacketWriter ${gain("PacketWriter")}`);
+  console.log(
+    `${"".padEnd(44)} times mqtt-packet: encode ${gain("encode")} (target 8x), PacketWriter ${gain("PacketWriter")}`,
+  );
 }

@@ -27,17 +27,41 @@ function compare(label, small, large, factor) {
   time(small);
   const a = time(small);
   const b = time(large);
-  console.log(`${label.padEnd(58)} ${a.toFixed(2)} ms and ${b.toFixed(2)} ms: ${(b / a).toFixed(1)}x for ${factor}x`);
+  console.log(
+    `${label.padEnd(58)} ${a.toFixed(2)} ms and ${b.toFixed(2)} ms: ${(b / a).toFixed(1)}x for ${factor}x`,
+  );
 }
 
 const sized = (bytes) => publish("devices/d/messages/events/", Buffer.alloc(bytes));
 const [one, sixteen] = [sized(MIB), sized(16 * MIB)];
-if (!smoke) compare("one packet of 1 and 16 MiB in 1-byte chunks", () => feed(one, 1), () => feed(sixteen, 1), 16);
-compare("one packet of 1 and 16 MiB in 1,460-byte chunks", () => feed(one, 1460), () => feed(sixteen, 1460), 16);
-const many = (count) => Buffer.concat(Array.from({ length: count }, (_, i) => publish("t/1", [i], 1, 1 + (i % 65_535))));
+if (!smoke)
+  compare(
+    "one packet of 1 and 16 MiB in 1-byte chunks",
+    () => feed(one, 1),
+    () => feed(sixteen, 1),
+    16,
+  );
+compare(
+  "one packet of 1 and 16 MiB in 1,460-byte chunks",
+  () => feed(one, 1460),
+  () => feed(sixteen, 1460),
+  16,
+);
+const many = (count) =>
+  Buffer.concat(Array.from({ length: count }, (_, i) => publish("t/1", [i], 1, 1 + (i % 65_535))));
 const [few, ten] = [many(20_000), many(200_000)];
-compare("20,000 and 200,000 packets, whole", () => feed(few, few.length), () => feed(ten, ten.length), 10);
-compare("20,000 and 200,000 packets in 1-byte chunks", () => feed(few, 1), () => feed(ten, 1), 10);
+compare(
+  "20,000 and 200,000 packets, whole",
+  () => feed(few, few.length),
+  () => feed(ten, ten.length),
+  10,
+);
+compare(
+  "20,000 and 200,000 packets in 1-byte chunks",
+  () => feed(few, 1),
+  () => feed(ten, 1),
+  10,
+);
 const topics = (length) => {
   const list = Array.from({ length: 300 }, (_, i) => publish(String(i).padEnd(length, "/"), []));
   const bytes = Buffer.concat(list);
@@ -54,6 +78,9 @@ globalThis.gc();
 peak.before = process.memoryUsage().arrayBuffers;
 for (let at = 0; at < sixteen.length; at += 1460) {
   reader.push(sixteen.subarray(at, at + 1460));
-  if (at % (1460 * 16) === 0) peak.most = Math.max(peak.most, process.memoryUsage().arrayBuffers - peak.before);
+  if (at % (1460 * 16) === 0)
+    peak.most = Math.max(peak.most, process.memoryUsage().arrayBuffers - peak.before);
 }
-console.log(`peak memory of the 16 MiB packet in 1,460-byte chunks: packet + ${((peak.most - sixteen.length) / MIB).toFixed(2)} MiB (limit 8)`);
+console.log(
+  `peak memory of the 16 MiB packet in 1,460-byte chunks: packet + ${((peak.most - sixteen.length) / MIB).toFixed(2)} MiB (limit 8)`,
+);

@@ -1,14 +1,15 @@
-// Timing: every contender takes its turn in every round, in an order that rotates, so that a drift of the machine
-// falls on all; ratios are taken round by round and their median is what counts.
+// Timing: every contender takes its turn in every round, in an order that rotates, so that a drift of the
+// machine falls on all; ratios are taken round by round and their median is what counts.
 
 const now = () => Number(process.hrtime.bigint());
 export const sorted = (values) => [...values].sort((a, b) => a - b);
 export const median = (values) => sorted(values)[values.length >> 1];
-export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+export const geomean = (values) =>
+  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
 /**
- * `contenders`: { name, count, run } where `run()` handles `count` units. Returns by name the nanoseconds a unit of
- * each round, after one round of warm-up that is not kept.
+ * `contenders`: { name, count, run } where `run()` handles `count` units. Returns by name the nanoseconds a
+ * unit of each round, after one round of warm-up that is not kept.
  */
 export function interleave(contenders, rounds, warmup = 2) {
   const times = new Map(contenders.map(({ name }) => [name, []]));

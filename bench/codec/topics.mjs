@@ -1,4 +1,5 @@
-// Hostile topics against the topic cache: what each costs beside decoding the same topics with no cache at all.
+// Hostile topics against the topic cache: what each costs beside decoding the same topics with no cache at
+// all.
 import { chunks, publish, random } from "./corpora.mjs";
 import { interleave, median, ratios, spread } from "./measure.mjs";
 import { hubwire } from "./peers.mjs";

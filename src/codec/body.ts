@@ -2,7 +2,8 @@
  * The bodies of CONNECT, CONNACK, SUBSCRIBE, SUBACK and UNSUBSCRIBE, which are not hot.
  *
  * Invariants: every field of the caller's object is read once; what can't be written in its field's form is
- * refused here; all other rules are the decoder's own, run over the finished body, so that the two sides agree.
+ * refused here; all other rules are the decoder's own, run over the finished body, so that the two sides
+ * agree.
  */
 import { checkBoolean, checkInteger, dataLength } from "./checks.js";
 import { parse } from "./decode.js";
@@ -43,7 +44,8 @@ function connect(packet: Init<"connect">): Uint8Array[] {
   const fields = [twoBytes(keepAlive, "keepAlive"), text(clientId, "clientId")];
   if (will !== undefined) {
     const { topic, payload, qos = 0, retain = false } = will;
-    checkInteger(qos, "will.qos", 2, "3.1.2-14");
+    // QoS 3 is left to the decoder.
+    checkInteger(qos, "will.qos", 3, "3.1.2-14");
     checkBoolean(retain, "will.retain");
     flags |= 4 | (qos << 3) | (retain ? 0x20 : 0);
     fields.push(text(topic, "will.topic"), binary(payload, "will.payload"));
@@ -67,7 +69,7 @@ function connack({ sessionPresent = false, returnCode }: Init<"connack">): Uint8
 
 function subscribe({ packetId, subscriptions }: Init<"subscribe">): Uint8Array[] {
   const entries = list(subscriptions, "subscriptions").flatMap(({ topicFilter, qos = 0 }) => {
-    checkInteger(qos, "qos", 2, "3-8.3-4");
+    checkInteger(qos, "qos", 0xff, "3-8.3-4");
     return [text(topicFilter, "topicFilter"), Uint8Array.of(qos)];
   });
   return [twoBytes(packetId, "packetId"), ...entries];
@@ -80,7 +82,10 @@ function suback({ packetId, returnCodes }: Init<"suback">): Uint8Array[] {
 }
 
 function unsubscribe({ packetId, topicFilters }: Init<"unsubscribe">): Uint8Array[] {
-  return [twoBytes(packetId, "packetId"), ...list(topicFilters, "topicFilters").map((filter) => text(filter, "topicFilter"))];
+  return [
+    twoBytes(packetId, "packetId"),
+    ...list(topicFilters, "topicFilters").map((filter) => text(filter, "topicFilter")),
+  ];
 }
 
 /** By packet type (section 2.2.1). */
@@ -93,8 +98,8 @@ const FIELDS: Readonly<Record<number, (packet: never) => Uint8Array[]>> = {
 };
 
 /**
- * The body of `packet`, which is of `type`: one of the five. Throws ERR_INVALID_PACKET for a field of the wrong
- * form, ERR_MALFORMED_PACKET for what is against the rules.
+ * The body of `packet`, which is of `type`: one of the five. Throws ERR_INVALID_PACKET for a field of the
+ * wrong form, ERR_MALFORMED_PACKET for what is against the rules.
  */
 export function bodyOf(type: number, packet: PacketInit): Uint8Array {
   const body = Buffer.concat(FIELDS[type]!(packet as never));

@@ -2,8 +2,8 @@
  * From bytes to the sink's methods: one whole packet after the other, straight from the chunk.
  *
  * Invariants: a packet is checked completely before the sink hears of it; the checks come in one order (fixed
- * header, size, remaining length, fields), so that the same bytes give the same error however they were split;
- * "need more bytes" is a return value.
+ * header, size, remaining length, fields), so that the same bytes give the same error however they were
+ * split; "need more bytes" is a return value.
  *
  * A remaining length in more bytes than it needs is accepted: MQTT 3.1.1 limits the field to four bytes and,
  * unlike MQTT 5, does not ask for the shortest form (section 2.2.3).
@@ -34,8 +34,12 @@ export const NAMES = [
   "disconnect",
 ] as const;
 
-/** The only legal first byte by type number, but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010. */
-export const FIRST_BYTES = NAMES.map((_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0));
+/**
+ * The only legal first byte by type number, but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010.
+ */
+export const FIRST_BYTES = NAMES.map(
+  (_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0),
+);
 
 const ILLEGAL = -2;
 const ANY = -1;
@@ -45,7 +49,8 @@ const RULES = new Int8Array(256).fill(ILLEGAL);
 for (let type = 1; type < 15; type++) {
   RULES[FIRST_BYTES[type]!] = type > 11 ? 0 : (type > 3 && type < 8) || type === 2 || type === 11 ? 2 : ANY;
 }
-for (let flags = 1; flags < 14; flags++) if ((flags & 6) !== 6 && (flags & 14) !== 8) RULES[0x30 | flags] = ANY;
+for (let flags = 1; flags < 14; flags++)
+  if ((flags & 6) !== 6 && (flags & 14) !== 8) RULES[0x30 | flags] = ANY;
 
 /** Why `first` with `length` breaks its rule. */
 function headerFault(first: number, length: number): HubwireError {
@@ -57,7 +62,9 @@ function headerFault(first: number, length: number): HubwireError {
     const own = type > 5 && type % 2 === 0 && type !== 12;
     return fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
   }
-  return (first & 6) === 6 ? fault(MALFORMED, "QoS 3", "3.3.1-4") : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
+  return (first & 6) === 6
+    ? fault(MALFORMED, "QoS 3", "3.3.1-4")
+    : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
 }
 
 /**
@@ -78,7 +85,10 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
       if (rule !== ANY && rule !== length) throw headerFault(first, length);
       const total = 1 + size + length;
       if (total > maxPacketSize) {
-        throw fault("ERR_PACKET_TOO_LARGE", `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`);
+        throw fault(
+          "ERR_PACKET_TOO_LARGE",
+          `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`,
+        );
       }
       return total;
     }
@@ -86,9 +96,9 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
 }
 
 /**
- * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one. `view` is of
- * all `bytes`, where there is one already.
- * Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and whatever the sink throws.
+ * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one. `view`
+ * is of all `bytes`, where there is one already. Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and
+ * whatever the sink throws.
  */
 export function deliver(
   bytes: Uint8Array,
@@ -120,7 +130,7 @@ export function deliver(
       const size = packetSize(bytes, at, end, maxPacketSize);
       next = at + size;
       if (size === 0 || next > end) break;
-      start = at + 2;
+      start = at + 1;
       while (bytes[start++]! > 0x7f);
     }
     let packetId;
@@ -130,7 +140,8 @@ export function deliver(
         const topicEnd = topicStart + word(bytes, start);
         const qos = ((first >> 1) & 3) as QoS;
         const payload = qos === 0 ? topicEnd : topicEnd + 2;
-        // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it is.
+        // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it
+        // is.
         if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
         view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
         const topic = topics.get(bytes, view, topicStart, topicEnd);
@@ -171,7 +182,10 @@ export function deliver(
   return at;
 }
 
-/** Checks and delivers a packet of the types that are not hot; `fields` are its body. Throws ERR_MALFORMED_PACKET. */
+/**
+ * Checks and delivers a packet of the types that are not hot; `fields` are its body. Throws
+ * ERR_MALFORMED_PACKET.
+ */
 export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
   if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
@@ -232,7 +246,8 @@ function parseConnect(sink: PacketSink, fields: Fields): void {
   const keepAlive = fields.word();
   const clientId = fields.text();
   const cleanSession = (flags & 2) !== 0;
-  if (clientId === "" && !cleanSession) throw fault(MALFORMED, "empty client id with a kept session", "3.1.3-7");
+  if (clientId === "" && !cleanSession)
+    throw fault(MALFORMED, "empty client id with a kept session", "3.1.3-7");
   const packet: ConnectPacket = { type: "connect", clientId, cleanSession, keepAlive };
   if (flags & 4) {
     const topic = fields.text();

@@ -1,10 +1,10 @@
 /**
  * Framing: a byte stream, split anywhere, into packets.
  *
- * Invariants: a packet inside one chunk is parsed where it lies; a packet that was split is gathered in memory that
- * holds nothing else, or in its own stretch of a block of small ones; no byte that was delivered is written
- * again. Memory for a large packet is taken as its bytes arrive: at most double what is here, until GROW_LIMIT
- * of it is, then the whole of it at once. After an error nothing more is delivered.
+ * Invariants: a packet inside one chunk is parsed where it lies; a packet that was split is gathered in
+ * memory that holds nothing else, or in its own stretch of a block of small ones; no byte that was delivered
+ * is written again. Memory for a large packet is taken as its bytes arrive: at most double what is here,
+ * until GROW_LIMIT of it is, then the whole of it at once. After an error nothing more is delivered.
  */
 import { isBytes } from "./checks.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
@@ -12,11 +12,16 @@ import { NAMES, deliver, packetSize } from "./decode.js";
 import { TopicCache } from "./topic-cache.js";
 import type { AcknowledgementPacket, EmptyPacket, Packet, PacketSink } from "./types.js";
 
-/** Split packets of at most SMALL bytes share blocks; `npm run bench -- codec`, C2D in chunks of 1,460 bytes. */
+/**
+ * Split packets of at most SMALL bytes share blocks; `npm run bench -- codec`, C2D in chunks of 1,460 bytes.
+ */
 const BLOCK = 0x2000;
 const SMALL = 0x400;
 const FIRST_SIZE = 0x10000;
-/** A quarter of what a split packet may cost on top of its size: old and new memory live together while it grows. */
+/**
+ * A quarter of what a split packet may cost on top of its size: old and new memory live together while it
+ * grows.
+ */
 const GROW_LIMIT = 0x400000;
 
 export interface DecoderOptions {
@@ -41,7 +46,10 @@ export class Decoder {
   #block = EMPTY;
   #blockView: DataView | undefined;
   #blockUsed = 0;
-  /** The packet being gathered is in `#memory[#start, #start + #held)`; `#size` is 0 until its header is complete. */
+  /**
+   * The packet being gathered is in `#memory[#start, #start + #held)`; `#size` is 0 until its header is
+   * complete.
+   */
   #memory = EMPTY;
   #start = 0;
   #held = 0;
@@ -67,11 +75,11 @@ export class Decoder {
   }
 
   /**
-   * Takes the next bytes of the stream and delivers the packets that they complete, before it returns. The chunk
-   * belongs to the decoder and to those who got views of it: it must not be written to afterwards.
+   * Takes the next bytes of the stream and delivers the packets that they complete, before it returns. The
+   * chunk belongs to the decoder and to those who got views of it: it must not be written to afterwards.
    *
-   * Throws ERR_MALFORMED_PACKET or ERR_PACKET_TOO_LARGE after having delivered all packets before the bad one,
-   * and whatever a sink's method throws; from then on every call throws the same error. Throws
+   * Throws ERR_MALFORMED_PACKET or ERR_PACKET_TOO_LARGE after having delivered all packets before the bad
+   * one, and whatever a sink's method throws; from then on every call throws the same error. Throws
    * ERR_INVALID_ARGUMENT for anything but a Uint8Array and for a call from inside a sink's method.
    */
   push(chunk: Uint8Array): void {
@@ -157,7 +165,8 @@ function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> &
   let last: Uint8Array | undefined;
   let buffer: ArrayBufferLike = EMPTY.buffer;
   let offset = 0;
-  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) => onPacket({ type, packetId });
+  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) =>
+    onPacket({ type, packetId });
   const empty = (type: EmptyPacket["type"]) => () => onPacket({ type });
   return {
     forget() {
@@ -193,7 +202,10 @@ function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> &
   };
 }
 
-/** A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk, or of the packet's own memory. */
+/**
+ * A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk, or of the packet's own
+ * memory.
+ */
 export class PacketReader extends Decoder {
   readonly #maker: ReturnType<typeof packetMaker>;
 

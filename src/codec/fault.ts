@@ -1,8 +1,8 @@
 /**
  * How the codec refuses.
  *
- * Invariant: the rules on strings, topics and packets are written once and run in both directions; only the code
- * differs: ERR_MALFORMED_PACKET blames the peer, ERR_INVALID_PACKET and ERR_INVALID_ARGUMENT the caller.
+ * Invariant: the rules on strings, topics and packets are written once and run in both directions; only the
+ * code differs: ERR_MALFORMED_PACKET blames the peer, ERR_INVALID_PACKET and ERR_INVALID_ARGUMENT the caller.
  */
 import { HubwireError, type ErrorCode } from "../errors.js";
 

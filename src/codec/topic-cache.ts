@@ -1,11 +1,12 @@
 /**
  * From the bytes of a topic name to its string, without decoding a topic that was seen before.
  *
- * Invariants: every topic in the cache was checked when it went in, so that a hit needs a comparison and nothing
- * else; the cache owns its bytes, so that no chunk is kept alive; it holds at most MAX_ENTRIES topics of MAX_WORDS
- * words in all. A full cache takes nothing more, until REPEATS topics that it lacks have come again: then the
- * topics in use are others by now, and it starts anew. So a peer that never repeats a topic, or any other hostile
- * choice of topics, costs a hash and at times a copy on top of the decoding that it forces anyway.
+ * Invariants: every topic in the cache was checked when it went in, so that a hit needs a comparison and
+ * nothing else; the cache owns its bytes, so that no chunk is kept alive; it holds at most MAX_ENTRIES topics
+ * of MAX_WORDS words in all. A full cache takes nothing more, until REPEATS topics that it lacks have come
+ * again: then the topics in use are others by now, and it starts anew. So a peer that never repeats a topic,
+ * or any other hostile choice of topics, costs a hash and at times a copy on top of the decoding that it
+ * forces anyway.
  *
  * The constants were chosen with `npm run bench -- codec`.
  */
@@ -66,8 +67,8 @@ export class TopicCache {
   /** The last entry found, by the low bits of its length: several topics in turn mostly differ in length. */
   readonly #recent: Entry[] = [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE];
   /**
-   * The bytes of the entries, in whole words of 8 bytes and a last one that overlaps the one before. As floating
-   * point numbers: a legal topic is without 0x00, so that it has no zero of the other sign; and no
+   * The bytes of the entries, in whole words of 8 bytes and a last one that overlaps the one before. As
+   * floating point numbers: a legal topic is without 0x00, so that it has no zero of the other sign; and no
    * word of well-formed UTF-8 is a NaN.
    */
   #words = new Float64Array(0);
@@ -104,7 +105,10 @@ export class TopicCache {
     const last = end - 8;
     if (start > last) {
       const length = end - start;
-      return this.#pairs[2 * at] === low(view, start, length) && this.#pairs[2 * at + 1] === high(view, end, length);
+      return (
+        this.#pairs[2 * at] === low(view, start, length) &&
+        this.#pairs[2 * at + 1] === high(view, end, length)
+      );
     }
     for (; start < last - 24; start += 32, at += 4) {
       if (

@@ -1,8 +1,8 @@
 /**
  * The packet types of MQTT 3.1.1 in the standard's own terms.
  *
- * Invariant: `Packet` is what decoding makes, with every field filled in; `PacketInit` is what encoding takes,
- * where a field with an obvious default may be left out. Every `Packet` is a `PacketInit`.
+ * Invariant: `Packet` is what decoding makes, with every field filled in; `PacketInit` is what encoding
+ * takes, where a field with an obvious default may be left out. Every `Packet` is a `PacketInit`.
  */
 
 /** Quality of service: at most once, at least once, exactly once (section 4.3). */
@@ -142,17 +142,17 @@ export type PacketInit =
   | EmptyPacket;
 
 /**
- * Where a `Decoder` delivers, one method a packet type, in plain arguments. A method that is left out means that
- * packets of that type are checked and then passed over. A method that throws ends the decoder: `push` throws
- * that error, now and at every later call.
+ * Where a `Decoder` delivers, one method a packet type, in plain arguments. A method that is left out means
+ * that packets of that type are checked and then passed over. A method that throws ends the decoder: `push`
+ * throws that error, now and at every later call.
  */
 export interface PacketSink {
   connect?(packet: ConnectPacket): void;
   connack?(sessionPresent: boolean, returnCode: number): void;
   /**
-   * `bytes[start, end)` is the payload. `bytes` is the pushed chunk or, where the packet was split over chunks,
-   * memory of the decoder's, in which small packets lie side by side: only what is in `[start, end)` is this
-   * packet's payload, and the decoder never writes there again. `packetId` is 0 with QoS 0.
+   * `bytes[start, end)` is the payload. `bytes` is the pushed chunk or, where the packet was split over
+   * chunks, memory of the decoder's, in which small packets lie side by side: only what is in `[start, end)`
+   * is this packet's payload, and the decoder never writes there again. `packetId` is 0 with QoS 0.
    */
   publish?(
     topic: string,

@@ -1,15 +1,17 @@
 /**
  * UTF-8 encoded strings, both directions (section 1.5.3).
  *
- * Invariants: a string that leaves here in either direction is well-formed UTF-8 of at most 65,535 bytes, with
- * no surrogate and no U+0000; a byte order mark is a character like any other (MQTT-1.5.3-3).
+ * Invariants: a string that leaves here in either direction is well-formed UTF-8 of at most 65,535 bytes,
+ * with no surrogate and no U+0000; a byte order mark is a character like any other (MQTT-1.5.3-3).
  */
 import type { ErrorCode } from "../errors.js";
 import { MALFORMED, fault } from "./fault.js";
 
 declare global {
   interface Buffer {
-    /** What `toString("utf8", start, end)` calls, on any Uint8Array; Node's type declarations leave it out. */
+    /**
+     * What `toString("utf8", start, end)` calls, on any Uint8Array; Node's type declarations leave it out.
+     */
     utf8Slice(start: number, end: number): string;
   }
 }

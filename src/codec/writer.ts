@@ -53,8 +53,8 @@ export class PacketWriter {
   #fullBytes = 0;
   #nextSlab = FIRST_SLAB;
   /**
-   * The last topic name, checked, and its bytes in words of 8, the last of which overlaps the one before. No word
-   * of well-formed UTF-8 is a NaN, which a copy as floating point number might change.
+   * The last topic name, checked, and its bytes in words of 8, the last of which overlaps the one before. No
+   * word of well-formed UTF-8 is a NaN, which a copy as floating point number might change.
    */
   #topic = "";
   #topicLength = 0;
@@ -176,9 +176,8 @@ export class PacketWriter {
   }
 
   /**
-   * Writes a PUBLISH and returns its size, bytes. `packetId` is 0 with QoS 0. A `Uint8Array` payload of 16 KiB and
-   * more is lent: it must not change until the output was sent.
-   * Throws ERR_INVALID_PACKET.
+   * Writes a PUBLISH and returns its size, bytes. `packetId` is 0 with QoS 0. A `Uint8Array` payload of 16
+   * KiB and more is lent: it must not change until the output was sent. Throws ERR_INVALID_PACKET.
    */
   publish(
     topic: string,
@@ -277,8 +276,10 @@ export class PacketWriter {
         this.#data(body, body.length);
       }
     } catch (cause) {
-      // A getter of the caller's object may throw anything; and what the decoder's rules refuse is its fault here.
-      if (!(cause instanceof HubwireError)) throw new HubwireError(INVALID, "packet can't be read", { cause });
+      // A getter of the caller's object may throw anything; and what the decoder's rules refuse is its fault
+      // here.
+      if (!(cause instanceof HubwireError))
+        throw new HubwireError(INVALID, "packet can't be read", { cause });
       const { code, message, statement } = cause;
       throw code === MALFORMED ? new HubwireError(INVALID, message, { statement }) : cause;
     }
