@@ -47,14 +47,18 @@ describe("README", () => {
     expect(examples.length).toBeGreaterThanOrEqual(5);
   });
 
-  test.each(examples.map((example, index) => [index + 1, example] as const))("example %i runs and prints what it says", async (_index, example) => {
-    const { status, stdout, stderr } = await run(example);
-    expect(stderr).toBe("");
-    expect(status).toBe(0);
-    const wanted = [...example.matchAll(/^\/\/ prints: (.*)$/gm)].map((match) => match[1]);
-    expect(wanted.length).toBeGreaterThan(0);
-    expect(stdout.trimEnd().split("\n")).toEqual(wanted);
-  });
+  for (const [index, example] of examples.entries()) {
+    // One example talks to a server that it does not bring along.
+    const lacksServer = example.includes("MQTT_PORT") && !mosquittoAvailable();
+    test.skipIf(lacksServer)(`example ${index + 1} runs and prints what it says`, async () => {
+      const { status, stdout, stderr } = await run(example);
+      expect(stderr).toBe("");
+      expect(status).toBe(0);
+      const wanted = [...example.matchAll(/^\/\/ prints: (.*)$/gm)].map((match) => match[1]);
+      expect(wanted.length).toBeGreaterThan(0);
+      expect(stdout.trimEnd().split("\n")).toEqual(wanted);
+    });
+  }
 
   test("lists every error code, and none that does not exist", () => {
     const listed = [...readme.matchAll(/^\| `(ERR_\w+)` \|/gm)].map((match) => match[1]);
