@@ -47,6 +47,8 @@ function unwritable(map) {
   return false;
 }
 
+const UNESCAPED = /[^\w.~&=%-]/;
+const BROKEN = /%(?![0-9A-F]{2})/;
 const CODES = ["ERR_INVALID_ARGUMENT"];
 
 function back(map, what) {
@@ -58,7 +60,7 @@ function back(map, what) {
   }
   if ((bag === undefined) !== unwritable(map)) throw new Error(`${what}: written as ${bag}`);
   if (bag === undefined) return;
-  if (!/^(?:[\w.~&=-]|%[0-9A-F]{2})*$/.test(bag)) throw new Error(`${what}: unescaped in ${bag}`);
+  if (UNESCAPED.test(bag) || BROKEN.test(bag)) throw new Error(`${what}: unescaped in ${bag}`);
   check(hub.decodeProperties(bag), map, what);
 }
 
