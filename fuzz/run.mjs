@@ -49,7 +49,7 @@ function write(folder, input, name = "") {
 
 function report(name, target, input, run, error) {
   // Smaller inputs count while they fail in the same way, told by the kind of error.
-  const small = minimise(input, (candidate) => failure(target, candidate)?.name === error.name);
+  const small = minimise(input, (candidate) => failure(target, candidate)?.name === error.name, target.repair);
   Error.stackTraceLimit = stackDepth;
   const again = failure(target, small);
   delete Error.stackTraceLimit;
@@ -98,9 +98,10 @@ async function fuzz(name) {
   }
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(usage);
+  const cost = rateOf(runs, (user + system) / 1e6);
   console.log(
     `${name}: ${runs.toLocaleString("en")} runs in ${seconds.toFixed(1)} s, ${rateOf(runs, seconds)} ` +
-      `(${rateOf(runs, (user + system) / 1e6)} of processor time), seed ${seed}, corpus ${corpus.length} (${found.length} new)`,
+      `(${cost} of processor time), seed ${seed}, corpus ${corpus.length} (${found.length} new)`,
   );
   return { runs, passed: true };
 }

@@ -16,7 +16,7 @@ export const seeds = [
 ].map(bytesOf);
 export const words = ["devices/", "d/", "modules/", "messages/", "devicebound/", "events/", "inputs/", "$iothub/", "twin/"]
   .concat(["methods/", "POST/", "res/", "200/", "?", "$rid=", "1", "&", "$version=", "retry-after=", "$dps/registrations/"])
-  .concat(["PATCH/properties/", "desired/", "reported/", "GET/", "é", "/", "\0"])
+  .concat(["PATCH/properties/", "desired/", "reported/", "GET/", "é", "/", "\0", "-", "0/"])
   .map(bytesOf);
 export const generate = ofWords(words, 12);
 
