@@ -23,8 +23,7 @@ function twoBytes(value: number, name: string): Uint8Array {
 function binary(data: Uint8Array | string, name: string): Uint8Array {
   dataLength(data, name);
   const bytes = Buffer.from(data as string);
-  if (bytes.length > 0xffff) throw fault(INVALID, `${name} is over 65,535 bytes`);
-  return Buffer.concat([twoBytes(bytes.length, name), bytes]);
+  return Buffer.concat([twoBytes(bytes.length, `length of ${name}`), bytes]);
 }
 
 function text(value: string, name: string): Uint8Array {

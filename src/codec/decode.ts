@@ -130,7 +130,7 @@ export function deliver(
       const size = packetSize(bytes, at, end, maxPacketSize);
       next = at + size;
       if (size === 0 || next > end) break;
-      start = at + 1;
+      // Whole at second sight: the length takes three or four bytes, and `start` is at the third.
       while (bytes[start++]! > 0x7f);
     }
     let packetId;

@@ -59,7 +59,7 @@ function low(view: DataView, start: number, length: number): number {
 
 function high(view: DataView, end: number, length: number): number {
   if (length > 3) return view.getInt32(end - 4, true);
-  return length > 0 ? view.getUint8(end - 1) : 0;
+  return view.getUint8(end - 1);
 }
 
 export class TopicCache {

@@ -270,6 +270,12 @@ test("fields that were left out take their defaults", () => {
     cleanSession: true,
     keepAlive: 60,
   });
+  const will = { topic: "w", payload: "m" };
+  expect(decode(encode({ type: "connect", clientId: "c", will }))).toMatchObject({
+    will: { topic: "w", payload: ascii("m"), qos: 0, retain: false },
+  });
+  const subscribe = { type: "subscribe", packetId: 1, subscriptions: [{ topicFilter: "a" }] } as const;
+  expect(decode(encode(subscribe))).toMatchObject({ subscriptions: [{ topicFilter: "a", qos: 0 }] });
   expect(decode(encode({ type: "publish", topic: "t" }))).toStrictEqual({
     type: "publish",
     topic: "t",

@@ -7,19 +7,18 @@ const RULES = [
   ["decode.js", /new Int8Array\(256\)/, /^256>257$/],
   // Flags 1110 are illegal anyway, and no table entry is beyond them.
   ["decode.js", /for \(let flags = 1/, /^(<><=|14>15)$/],
+  ["decode.js", /for \(let type = 1/, /^<><=$/],
   // There is no packet of type 15, and type 12 with flags other than 0 is not even looked at twice.
-  ["decode.js", /const own =/, /^5>4$/],
+  ["decode.js", /const own =/, /^(5>4|>>>=)$/],
   // The length is only shown when the flags are legal.
   ["decode.js", /throw headerFault\(first, 0\)/, /^0>1$/],
   // What leaves the fast path early takes the slow one, with the same outcome.
   ["decode.js", /let next = end \+ 1/, /^1>2$/],
   ["decode.js", /if \(start <= end\)/, /^<=><$/],
-  ["decode.js", /const second = /, /^(<><=|0x80>129)$/],
+  ["decode.js", /const second = /, /^(<><=|<>>|0x80>129)$/],
   ["decode.js", /length = second > 0x7f/, /^(>>>=|0x7f>126)$/],
   ["decode.js", /if \(length >= 0 &&/, /^(>=>>|<=><|0>1|->\+)$/],
   ["decode.js", /if \(next > end\) \{/, /^>>>=$/],
-  // Only a length of several bytes comes here.
-  ["decode.js", /^start = at \+ 1;/, /^1>2$/],
   // Bit 0 was refused above.
   ["decode.js", /flags & (4|2|0x20|0xc0|0x80|0x40)\b/, /^(4>5|2>3|0x20>33|0xc0>193|0x80>129|0x40>65)$/],
   // Sizes of memory: any near them will do. How it grows shows in time and peak alone.
@@ -56,6 +55,7 @@ const RULES = [
   ["topic-cache.js", /length <= MAX_CACHED_TOPIC/, /^<=><$/],
   ["topic-cache.js", /^return true;$/, /^true>false$/],
   ["topic-cache.js", /const grown =/, /^(2>[13]|\*>\+)$/],
+  ["topic-cache.js", /^for \(; start < last; start \+= 8\) \{/],
   // An entry found again may be left where it was, and a bit more of the length only makes places.
   ["topic-cache.js", /^this\.#recent\[length & 7\] = entry/, /^(this\.#recent.*;>;|7>[68]|&>\|)$/],
   // The same order of bytes on both sides, or bytes left out that the other word has.
@@ -69,6 +69,9 @@ const RULES = [
   // No topic is like it.
   ["topic-cache.js", /const NONE =/, /^(->\+|1>2|0>1)$/],
   ["topic-cache.js", /^#(used|repeats) = 0;|^#(words|pairs) = /, /^0>1$/],
+  // Types 0 and 3 were told apart before; the largest byte is no QoS either way.
+  ["writer.js", /type > 3 && type < 8/, /^3>2$/],
+  ["body.js", /checkInteger\((qos, "qos"|returnCode)/, /^0xff>254$/],
   // One way or another to write the same characters.
   ["writer.js", /length === text\.length && length < 16/, /^(16>1[57]|<><=|<>>|&&>\|\|)$/],
   ["writer.js", /const (FIRST_SLAB|MAX_SLAB|MAX_TOPIC|LEND) =/],
@@ -81,8 +84,9 @@ const RULES = [
   ["writer.js", /this\.#reserve\(1 \+ size/, /^1>2$/],
   ["writer.js", /this\.#slab\.length - this\.#at >= size/, /^>=>>$/],
   ["writer.js", /^this\.#topicLength = length;/],
+  ["writer.js", /^const known = /, /^(>><|0>1)$/],
   ["writer.js", /^this\.#topic = topic;/, />;$/],
-  ["writer.js", /if \(length > MAX_TOPIC\)/, /^>>>=$/],
+  ["writer.js", /if \(length > MAX_TOPIC\)/, /^>>(>=|<)$/],
   ["writer.js", /#topicWords\.length \* 8 < length/, /^(8>7|<><=|\*>\+)$/],
   ["writer.js", /new Float64Array\(length >> 2\)/, /^(2>1|>>><<)$/],
 ];
