@@ -43,8 +43,7 @@ function connect(packet: Init<"connect">): Uint8Array[] {
   const fields = [twoBytes(keepAlive, "keepAlive"), text(clientId, "clientId")];
   if (will !== undefined) {
     const { topic, payload, qos = 0, retain = false } = will;
-    // QoS 3 is left to the decoder.
-    checkInteger(qos, "will.qos", 3, "3.1.2-14");
+    checkInteger(qos, "will.qos", 2, "3.1.2-14");
     checkBoolean(retain, "will.retain");
     flags |= 4 | (qos << 3) | (retain ? 0x20 : 0);
     fields.push(text(topic, "will.topic"), binary(payload, "will.payload"));
@@ -62,13 +61,13 @@ function connect(packet: Init<"connect">): Uint8Array[] {
 
 function connack({ sessionPresent = false, returnCode }: Init<"connack">): Uint8Array[] {
   checkBoolean(sessionPresent, "sessionPresent");
-  checkInteger(returnCode, "returnCode", 0xff);
+  checkInteger(returnCode, "returnCode", 5);
   return [Uint8Array.of(sessionPresent ? 1 : 0, returnCode)];
 }
 
 function subscribe({ packetId, subscriptions }: Init<"subscribe">): Uint8Array[] {
   const entries = list(subscriptions, "subscriptions").flatMap(({ topicFilter, qos = 0 }) => {
-    checkInteger(qos, "qos", 0xff, "3-8.3-4");
+    checkInteger(qos, "qos", 2, "3-8.3-4");
     return [text(topicFilter, "topicFilter"), Uint8Array.of(qos)];
   });
   return [twoBytes(packetId, "packetId"), ...entries];
@@ -76,7 +75,7 @@ function subscribe({ packetId, subscriptions }: Init<"subscribe">): Uint8Array[]
 
 function suback({ packetId, returnCodes }: Init<"suback">): Uint8Array[] {
   const codes = list(returnCodes, "returnCodes");
-  for (const code of codes) checkInteger(code, "a return code", 0xff, "3.9.3-2");
+  for (const code of codes) checkInteger(code, "a return code", 0x80, "3.9.3-2");
   return [twoBytes(packetId, "packetId"), Uint8Array.from(codes)];
 }
 
