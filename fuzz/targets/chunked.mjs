@@ -3,7 +3,8 @@
 import { codec, equal, refusal, same } from "../codec.mjs";
 import { endsWhole } from "../reference.mjs";
 
-export { repair, seeds, streamOf as generate, vary } from "../packets.mjs";
+export { streamOf as generate } from "../packets.mjs";
+export { repair, seeds, vary } from "../streams.mjs";
 export const coverage = /\/dist\/codec\//;
 
 const LIMITS = { maxPacketSize: 200 };

@@ -5,7 +5,8 @@ import { oracle } from "../../test/codec/oracle.mjs";
 import { DECODING, codec, documented, equal, refusal, same } from "../codec.mjs";
 import { COMPLETE, MALFORMED, outcome } from "../reference.mjs";
 
-export { repair, seeds, streamOf as generate, vary } from "../packets.mjs";
+export { streamOf as generate } from "../packets.mjs";
+export { repair, seeds, vary } from "../streams.mjs";
 export const coverage = /\/dist\/codec\//;
 
 const PING = Uint8Array.of(0xd0, 0);

@@ -5,7 +5,8 @@ import { packetOf } from "../packets.mjs";
 import { randomFrom } from "../random.mjs";
 import { endsWhole } from "../reference.mjs";
 
-export { repair, seeds, streamOf as generate, vary } from "../packets.mjs";
+export { streamOf as generate } from "../packets.mjs";
+export { repair, seeds, vary } from "../streams.mjs";
 export const coverage = /\/dist\/codec\//;
 
 const writer = new codec.PacketWriter();
