@@ -387,6 +387,16 @@ describe("the topic cache", () => {
     expect(cache.decodes(first)).toBe(first.length);
   });
 
+  test("after it started anew, nothing that it held before is found", () => {
+    const cache = counted();
+    cache.decodes(["aaaaaaaa", ...Array.from({ length: 2_047 }, (_, i) => `topic/number/${i + 1_000}`)]);
+    cache.decodes(["aaaaaaaa"]);
+    // Where the first one lay now begins another, of another length.
+    cache.decodes(Array.from({ length: 300 }, () => "bbbbbbbbx"));
+    expect(cache.decodes(["bbbbbbbbx"])).toBe(0);
+    expect(cache.decodes(["bbbbbbbb", "aaaaaaaa"])).toBe(2);
+  });
+
   test("a bad topic after its good neighbours is still refused", () => {
     const good = publish("devices/a/messages", hex(""));
     for (const bad of [0x00, 0x23, 0x2b, 0x80, 0xff]) {

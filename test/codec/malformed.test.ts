@@ -318,6 +318,7 @@ const outbound: readonly (readonly [title: string, packet: unknown, statement?: 
   ],
   ["a password without user name", { ...session, password: "p" }, "MQTT-3.1.2-22"],
   ["will QoS 3", will({ qos: 3 }), "MQTT-3.1.2-14"],
+  ["a will whose retain is no boolean", will({ retain: 1 })],
   ["will QoS 4", will({ qos: 4 }), "MQTT-3.1.2-14"],
   ["will QoS -1", will({ qos: -1 }), "MQTT-3.1.2-14"],
   ["will QoS 1.5", will({ qos: 1.5 }), "MQTT-3.1.2-14"],

@@ -48,7 +48,7 @@ const RULES = [
   ["topic-cache.js", /Math\.imul|^(let|const) (a|b|hash|slot) = |^(a|b) \^=|^return (mix|hash)/],
   [
     "topic-cache.js",
-    /#repeats > REPEATS|#repeats = 0;$|^seen\[slot\] = |#seen \?\?=/,
+    /#repeats > REPEATS|#repeats = this\.#used = 0;|^#repeats = 0;$|^seen\[slot\] = |#seen \?\?=/,
     /^(===>!==|&&>\|\||>>>=|>><|0>1|256>25[57]|\+\+>--|seen\[slot\] = hash;>;)$/,
   ],
   ["topic-cache.js", /entries\.size < MAX_ENTRIES/, /^(<><=|<>>|&&>\|\||3>[24]|>>><<|\+>-)$/],
