@@ -17,14 +17,23 @@ export function checkInteger(value: unknown, name: string, max: number, statemen
   }
 }
 
-/** isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy. */
+/**
+ * isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy. An array of another
+ * realm (a `vm` context, some test runners) is no instance of this one's class, but bytes all the same.
+ */
 export function isBytes(value: unknown): value is Uint8Array {
-  return ArrayBuffer.isView(value) && value instanceof Uint8Array;
+  return (
+    ArrayBuffer.isView(value) &&
+    (value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]")
+  );
 }
+
+/** The platform's own `length`: a subclass may say what it likes, and memory behind the bytes is not the peer's to see. */
+const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), "length")!.get!;
 
 /** The bytes of a payload or password. Throws ERR_INVALID_PACKET. */
 export function dataLength(data: unknown, name: string): number {
   if (typeof data === "string") return utf8Length(data, INVALID);
   if (!isBytes(data)) throw fault(INVALID, `${name} must be a string or a Uint8Array`);
-  return data.length;
+  return lengthOf.call(data) as number;
 }

@@ -223,8 +223,9 @@ export class PacketReader extends Decoder {
   }
 }
 
-// What `decode` works with; a call is over before another can begin, because it calls nobody else.
-let single: Packet;
+// What `decode` works with; a call is over before another can begin, because it calls nobody else. Nothing of a packet
+// stays here: its payload may be large.
+let single: Packet | undefined;
 const singleMaker = packetMaker((packet) => (single = packet));
 const singleTopics = new TopicCache();
 
@@ -239,5 +240,7 @@ export function decode(bytes: Uint8Array): Packet {
   if (size < bytes.length) throw fault(MALFORMED, "bytes after the packet");
   deliver(bytes, 0, size, singleMaker, Infinity, singleTopics);
   singleMaker.forget();
-  return single;
+  const packet = single!;
+  single = undefined;
+  return packet;
 }

@@ -1,6 +1,7 @@
 /** `PacketWriter`: the client's path, in bytes; and who owns what. */
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
-import { PacketWriter, encode, type QoS } from "../../src/codec/index.js";
+import { PacketWriter, decode, encode, type QoS } from "../../src/codec/index.js";
 import { concat, hex, refusal, toHex } from "./support.js";
 
 const written = (action: (writer: PacketWriter) => void): string => {
@@ -159,4 +160,22 @@ test("a payload that only looks like bytes is refused; one that was transferred 
   structuredClone(gone, { transfer: [gone.buffer as ArrayBuffer] });
   writer.publish("t", gone, 0, false, false, 0);
   expect(toHex(concat(...writer.take()))).toBe("3003000174");
+});
+
+test("a payload is as long as its bytes, whatever its own length says", () => {
+  class Lie extends Uint8Array {
+    override get length(): number {
+      return 1000;
+    }
+  }
+  const payload = new Lie([1, 2]);
+  expect([...encode({ type: "publish", topic: "t", payload })]).toEqual([0x30, 5, 0, 1, 0x74, 1, 2]);
+});
+
+test("bytes of another realm are bytes", () => {
+  const bytes = runInNewContext("Uint8Array.of(0x30, 5, 0, 1, 0x74, 1, 2)") as Uint8Array;
+  expect(bytes).not.toBeInstanceOf(Uint8Array);
+  expect(decode(bytes)).toMatchObject({ type: "publish", topic: "t" });
+  const payload = runInNewContext("Uint8Array.of(1, 2)") as Uint8Array;
+  expect([...encode({ type: "publish", topic: "t", payload })]).toEqual([0x30, 5, 0, 1, 0x74, 1, 2]);
 });
