@@ -34,6 +34,21 @@ function compare(label, small, large, factor) {
 
 const sized = (bytes) => publish("devices/d/messages/events/", Buffer.alloc(bytes));
 const [one, sixteen] = [sized(MIB), sized(16 * MIB)];
+
+// First of all: memory that others leave behind would be given back meanwhile, and be counted.
+const peak = { before: 0, most: 0 };
+const reader = new hubwire.PacketReader(() => {});
+globalThis.gc();
+peak.before = process.memoryUsage().arrayBuffers;
+for (let at = 0; at < sixteen.length; at += 1460) {
+  reader.push(sixteen.subarray(at, at + 1460));
+  if (at % (1460 * 16) === 0)
+    peak.most = Math.max(peak.most, process.memoryUsage().arrayBuffers - peak.before);
+}
+console.log(
+  `peak memory of the 16 MiB packet in 1,460-byte chunks: packet + ${((peak.most - sixteen.length) / MIB).toFixed(2)} MiB (limit 8)`,
+);
+
 if (!smoke)
   compare(
     "one packet of 1 and 16 MiB in 1-byte chunks",
@@ -71,16 +86,3 @@ compare("300 topics of 6,500 and 65,000 slashes", topics(6_500), topics(65_000),
 const filter = "+/".repeat(32_000) + "#";
 const match = (length) => () => hubwire.matchTopic(filter, "/".repeat(length));
 compare("matching 6,500 and 65,000 slashes", match(6_500), match(65_000), 10);
-
-const peak = { before: process.memoryUsage().arrayBuffers, most: 0 };
-const reader = new hubwire.PacketReader(() => {});
-globalThis.gc();
-peak.before = process.memoryUsage().arrayBuffers;
-for (let at = 0; at < sixteen.length; at += 1460) {
-  reader.push(sixteen.subarray(at, at + 1460));
-  if (at % (1460 * 16) === 0)
-    peak.most = Math.max(peak.most, process.memoryUsage().arrayBuffers - peak.before);
-}
-console.log(
-  `peak memory of the 16 MiB packet in 1,460-byte chunks: packet + ${((peak.most - sixteen.length) / MIB).toFixed(2)} MiB (limit 8)`,
-);
