@@ -73,6 +73,10 @@ export function pairs(name: string, texts: readonly string[] = []): Map<string, 
   return map;
 }
 
+/** One line of JSON; a Map, which JSON leaves out, as an object, because properties are wanted. */
+export const json = (value: unknown): string =>
+  JSON.stringify(value, (_key, item: unknown) => (item instanceof Map ? Object.fromEntries(item) : item));
+
 /** Reads a file that the user named; a failure says which option named it. */
 export function readNamed(option: string, path: string): Buffer {
   try {

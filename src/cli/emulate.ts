@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { HubEmulator } from "../emulator/index.js";
 import { HubwireError } from "../errors.js";
-import { integer, parse, type Command } from "./arguments.js";
+import { integer, json, parse, type Command } from "./arguments.js";
 
 const COMMANDS = `  c2d <device> <text>                     queue a cloud-to-device message
   method <device> <name> [<json>]         call a direct method and print the answer
@@ -11,9 +11,6 @@ const COMMANDS = `  c2d <device> <text>                     queue a cloud-to-dev
   twin <device>                           print the twin
   kick <device>                           cut the device's connection
   quit`;
-
-const json = (value: unknown) =>
-  JSON.stringify(value, (_key, item: unknown) => (item instanceof Map ? Object.fromEntries(item) : item));
 
 function parseJson(text: string): unknown {
   try {

@@ -7,6 +7,7 @@ import {
   connectionOptions,
   connectionString,
   integer,
+  json,
   parse,
   type Command,
 } from "./arguments.js";
@@ -19,10 +20,6 @@ function printable(payload: Uint8Array): { body: string } | { base64: string } {
     return { base64: Buffer.from(payload).toString("base64") };
   }
 }
-
-/** JSON leaves a Map out; properties are wanted. */
-const line = (value: object) =>
-  console.log(JSON.stringify(value, (_key, item: unknown) => (item instanceof Map ? Object.fromEntries(item) : item)));
 
 export const listen: Command = {
   help: `Usage: hubwire listen [options] [<connection string>]
@@ -65,7 +62,7 @@ ${connectionHelp}
     over.catch(() => {});
     const print = (value: object) => {
       if (printed >= count) return;
-      line(value);
+      console.log(json(value));
       if (++printed >= count) finish();
     };
 

@@ -64,7 +64,8 @@ const FAREWELL = 250;
 const LAST_ATTEMPT = 50;
 /** The phases between CONNACK and the end of the connection. */
 const UP: readonly ClientState[] = ["connected", "renewing", "closing", "ending"];
-const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+/** Node 18 has no such symbol before 18.18; this is what a polyfill registers. */
+export const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
 // One executor for all promises: a closure a call would be the largest allocation of a publish.
 let resolveNext: Request["resolve"];
@@ -73,6 +74,16 @@ const capture = (resolve: (value: never) => void, reject: (error: unknown) => vo
   resolveNext = resolve as Request["resolve"];
   rejectNext = reject;
 };
+
+/** Of the promise that `capture` was called for last. */
+const newRequest = (signal: AbortSignal | undefined, next: Request | undefined): Request => ({
+  resolve: resolveNext,
+  reject: rejectNext,
+  signal,
+  onAbort: undefined,
+  previous: undefined,
+  next,
+});
 
 const aborted = (signal: AbortSignal): HubwireError =>
   new HubwireError("ERR_ABORTED", "aborted by its signal", { cause: signal.reason });
@@ -339,14 +350,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   #add(signal: AbortSignal | undefined): Request {
     const next = this.#pending;
-    const request: Request = {
-      resolve: resolveNext,
-      reject: rejectNext,
-      signal,
-      onAbort: undefined,
-      previous: undefined,
-      next,
-    };
+    const request = newRequest(signal, next);
     if (next !== undefined) next.previous = request;
     this.#pending = request;
     if (isSignal(signal) && !signal.aborted) {
@@ -388,14 +392,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   #awaitConnection(signal: AbortSignal | undefined, timeout: number): Promise<void> {
     const promise = new Promise<void>(capture);
-    const request: Request = {
-      resolve: resolveNext,
-      reject: rejectNext,
-      signal,
-      onAbort: undefined,
-      previous: undefined,
-      next: undefined,
-    };
+    const request = newRequest(signal, undefined);
     if (signal) {
       request.onAbort = () => this.#giveUp(request, aborted(signal));
       signal.addEventListener("abort", request.onAbort, { once: true });

@@ -7,7 +7,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Message } from "../session/types.js";
-import { type CloseOptions, MqttClient, type SignalOptions } from "../client/client.js";
+import { asyncDispose, type CloseOptions, MqttClient, type SignalOptions } from "../client/client.js";
 import { systemClock } from "../client/clock.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
@@ -60,7 +60,6 @@ const RENEWAL_RETRY = 5_000;
 /** ms for handlers, and then for acknowledgements, before a planned reconnect. */
 const DRAIN = 5_000;
 
-const disposeAsync: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 /** Stands for the filter of cloud-to-device messages or inputs, which changes with the identity. */
 const MESSAGES = "";
 
@@ -263,7 +262,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     await closed;
   }
 
-  [disposeAsync](): Promise<void> {
+  [asyncDispose](): Promise<void> {
     return this.close();
   }
 

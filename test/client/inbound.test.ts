@@ -1,36 +1,16 @@
 /** Messages in: who gets them, when they are acknowledged, and what a slow or failing consumer does to the rest. */
 import { createServer, type Server, type Socket } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type HubwireError, type Message, MqttClient, type MqttClientOptions } from "../../src/client/index.js";
 import { FakeClock } from "../support/clock.js";
-import { Peer, type PeerConnection, soon, utf8 } from "../support/peer.js";
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+import { type PeerConnection, soon, utf8 } from "../support/peer.js";
+import { cleanups, connectedScene } from "./scene.js";
 
 async function scene(options: Partial<MqttClientOptions> = {}, sessionPresent = false) {
-  const peer = await Peer.listen();
-  cleanups.push(() => peer.close());
-  const clock = new FakeClock();
-  const client = new MqttClient({
-    host: "127.0.0.1",
-    port: peer.port,
-    protocol: "mqtt",
-    clientId: "c",
-    reconnect: { minDelay: 10, maxDelay: 10 },
-    clock,
-    ...options,
-  });
-  cleanups.push(() => client.close({ force: true }));
   const errors: HubwireError[] = [];
-  client.on("error", (error) => errors.push(error));
-  const connected = client.connect();
-  const connection = await peer.next();
-  await connection.accept(sessionPresent);
-  await connected;
-  return { client, peer, connection, clock, errors };
+  const watch = (client: MqttClient) => void client.on("error", (error) => errors.push(error));
+  const defaults = { reconnect: { minDelay: 10, maxDelay: 10 } };
+  return { ...(await connectedScene({ ...defaults, ...options }, { sessionPresent, watch })), errors };
 }
 
 /** Subscribes and answers with SUBACK of the QoS that was asked for. */

@@ -3,47 +3,19 @@
  * without waiting, a lost connection, a violation by the peer. Against a scripted peer on a real socket.
  */
 import { Duplex } from "node:stream";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type HubwireError, MqttClient, type MqttClientOptions } from "../../src/client/index.js";
 import { FakeClock } from "../support/clock.js";
-import { Peer, type PeerConnection, soon, utf8 } from "../support/peer.js";
+import { Peer, soon, utf8 } from "../support/peer.js";
+import { cleanups, connectedScene, type Scene as ConnectedScene } from "./scene.js";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+type Scene = ConnectedScene & { errors: HubwireError[] };
 
-interface Scene {
-  client: MqttClient;
-  peer: Peer;
-  connection: PeerConnection;
-  clock: FakeClock;
-  errors: HubwireError[];
-}
-
-/** A client that is connected to a scripted peer. */
+/** A client that is connected to a scripted peer, and its `error` events. */
 async function scene(options: Partial<MqttClientOptions> = {}): Promise<Scene> {
-  const peer = await Peer.listen();
-  cleanups.push(() => peer.close());
-  const clock = new FakeClock();
-  const client = new MqttClient({
-    host: "127.0.0.1",
-    port: peer.port,
-    protocol: "mqtt",
-    clientId: "c",
-    operationTimeout: 1_000,
-    reconnect: false,
-    clock,
-    ...options,
-  });
-  cleanups.push(() => client.close({ force: true }));
   const errors: HubwireError[] = [];
-  client.on("error", (error) => errors.push(error));
-  const connected = client.connect();
-  const connection = await peer.next();
-  await connection.accept();
-  await connected;
-  return { client, peer, connection, clock, errors };
+  const watch = (client: MqttClient) => void client.on("error", (error) => errors.push(error));
+  return { ...(await connectedScene({ operationTimeout: 1_000, reconnect: false, ...options }, { watch })), errors };
 }
 
 /** An operation that waits for the peer: how it is called, what it sends, how the peer answers. */

@@ -1,42 +1,25 @@
 /** Losing and regaining the connection: when, how often, and what is said about it. */
 import { Duplex } from "node:stream";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Backoff } from "../../src/client/backoff.js";
 import { type HubwireError, MqttClient, type MqttClientOptions } from "../../src/client/index.js";
 import { FakeClock } from "../support/clock.js";
-import { Peer, soon, utf8 } from "../support/peer.js";
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+import { soon, utf8 } from "../support/peer.js";
+import { connectedScene } from "./scene.js";
 
 async function scene(options: Partial<MqttClientOptions> = {}) {
-  const peer = await Peer.listen();
-  cleanups.push(() => peer.close());
-  const clock = new FakeClock();
-  const client = new MqttClient({
-    host: "127.0.0.1",
-    port: peer.port,
-    protocol: "mqtt",
-    clientId: "c",
-    reconnect: { minDelay: 1_000, maxDelay: 60_000 },
-    clock,
-    random: () => 0.5,
-    ...options,
-  });
-  cleanups.push(() => client.close({ force: true }));
   const events: string[] = [];
-  client.on("connect", ({ sessionPresent }) => events.push(`connect ${sessionPresent}`));
-  client.on("disconnect", (error) => events.push(`disconnect ${error?.code}`));
-  client.on("reconnecting", ({ attempt, delay }) => events.push(`reconnecting ${attempt} ${delay}`));
-  client.on("error", (error) => events.push(`error ${error.code}`));
-  const connected = client.connect();
-  const connection = await peer.next();
-  await connection.accept();
-  await connected;
+  const watch = (client: MqttClient) => {
+    client.on("connect", ({ sessionPresent }) => events.push(`connect ${sessionPresent}`));
+    client.on("disconnect", (error) => events.push(`disconnect ${error?.code}`));
+    client.on("reconnecting", ({ attempt, delay }) => events.push(`reconnecting ${attempt} ${delay}`));
+    client.on("error", (error) => events.push(`error ${error.code}`));
+  };
+  const defaults = { reconnect: { minDelay: 1_000, maxDelay: 60_000 }, random: () => 0.5 };
+  const ends = await connectedScene({ ...defaults, ...options }, { watch });
+  const { client } = ends;
   const reconnecting = () => soon(new Promise<void>((resolve) => client.once("reconnecting", () => resolve())), "reconnecting");
-  return { client, peer, connection, clock, events, reconnecting };
+  return { ...ends, events, reconnecting };
 }
 
 describe("backoff", () => {
