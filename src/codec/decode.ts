@@ -97,7 +97,8 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
 
 /**
  * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one. `view`
- * is of all `bytes`, where there is one already. Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and
+ * is of all `bytes`, where there is one already. The sink is told that a payload lies in `owner`, `shift` bytes
+ * before where it lies in `bytes`. Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and
  * whatever the sink throws.
  */
 export function deliver(
@@ -108,6 +109,8 @@ export function deliver(
   maxPacketSize: number,
   topics: TopicCache,
   view?: DataView,
+  owner = bytes,
+  shift = 0,
 ): number {
   while (at < end) {
     const first = bytes[at]!;
@@ -146,7 +149,8 @@ export function deliver(
         view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
         const topic = topics.get(bytes, view, topicStart, topicEnd);
         packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));
-        sink.publish?.(topic, bytes, payload, next, qos, (first & 1) !== 0, (first & 8) !== 0, packetId);
+        const retain = (first & 1) !== 0;
+        sink.publish?.(topic, owner, payload - shift, next - shift, qos, retain, (first & 8) !== 0, packetId);
         break;
       }
       case 4:
@@ -175,7 +179,7 @@ export function deliver(
         sink.disconnect?.();
         break;
       default:
-        parse(sink, first >> 4, new Fields(bytes, start, next));
+        parse(sink, first >> 4, new Fields(owner, start - shift, next - shift));
     }
     at = next;
   }

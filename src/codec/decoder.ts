@@ -1,10 +1,12 @@
 /**
  * Framing: a byte stream, split anywhere, into packets.
  *
- * Invariants: a packet inside one chunk is parsed where it lies; a packet that was split is gathered in
+ * Invariants: a packet inside one chunk is delivered as part of that chunk; one that was split is gathered in
  * memory that holds nothing else, or in its own stretch of a block of small ones; no byte that was delivered
  * is written again. Memory for a large packet is taken as its bytes arrive: at most double what is here,
  * until GROW_LIMIT of it is, then the whole of it at once. After an error nothing more is delivered.
+ *
+ * The constants were chosen with `npm run bench -- codec`.
  */
 import { isBytes } from "./checks.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
@@ -12,11 +14,13 @@ import { NAMES, deliver, packetSize } from "./decode.js";
 import { TopicCache } from "./topic-cache.js";
 import type { AcknowledgementPacket, EmptyPacket, Packet, PacketSink } from "./types.js";
 
-/**
- * Split packets of at most SMALL bytes share blocks; `npm run bench -- codec`, C2D in chunks of 1,460 bytes.
- */
-const BLOCK = 0x2000;
+/** Split packets of at most so many bytes share blocks. */
 const SMALL = 0x400;
+/** Chunks of at most so many bytes are parsed in a copy: a view of each would cost more. */
+const SMALL_CHUNK = 0x800;
+const BLOCK = 0x4000;
+/** For a connection on which nothing happens. */
+const FIRST_BLOCK = 0x100;
 const FIRST_SIZE = 0x10000;
 /**
  * A quarter of what a split packet may cost on top of its size: old and new memory live together while it
@@ -33,6 +37,7 @@ export interface DecoderOptions {
 }
 
 const EMPTY = new Uint8Array(0);
+const NO_BUFFER = Buffer.allocUnsafeSlow(0);
 
 function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
   if (!isBytes(bytes)) throw invalidArgument("bytes must be a Uint8Array");
@@ -43,16 +48,17 @@ export class Decoder {
   readonly #sink: PacketSink;
   readonly #maxPacketSize: number;
   readonly #topics = new TopicCache();
-  #block = EMPTY;
-  #blockView: DataView | undefined;
-  #blockUsed = 0;
   /**
-   * The packet being gathered is in `#memory[#start, #start + #held)`; `#size` is 0 until its header is
-   * complete.
+   * Before `#free` the block is delivered. From there on lie the first `#held` bytes of a packet, unless they are
+   * in `#large`, which has room for some or all of its `#size`.
    */
-  #memory = EMPTY;
-  #start = 0;
+  #block = NO_BUFFER;
+  #blockView: DataView | undefined;
+  /** The block as sinks get it: a plain Uint8Array. */
+  #blockBytes = EMPTY;
+  #free = 0;
   #held = 0;
+  #large = EMPTY;
   #size = 0;
   #busy = false;
   #failure: { error: unknown } | undefined;
@@ -88,74 +94,132 @@ export class Decoder {
     if (this.#busy) throw invalidArgument("push from inside a sink method");
     this.#busy = true;
     try {
-      let at = 0;
-      if (this.#held > 0) {
-        at = this.#gather(chunk, 0);
-        if (this.#held !== this.#size) return;
-        this.#deliverGathered();
-      }
-      at = deliver(chunk, at, chunk.length, this.#sink, this.#maxPacketSize, this.#topics);
-      if (at < chunk.length) this.#gather(chunk, at);
+      this.#take(chunk);
     } catch (error) {
       this.#failure = { error };
-      this.#memory = EMPTY;
+      this.#block = NO_BUFFER;
+      this.#blockBytes = this.#large = EMPTY;
       throw error;
     } finally {
       this.#busy = false;
     }
   }
 
-  #deliverGathered(): void {
-    const memory = this.#memory;
-    const start = this.#start;
-    const end = start + this.#size;
-    let view;
-    if (memory === this.#block) {
-      view = this.#blockView;
-      this.#blockUsed = end;
+  #take(chunk: Uint8Array): void {
+    let at = 0;
+    if (this.#size === 0 && (this.#held > 0 || chunk.length <= SMALL_CHUNK)) {
+      at = this.#join(chunk);
+      if (this.#size === 0 && chunk.length <= SMALL_CHUNK) {
+        const start = this.#free;
+        const end = start + chunk.length - at;
+        at = this.#deliver(this.#block, start, end, this.#blockView, chunk, start - at);
+        if (at < end) this.#hold(this.#block, at, end);
+        return;
+      }
     }
-    this.#memory = EMPTY;
-    this.#held = this.#size = 0;
-    deliver(memory, start, end, this.#sink, this.#maxPacketSize, this.#topics, view);
+    if (this.#size > 0) {
+      at = this.#gather(chunk, at, chunk.length);
+      if (this.#held < this.#size) return;
+      const large = this.#large;
+      this.#large = EMPTY;
+      this.#held = this.#size = 0;
+      this.#deliver(large, 0, large.length);
+    }
+    at = this.#deliver(chunk, at, chunk.length);
+    if (at < chunk.length) this.#hold(chunk, at, chunk.length);
   }
 
-  /** Gathers from `chunk[at..]` up to the end of the packet; returns the position reached. */
-  #gather(chunk: Uint8Array, at: number): number {
-    if (this.#held === 0) {
-      if (this.#block.length - this.#blockUsed < SMALL) {
-        this.#block = new Uint8Array(BLOCK);
-        this.#blockView = new DataView(this.#block.buffer);
-        this.#blockUsed = 0;
-      }
-      this.#memory = this.#block;
-      this.#start = this.#blockUsed;
+  #deliver(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    view?: DataView,
+    owner?: Uint8Array,
+    shift?: number,
+  ): number {
+    return deliver(bytes, start, end, this.#sink, this.#maxPacketSize, this.#topics, view, owner, shift);
+  }
+
+  /**
+   * Puts a copy of the chunk, or of the beginning of a long one, behind what is held, and delivers the packet that
+   * it completes. Returns how much of the chunk was used; the next byte's copy is at `#free`.
+   */
+  #join(chunk: Uint8Array): number {
+    const head = chunk.length > SMALL_CHUNK ? chunk.subarray(0, SMALL_CHUNK) : chunk;
+    const held = this.#held;
+    const there = held + head.length;
+    this.#makeRoom(there);
+    const block = this.#block;
+    const start = this.#free;
+    block.set(head, start + held);
+    if (held === 0) return 0;
+    const size = packetSize(block, start, start + there, this.#maxPacketSize);
+    if (size > SMALL) {
+      this.#begin(size, block, start, start + held);
+      return 0;
     }
-    // Byte by byte through the header, so that not one byte of the next packet is taken.
-    while (this.#size === 0) {
-      if (at === chunk.length) return at;
-      this.#memory[this.#start + this.#held++] = chunk[at++]!;
-      this.#size = packetSize(this.#memory, this.#start, this.#start + this.#held, this.#maxPacketSize);
+    if (size === 0 || size > there) {
+      // A long chunk would have completed it.
+      this.#held = there;
+      return chunk.length;
     }
-    const count = Math.min(this.#size - this.#held, chunk.length - at);
-    this.#reserve(this.#held + count);
-    const to = this.#start + this.#held;
-    if (count === 1) this.#memory[to] = chunk[at]!;
-    else this.#memory.set(chunk.subarray(at, at + count), to);
-    this.#held += count;
+    this.#free = start + size;
+    this.#held = 0;
+    this.#deliver(block, start, start + size, this.#blockView, this.#blockBytes);
+    return size - held;
+  }
+
+  /** Keeps the beginning of a packet, `bytes[at, end)`. */
+  #hold(bytes: Uint8Array, at: number, end: number): void {
+    const size = packetSize(bytes, at, end, this.#maxPacketSize);
+    if (size > SMALL) return this.#begin(size, bytes, at, end);
+    if (bytes !== this.#block) {
+      this.#makeRoom(end - at);
+      this.#block.set(bytes.subarray(at, end), this.#free);
+    } else if (at > this.#free) bytes.copyWithin(this.#free, at, end);
+    this.#held = end - at;
+  }
+
+  /** Makes room in the block for `needed` bytes from `#free` on, where `#held` ones are. */
+  #makeRoom(needed: number): void {
+    const start = this.#free;
+    const old = this.#block;
+    if (old.length - start >= needed) return;
+    const block = Buffer.allocUnsafeSlow(old.length === 0 && needed <= FIRST_BLOCK ? FIRST_BLOCK : BLOCK);
+    block.set(old.subarray(start, start + this.#held));
+    this.#block = block;
+    this.#blockView = new DataView(block.buffer);
+    this.#blockBytes = new Uint8Array(block.buffer);
+    this.#free = 0;
+  }
+
+  /** Begins to gather a packet of `size` bytes in memory of its own. */
+  #begin(size: number, bytes: Uint8Array, at: number, end: number): void {
+    this.#size = size;
+    this.#held = 0;
+    this.#gather(bytes, at, end);
+  }
+
+  /** Gathers from `bytes[at, end)` up to the end of the packet; returns the position reached. */
+  #gather(bytes: Uint8Array, at: number, end: number): number {
+    const held = this.#held;
+    const count = Math.min(this.#size - held, end - at);
+    this.#reserve(held + count);
+    if (count === 1) this.#large[held] = bytes[at]!;
+    else this.#large.set(bytes.subarray(at, at + count), held);
+    this.#held = held + count;
     return at + count;
   }
 
   /** Makes room for the first `needed` bytes of the packet. */
   #reserve(needed: number): void {
-    const shared = this.#memory === this.#block;
-    const old = shared ? 0 : this.#memory.length;
-    if (shared ? this.#size <= SMALL : needed <= old) return;
+    const old = this.#large;
+    if (needed <= old.length) return;
     const grown = new Uint8Array(
-      needed > GROW_LIMIT ? this.#size : Math.min(this.#size, Math.max(needed, FIRST_SIZE, 2 * old)),
+      needed > GROW_LIMIT ? this.#size : Math.min(this.#size, Math.max(needed, FIRST_SIZE, 2 * old.length)),
     );
-    grown.set(this.#memory.subarray(this.#start, this.#start + this.#held));
-    this.#memory = grown;
-    this.#start = 0;
+    grown.set(old);
+    this.#large = grown;
   }
 }
 

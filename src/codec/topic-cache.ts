@@ -2,11 +2,10 @@
  * From the bytes of a topic name to its string, without decoding a topic that was seen before.
  *
  * Invariants: every topic in the cache was checked when it went in, so that a hit needs a comparison and
- * nothing else; the cache owns its bytes, so that no chunk is kept alive; it holds at most MAX_ENTRIES topics
+ * nothing else; the cache owns its bytes, so that no chunk is kept alive; it holds at most MAX_TOPICS topics
  * of MAX_WORDS words in all. A full cache takes nothing more, until REPEATS topics that it lacks have come
- * again: then the topics in use are others by now, and it starts anew. So a peer that never repeats a topic,
- * or any other hostile choice of topics, costs a hash and at times a copy on top of the decoding that it
- * forces anyway.
+ * again: then the topics in use are others by now, and it starts anew. So whatever topics a hostile peer
+ * chooses, each costs two hashes, three comparisons and at times a copy on top of the decoding that it forces anyway.
  *
  * The constants were chosen with `npm run bench -- codec`.
  */
@@ -14,37 +13,24 @@ import { MALFORMED } from "./fault.js";
 import { checkName } from "./topics.js";
 import { readUtf8 } from "./utf8.js";
 
-const MAX_ENTRIES = 2048;
+const MAX_TOPICS = 2048;
+const FIRST_SLOTS = 0x20;
 const FIRST_WORDS = 0x80;
 const MAX_WORDS = 0x10000;
 /** Longer topics are decoded each time. */
 const MAX_CACHED_TOPIC = 4096;
 const REPEATS = 256;
+/** How many slots are looked at for a topic. */
+const PROBES = 16;
 
-interface Entry {
-  /** Bytes. */
-  readonly length: number;
-  /** Position in the cache's memory, words of 8 bytes. */
-  readonly at: number;
-  readonly topic: string;
-}
+/** What a search finds in place of a slot: no topic with that hash, or another one. */
+const ABSENT = -1;
+const OTHER = -2;
 
-const NONE: Entry = { length: -1, at: 0, topic: "" };
-
-/** A hash over `view[start, end)`, of 8 bytes or more, in words that may overlap. */
-function hashOf(view: DataView, start: number, end: number): number {
-  let a = end - start;
-  let b = a;
-  const last = end - 8;
-  for (; start < last; start += 8) {
-    a = Math.imul(a ^ view.getInt32(start, true), 0x9e3779b1);
-    b = Math.imul(b ^ view.getInt32(start + 4, true), 0x85ebca6b);
-    // Bits only move up in a product; this brings them down again.
-    a ^= a >>> 15;
-    b ^= b >>> 13;
-  }
-  return mix(a ^ view.getInt32(last, true), b ^ view.getInt32(last + 4, true));
-}
+// What a cache has before its first topic; never written to.
+const EMPTY_SLOTS = new Int32Array(1);
+const EMPTY_WORDS = new Float64Array(1);
+const EMPTY_PAIRS = new Int32Array(EMPTY_WORDS.buffer);
 
 function mix(a: number, b: number): number {
   const hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
@@ -62,18 +48,58 @@ function high(view: DataView, end: number, length: number): number {
   return view.getUint8(end - 1);
 }
 
+/** A hash over all bytes of a short topic, and over a few of a long one: where identifiers mostly are. */
+function quickHash(view: DataView, start: number, end: number): number {
+  const length = end - start;
+  if (length < 8) return mix(low(view, start, length), high(view, end, length));
+  const last = mix(length ^ view.getInt32(end - 8, true), view.getInt32(end - 4, true));
+  const first = length < 16 ? start : start + (length >> 2);
+  const middle = length < 16 ? start : start + (length >> 1);
+  return mix(
+    last ^ (view.getInt32(first, true) + view.getInt32(middle + 4, true)),
+    view.getInt32(first + 4, true) - view.getInt32(middle, true),
+  );
+}
+
+/** A hash over all bytes, 8 or more, in words that may overlap. */
+function fullHash(view: DataView, start: number, end: number): number {
+  let a = end - start;
+  let b = a;
+  const last = end - 8;
+  for (; start < last; start += 8) {
+    a = Math.imul(a ^ view.getInt32(start, true), 0x9e3779b1);
+    b = Math.imul(b ^ view.getInt32(start + 4, true), 0x85ebca6b);
+    // Bits only move up in a product; this brings them down again.
+    a ^= a >>> 15;
+    b ^= b >>> 13;
+  }
+  return mix(a ^ view.getInt32(last, true), b ^ view.getInt32(last + 4, true));
+}
+
 export class TopicCache {
-  readonly #entries = new Map<number, Entry>();
-  /** The last entry found, by the low bits of its length: several topics in turn mostly differ in length. */
-  readonly #recent: Entry[] = [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE];
   /**
-   * The bytes of the entries, in whole words of 8 bytes and a last one that overlaps the one before. As
-   * floating point numbers: a legal topic is without 0x00, so that it has no zero of the other sign; and no
-   * word of well-formed UTF-8 is a NaN.
+   * A hash table, at most half full: positions in `#words`, 0 where a slot is empty. A topic has the number of its slot
+   * in `#topics`. It is under its quick hash or, where another one has that, under its full hash.
    */
-  #words = new Float64Array(0);
-  #pairs = new Int32Array(0);
-  #used = 0;
+  #slots = EMPTY_SLOTS;
+  #topics: string[] = [];
+  #count = 0;
+  /**
+   * By topic: a word for hash and length, then its bytes in whole words of 8 and a last one that overlaps the
+   * one before. As floating point numbers: a legal topic is without 0x00, so that it has no zero of the other
+   * sign; and no word of well-formed UTF-8 is a NaN.
+   */
+  #words = EMPTY_WORDS;
+  /** The same memory: `#pairs[2 * at]` is a hash, the next one a length in bytes. At 0 is no topic. */
+  #pairs = EMPTY_PAIRS;
+  #used = 1;
+  /**
+   * By the low bits of the length, for several topics in turn mostly differ in it: the topic that was found last in the
+   * table and, if it was found there twice in a row, the same as one to be compared with at once.
+   */
+  readonly #last = new Int32Array(8);
+  readonly #recent = new Int32Array(8);
+  readonly #recentTopics = ["", "", "", "", "", "", "", ""];
   /** Hashes of topics that a full cache did not take, by their high byte; and how many of them came again. */
   #seen: Int32Array | undefined;
   #repeats = 0;
@@ -84,14 +110,49 @@ export class TopicCache {
    */
   get(bytes: Uint8Array, view: DataView, start: number, end: number): string {
     const length = end - start;
-    const recent = this.#recent[length & 7]!;
-    if (recent.length === length && this.#same(recent.at, view, start, end)) return recent.topic;
-    const hash =
-      length < 8 ? mix(low(view, start, length), high(view, end, length)) : hashOf(view, start, end);
-    const entry = this.#entries.get(hash);
-    if (entry !== undefined && entry.length === length && this.#same(entry.at, view, start, end)) {
-      this.#recent[length & 7] = entry;
-      return entry.topic;
+    const recent = length & 7;
+    const at = this.#recent[recent]!;
+    if (this.#pairs[2 * at + 1] === length && this.#same(at + 1, view, start, end)) {
+      return this.#recentTopics[recent]!;
+    }
+    const hash = quickHash(view, start, end);
+    const slot = this.#search(hash, view, start, end);
+    if (slot < 0) return this.#miss(hash, slot, bytes, view, start, end);
+    const found = this.#slots[slot]!;
+    const topic = this.#topics[slot]!;
+    if (this.#last[recent] === found) {
+      this.#recent[recent] = found;
+      this.#recentTopics[recent] = topic;
+    } else {
+      this.#last[recent] = found;
+      this.#recent[recent] = 0;
+    }
+    return topic;
+  }
+
+  /** The slot of the topic under `hash`, or ABSENT or OTHER. Compares once at most, whatever a peer chooses. */
+  #search(hash: number, view: DataView, start: number, end: number): number {
+    const slots = this.#slots;
+    const pairs = this.#pairs;
+    const mask = slots.length - 1;
+    let slot = hash & mask;
+    for (let step = 1; step <= PROBES; step++) {
+      const at = slots[slot]!;
+      if (at === 0) return ABSENT;
+      if (pairs[2 * at] === hash) {
+        return pairs[2 * at + 1] === end - start && this.#same(at + 1, view, start, end) ? slot : OTHER;
+      }
+      slot = (slot + step) & mask;
+    }
+    return ABSENT;
+  }
+
+  #miss(hash: number, found: number, bytes: Uint8Array, view: DataView, start: number, end: number): string {
+    const length = end - start;
+    if (found === OTHER && length >= 16) {
+      hash = fullHash(view, start, end);
+      const slot = this.#search(hash, view, start, end);
+      if (slot >= 0) return this.#topics[slot]!;
     }
     const topic = readUtf8(bytes, start, end);
     checkName(topic, MALFORMED);
@@ -125,31 +186,38 @@ export class TopicCache {
   }
 
   #admits(hash: number, length: number): boolean {
-    if (this.#entries.size < MAX_ENTRIES && this.#used + (length >> 3) < MAX_WORDS) return true;
+    if (this.#count < MAX_TOPICS && this.#used + (length >> 3) + 2 <= MAX_WORDS) return true;
     const seen = (this.#seen ??= new Int32Array(256));
-    // The high bits depend on every byte.
-    const slot = hash >>> 24;
-    if (seen[slot] === hash && ++this.#repeats > REPEATS) {
-      this.#entries.clear();
-      this.#recent.fill(NONE);
-      this.#repeats = this.#used = 0;
+    // The high bits depend on every byte that was hashed.
+    const place = hash >>> 24;
+    if (seen[place] === hash && ++this.#repeats > REPEATS) {
+      this.#slots.fill(0);
+      this.#topics.fill("");
+      this.#recent.fill(0);
+      this.#last.fill(0);
+      this.#count = this.#repeats = 0;
+      this.#used = 1;
       return true;
     }
-    seen[slot] = hash;
+    seen[place] = hash;
     return false;
   }
 
   #add(hash: number, topic: string, view: DataView, start: number, end: number): void {
-    const length = end - start;
+    if (2 * this.#count >= this.#slots.length - 1) this.#grow();
     let at = this.#used;
-    const entry = { length, at, topic };
-    this.#used += (length >> 3) + 1;
+    if (!this.#claim(hash, at, topic)) return;
+    this.#count++;
+    const length = end - start;
+    this.#used += (length >> 3) + 2;
     if (this.#used > this.#words.length) {
       const grown = new Float64Array(Math.min(MAX_WORDS, Math.max(FIRST_WORDS, 2 * this.#used)));
       grown.set(this.#words);
       this.#words = grown;
       this.#pairs = new Int32Array(grown.buffer);
     }
+    this.#pairs[2 * at] = hash;
+    this.#pairs[2 * at++ + 1] = length;
     const last = end - 8;
     if (start > last) {
       this.#pairs[2 * at] = low(view, start, length);
@@ -158,7 +226,30 @@ export class TopicCache {
       for (; start < last; start += 8) this.#words[at++] = view.getFloat64(start, true);
       this.#words[at] = view.getFloat64(last, true);
     }
-    this.#entries.set(hash, entry);
-    this.#recent[length & 7] = entry;
+  }
+
+  /** Puts a topic in the first free slot for `hash`; false where all that are looked at are taken. */
+  #claim(hash: number, at: number, topic: string): boolean {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let slot = hash & mask;
+    for (let step = 1; step <= PROBES; step++) {
+      if (slots[slot] === 0) {
+        slots[slot] = at;
+        this.#topics[slot] = topic;
+        return true;
+      }
+      slot = (slot + step) & mask;
+    }
+    return false;
+  }
+
+  #grow(): void {
+    const slots = this.#slots;
+    const topics = this.#topics;
+    const size = Math.max(FIRST_SLOTS, 2 * slots.length);
+    this.#slots = new Int32Array(size);
+    this.#topics = new Array<string>(size).fill("");
+    for (const [slot, at] of slots.entries()) if (at !== 0) this.#claim(this.#pairs[2 * at]!, at, topics[slot]!);
   }
 }
