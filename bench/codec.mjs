@@ -11,14 +11,19 @@ const smoke = process.argv.includes("--smoke");
 console.log(`codec: ${versions}, ${cpus().length} x ${cpus()[0]?.model.trim()}`);
 console.log("medians of interleaved rounds, each after a warm-up; spreads in brackets; ratios are taken round by round");
 
-const quick = ["--rounds", "3", "--turn", "15", "--packets", "5000"];
+const quick = ["--rounds", "3", "--turn", "15"];
+const decode = (form, size, ...options) => ["decode", [], ["--form", form, "--sizes", size, ...options]];
+const sizes = smoke ? ["16384"] : ["1460", "16384", "65536", "0"];
+const few = smoke ? [...quick, "--packets", "5000"] : [];
+const jitless = smoke ? few : ["--packets", "4000", "--rounds", "7"];
 const parts = [
-  ["decode", [], smoke ? [...quick, "--sizes", "16384"] : []],
+  ...sizes.map((size) => decode("reader", size, ...few)),
+  ...sizes.map((size) => decode("sink", size, "--no-u8", ...few)),
   ["memory", [], smoke ? ["--smoke"] : []],
-  ["encode", [], smoke ? ["--rounds", "3", "--turn", "15"] : []],
+  ["encode", [], smoke ? quick : []],
   ["growth", [], smoke ? ["--smoke"] : []],
   ["topics", [], smoke ? ["--smoke"] : []],
-  ["decode", ["--jitless"], [...(smoke ? quick : ["--packets", "4000", "--rounds", "7"]), "--sizes", "16384", "--no-u8"]],
+  ["decode", ["--jitless"], ["--form", "reader", "--sizes", "16384", "--no-u8", ...jitless]],
 ];
 let status = 0;
 for (const [name, flags, options] of parts) {

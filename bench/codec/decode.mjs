@@ -1,83 +1,33 @@
-// Decoding, by corpus and chunk size: nanoseconds a packet, and how many times faster than mqtt-packet.
+// Decoding in one of our two forms, by chunk size and corpus: nanoseconds a packet, and how many times faster
+// than mqtt-packet. Each row has a process of its own (decode-one.mjs), because a program has one kind of stream
+// and reads it in one form: others before it would leave call sites behind that serve several kinds of sinks.
+//
+//   node [--jitless] bench/codec/decode.mjs --form reader|sink --sizes 1460,0 [options of decode-one.mjs]
 import { parseArgs } from "node:util";
-import { chunks, corpora, stream } from "./corpora.mjs";
-import { geomean, interleave, median, ratios, spread } from "./measure.mjs";
-import { mqttPacketPeer, reader, sink, u8Peer } from "./peers.mjs";
+import { ownProcess } from "./child.mjs";
+import { corpora } from "./corpora.mjs";
+import { geomean } from "./measure.mjs";
 
+const targets = { reader: "targets 15x, 6x", sink: "target 40x" };
 const { values } = parseArgs({
   options: {
-    packets: { type: "string", default: "20000" },
-    turn: { type: "string", default: "60" },
-    rounds: { type: "string", default: "9" },
+    form: { type: "string", default: "reader" },
     sizes: { type: "string", default: "1460,16384,65536,0" },
-    only: { type: "string", default: "" },
-    "no-u8": { type: "boolean", default: false },
   },
+  strict: false,
 });
-const count = Number(values.packets);
-const rounds = Number(values.rounds);
-const sizes = values.sizes.split(",").map(Number);
+const own = /^--(form|sizes)$/;
+const passedOn = process.argv.slice(2).filter((_, i, all) => !own.test(all[i]) && !own.test(all[i - 1]));
 
-/** A turn of a peer: the stream, over and over, for about the same time whoever it is. */
-function contender(peer, pieces) {
-  let handled = 0;
-  let total = 0;
-  const feed = peer.make((value) => {
-    handled++;
-    total = (total + value) | 0;
+for (const size of values.sizes.split(",")) {
+  const gains = corpora.map((corpus) => {
+    const options = ["--form", values.form, "--size", size, "--corpus", corpus, ...passedOn];
+    const { line, gain } = JSON.parse(ownProcess("decode-one", options));
+    console.log(line);
+    return gain;
   });
-  const pass = () => {
-    for (const piece of pieces) feed(piece);
-  };
-  const started = performance.now();
-  pass();
-  // Some peers lose a packet now and then at the edge of a chunk; ours may not.
-  const perPass = handled;
-  if (perPass !== count) {
-    const message = `${peer.name}: ${perPass} packets of ${count}`;
-    if (peer === reader || peer === sink) throw new Error(message);
-    console.log(message);
-  }
-  pass();
-  const passes = Math.ceil((2 * Number(values.turn)) / (performance.now() - started));
-  return {
-    name: peer.name,
-    count: perPass * passes,
-    run() {
-      for (let i = 0; i < passes; i++) pass();
-    },
-    total: () => total,
-  };
-}
-
-const summary = new Map();
-for (const size of sizes) {
-  const label = size === 0 ? "whole" : `${size} B`;
-  const best = { reader: [], sink: [] };
-  for (const corpus of corpora.filter((name) => name.includes(values.only))) {
-    const pieces = chunks(stream(corpus, count), size);
-    const contenders = [reader, sink, mqttPacketPeer, ...(values["no-u8"] ? [] : [u8Peer])].map((peer) =>
-      contender(peer, pieces),
-    );
-    const times = interleave(contenders, rounds);
-    const gain = {
-      reader: ratios(times, "mqtt-packet", reader.name),
-      sink: ratios(times, "mqtt-packet", sink.name),
-    };
-    best.reader.push(median(gain.reader));
-    best.sink.push(median(gain.sink));
-    const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
-    console.log(`${corpus.padEnd(29)} ${label.padStart(8)}  ns/packet: ${ns}`);
-    console.log(
-      `${"".padEnd(39)}  times mqtt-packet: reader ${spread(gain.reader)}, sink ${spread(gain.sink)}`,
-    );
-  }
-  summary.set(label, best);
-}
-console.log("");
-for (const [label, { reader: r, sink: s }] of summary) {
   console.log(
-    `${label.padStart(8)}: PacketReader ${geomean(r).toFixed(1)}x in the geometric mean, ${Math.min(...r).toFixed(1)}x at ` +
-      `least (targets 15x, 6x); Decoder sink ${geomean(s).toFixed(1)}x (target 40x)`,
+    `${values.form} in ${size === "0" ? "one piece" : `chunks of ${size} B`}: ${geomean(gains).toFixed(1)}x in the ` +
+      `geometric mean, ${Math.min(...gains).toFixed(1)}x at least (${targets[values.form]})\n`,
   );
 }

@@ -28,8 +28,12 @@ export function isBytes(value: unknown): value is Uint8Array {
   );
 }
 
-/** The platform's own `length`: a subclass may say what it likes, and memory behind the bytes is not the peer's to see. */
-const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), "length")!.get!;
+const { prototype } = Object.getPrototypeOf(Uint8Array) as { prototype: object };
+/**
+ * The platform's own `byteLength`: a subclass may say what it likes, and memory behind the bytes is not the
+ * peer's to see.
+ */
+const lengthOf = Object.getOwnPropertyDescriptor(prototype, "byteLength")!.get!;
 
 /** The bytes of a payload or password. Throws ERR_INVALID_PACKET. */
 export function dataLength(data: unknown, name: string): number {

@@ -97,8 +97,8 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
 
 /**
  * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one. `view`
- * is of all `bytes`, where there is one already. The sink is told that a payload lies in `owner`, `shift` bytes
- * before where it lies in `bytes`. Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and
+ * is of all `bytes`, where there is one already. The sink is told that a payload lies in `owner`, `shift`
+ * bytes before where it lies in `bytes`. Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and
  * whatever the sink throws.
  */
 export function deliver(

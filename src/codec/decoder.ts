@@ -49,8 +49,8 @@ export class Decoder {
   readonly #maxPacketSize: number;
   readonly #topics = new TopicCache();
   /**
-   * Before `#free` the block is delivered. From there on lie the first `#held` bytes of a packet, unless they are
-   * in `#large`, which has room for some or all of its `#size`.
+   * Before `#free` the block is delivered. From there on lie the first `#held` bytes of a packet; but if it
+   * is a large one, of `#size` bytes, they are in `#large`, which has room for some or all of them.
    */
   #block = NO_BUFFER;
   #blockView: DataView | undefined;
@@ -141,8 +141,8 @@ export class Decoder {
   }
 
   /**
-   * Puts a copy of the chunk, or of the beginning of a long one, behind what is held, and delivers the packet that
-   * it completes. Returns how much of the chunk was used; the next byte's copy is at `#free`.
+   * Puts a copy of the chunk, or of the beginning of a long one, behind what is held, and delivers the packet
+   * that it completes. Returns how much of the chunk was used; the copy of the next byte is at `#free`.
    */
   #join(chunk: Uint8Array): number {
     const head = chunk.length > SMALL_CHUNK ? chunk.subarray(0, SMALL_CHUNK) : chunk;
@@ -169,15 +169,15 @@ export class Decoder {
     return size - held;
   }
 
-  /** Keeps the beginning of a packet, `bytes[at, end)`. */
+  /** Keeps the beginning of a packet, `bytes[at, end)`. Its size is asked for when more of it comes. */
   #hold(bytes: Uint8Array, at: number, end: number): void {
-    const size = packetSize(bytes, at, end, this.#maxPacketSize);
-    if (size > SMALL) return this.#begin(size, bytes, at, end);
+    const length = end - at;
+    if (length > SMALL) return this.#begin(packetSize(bytes, at, end, this.#maxPacketSize), bytes, at, end);
     if (bytes !== this.#block) {
-      this.#makeRoom(end - at);
+      this.#makeRoom(length);
       this.#block.set(bytes.subarray(at, end), this.#free);
     } else if (at > this.#free) bytes.copyWithin(this.#free, at, end);
-    this.#held = end - at;
+    this.#held = length;
   }
 
   /** Makes room in the block for `needed` bytes from `#free` on, where `#held` ones are. */
@@ -287,8 +287,8 @@ export class PacketReader extends Decoder {
   }
 }
 
-// What `decode` works with; a call is over before another can begin, because it calls nobody else. Nothing of a packet
-// stays here: its payload may be large.
+// What `decode` works with; a call is over before another can begin, because it calls nobody else. Nothing of
+// a packet stays here: its payload may be large.
 let single: Packet | undefined;
 const singleMaker = packetMaker((packet) => (single = packet));
 const singleTopics = new TopicCache();

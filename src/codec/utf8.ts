@@ -13,6 +13,9 @@ declare global {
      * What `toString("utf8", start, end)` calls, on any Uint8Array; Node's type declarations leave it out.
      */
     utf8Slice(start: number, end: number): string;
+    /** What `write` calls, likewise. */
+    latin1Write(text: string, offset: number, length: number): number;
+    utf8Write(text: string, offset: number, length: number): number;
   }
 }
 

@@ -21,15 +21,34 @@ const MAX_SLAB = 0x4000;
 /** Payloads of at least this many bytes are lent, not copied. */
 const LEND = 0x4000;
 
-/** Longer topic names are encoded each time. */
-const MAX_TOPIC = 4096;
+/**
+ * Fewer bytes of a payload than this are copied faster one by one than by the platform, and fewer of a topic
+ * name word by word; `npm run bench -- codec`.
+ */
+const FEW = 24;
+const FEW_WORDS = 96;
 
 const NOTHING = Buffer.allocUnsafeSlow(0);
-const NO_WORDS = new Float64Array(0);
+const NO_VIEW = new DataView(NOTHING.buffer);
+
+function isPacketId(value: number): boolean {
+  return (value & 0xffff) === value && value !== 0;
+}
 
 function checkPacketId(value: unknown): void {
   checkInteger(value, "packetId", 0xffff);
   nonZero(value as number, INVALID);
+}
+
+/** Throws the ERR_INVALID_PACKET for fields of a PUBLISH that do not belong together. */
+function refusePublish(qos: QoS, retain: boolean, dup: boolean, packetId: number): never {
+  checkInteger(qos, "qos", 2, "3.3.1-4");
+  checkBoolean(retain, "retain");
+  checkBoolean(dup, "dup");
+  if (qos > 0) checkPacketId(packetId);
+  throw dup
+    ? fault(INVALID, "DUP with QoS 0", "3.3.1-2")
+    : fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
 }
 
 /** The bytes that `length` takes in the fixed header. */
@@ -45,20 +64,18 @@ let takeOne: (writer: PacketWriter, packet: PacketInit) => Uint8Array;
 export class PacketWriter {
   #slab = NOTHING;
   #buffer: ArrayBufferLike = NOTHING.buffer;
-  #view = new DataView(NOTHING.buffer);
+  #view = NO_VIEW;
   /** `#slab[#start, #at)` is output that is not yet in `#full`. */
   #start = 0;
   #at = 0;
   #full: Uint8Array[] = [];
   #fullBytes = 0;
   #nextSlab = FIRST_SLAB;
-  /**
-   * The last topic name, checked, and its bytes in words of 8, the last of which overlaps the one before. No
-   * word of well-formed UTF-8 is a NaN, which a copy as floating point number might change.
-   */
+  /** The last topic name, checked; its bytes, which begin `#topicMemory`; and a view of that memory. */
   #topic = "";
-  #topicLength = 0;
-  #topicWords = NO_WORDS;
+  #topicBytes = NOTHING;
+  #topicMemory = NOTHING;
+  #topicView = NO_VIEW;
 
   static {
     takeOne = (writer, packet) => {
@@ -112,67 +129,66 @@ export class PacketWriter {
     this.#start = this.#at = 0;
   }
 
-  /** Makes room for a packet and writes its fixed header. */
-  #begin(first: number, length: number, lent = 0): void {
-    const size = lengthSize(length);
-    this.#reserve(1 + size + length - lent);
+  /** Writes the fixed header at `#at`, where there is room, and returns the position behind it. */
+  #fixedHeader(first: number, length: number): number {
     const slab = this.#slab;
     let at = this.#at;
     slab[at++] = first;
     for (; length > 0x7f; length >>>= 7) slab[at++] = length | 0x80;
     slab[at++] = length;
-    this.#at = at;
+    return at;
   }
 
-  #word(value: number): void {
-    const at = this.#at;
-    this.#slab[at] = value >> 8;
-    this.#slab[at + 1] = value;
-    this.#at = at + 2;
+  /** Makes room for a packet and writes its fixed header. */
+  #begin(first: number, length: number): void {
+    this.#reserve(1 + lengthSize(length) + length);
+    this.#at = this.#fixedHeader(first, length);
   }
 
-  /** Writes `text`, which takes `length` bytes, without its length. */
-  #chars(text: string, length: number): void {
-    if (length === text.length && length < 16) {
-      for (let i = 0; i < length; i++) this.#slab[this.#at++] = text.charCodeAt(i);
-    } else {
-      this.#slab.write(text, this.#at, length === text.length ? "latin1" : "utf8");
-      this.#at += length;
+  /** Checks a topic name and keeps its bytes, for it will come again. */
+  #learn(topic: string): void {
+    const length = stringLength(topic, "topic", INVALID);
+    checkName(topic, INVALID);
+    if (this.#topicMemory.length < length) {
+      this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
+      this.#topicView = new DataView(this.#topicMemory.buffer);
     }
-  }
-
-  /** Writes the topic name of a PUBLISH, checked before, at `#at`. */
-  #topicName(topic: string, length: number, known: boolean): void {
-    this.#word(length);
-    const view = this.#view;
-    let at = this.#at;
-    const last = at + length - 8;
-    let i = 0;
-    if (known && length > 7) {
-      const words = this.#topicWords;
-      for (; at < last; at += 8) view.setFloat64(at, words[i++]!, true);
-      view.setFloat64(last, words[i]!, true);
-      this.#at = last + 8;
-      return;
-    }
-    this.#chars(topic, length);
-    if (length > MAX_TOPIC) return;
+    this.#topicBytes = this.#topicMemory.subarray(0, length);
+    this.#topicBytes.utf8Write(topic, 0, length);
     this.#topic = topic;
-    this.#topicLength = length;
-    if (length < 8) return;
-    if (this.#topicWords.length * 8 < length) this.#topicWords = new Float64Array(length >> 2);
-    const words = this.#topicWords;
-    for (; at < last; at += 8) words[i++] = view.getFloat64(at, true);
-    words[i] = view.getFloat64(last, true);
   }
 
+  /** Writes the topic name that was learnt last at `at`, and returns the position behind it. */
+  #topicName(at: number): number {
+    const slab = this.#slab;
+    const bytes = this.#topicBytes;
+    const length = bytes.length;
+    slab[at++] = length >> 8;
+    slab[at++] = length;
+    const last = length - 8;
+    if (last < 0) {
+      for (let i = 0; i < length; i++) slab[at + i] = bytes[i]!;
+    } else if (length < FEW_WORDS) {
+      // As floating point numbers, which are moved 8 bytes at a time. No word of well-formed UTF-8 is a NaN,
+      // which might not stay the same.
+      const from = this.#topicView;
+      const to = this.#view;
+      for (let i = 0; i < last; i += 8) to.setFloat64(at + i, from.getFloat64(i, true), true);
+      to.setFloat64(at + last, from.getFloat64(last, true), true);
+    } else slab.set(bytes, at);
+    return at + length;
+  }
+
+  /** Writes `data`, which takes `length` bytes. */
   #data(data: Uint8Array | string, length: number): void {
-    if (typeof data === "string") this.#chars(data, length);
-    // Of an array whose memory was transferred away the length is 0, and `set` throws.
-    else if (length) {
-      this.#slab.set(data, this.#at);
-      this.#at += length;
-    }
+    const at = this.#at;
+    const slab = this.#slab;
+    if (typeof data === "string") {
+      if (length === data.length) slab.latin1Write(data, at, length);
+      else slab.utf8Write(data, at, length);
+    } else if (length < FEW) for (let i = 0; i < length; i++) slab[at + i] = data[i]!;
+    else slab.set(data, at);
+    this.#at = at + length;
   }
 
   /**
@@ -199,36 +215,40 @@ export class PacketWriter {
     packetId: number,
     lend: number,
   ): number {
-    const known = topic === this.#topic && this.#topicLength > 0;
-    let topicLength = this.#topicLength;
-    if (!known) {
-      topicLength = stringLength(topic, "topic", INVALID);
-      checkName(topic, INVALID);
+    if (topic !== this.#topic || topic === "") this.#learn(topic);
+    const legal = qos === 0 ? packetId === 0 && !dup : (qos === 1 || qos === 2) && isPacketId(packetId);
+    if (!legal || typeof retain !== "boolean" || typeof dup !== "boolean") {
+      refusePublish(qos, retain, dup, packetId);
     }
-    checkInteger(qos, "qos", 2, "3.3.1-4");
-    checkBoolean(retain, "retain");
-    checkBoolean(dup, "dup");
-    if (qos === 0) {
-      if (dup) throw fault(INVALID, "DUP with QoS 0", "3.3.1-2");
-      if (packetId !== 0) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
-    } else checkPacketId(packetId);
     const payloadLength = dataLength(payload, "payload");
-    const length = 2 + topicLength + (qos && 2) + payloadLength;
-    const lent = typeof payload !== "string" && payloadLength >= lend ? payloadLength : 0;
-    this.#begin(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length, lent);
-    this.#topicName(topic, topicLength, known);
-    if (qos) this.#word(packetId);
+    const length = (qos === 0 ? 2 : 4) + this.#topicBytes.length + payloadLength;
+    const lent = payloadLength >= lend && typeof payload !== "string" ? payloadLength : 0;
+    const size = 1 + lengthSize(length) + length;
+    if (this.#slab.length - this.#at < size - lent) this.#reserve(size - lent);
+    let at = this.#fixedHeader(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length);
+    at = this.#topicName(at);
+    if (qos !== 0) {
+      this.#slab[at++] = packetId >> 8;
+      this.#slab[at++] = packetId;
+    }
+    this.#at = at;
     if (lent) {
       this.#seal();
       this.#lend(payload as Uint8Array);
     } else this.#data(payload, payloadLength);
-    return 1 + lengthSize(length) + length;
+    return size;
   }
 
   #acknowledge(first: number, packetId: number): void {
-    checkPacketId(packetId);
-    this.#begin(first, 2);
-    this.#word(packetId);
+    if (!isPacketId(packetId)) checkPacketId(packetId);
+    this.#reserve(4);
+    const slab = this.#slab;
+    const at = this.#at;
+    slab[at] = first;
+    slab[at + 1] = 2;
+    slab[at + 2] = packetId >> 8;
+    slab[at + 3] = packetId;
+    this.#at = at + 4;
   }
 
   /** Throws ERR_INVALID_PACKET. */

@@ -1,0 +1,60 @@
+// One row of decode.mjs: one form, one corpus, one chunk size. Prints { line, gain } as JSON.
+import { parseArgs } from "node:util";
+import { chunks, stream } from "./corpora.mjs";
+import { interleave, median, ratios, spread } from "./measure.mjs";
+import { mqttPacketPeer, reader, sink, u8Peer } from "./peers.mjs";
+
+const { values } = parseArgs({
+  options: {
+    form: { type: "string" },
+    corpus: { type: "string" },
+    size: { type: "string" },
+    packets: { type: "string", default: "20000" },
+    turn: { type: "string", default: "60" },
+    rounds: { type: "string", default: "9" },
+    "no-u8": { type: "boolean", default: false },
+  },
+});
+const ours = { reader, sink }[values.form];
+const count = Number(values.packets);
+const pieces = chunks(stream(values.corpus, count), Number(values.size));
+
+/** A turn of a peer: the stream, over and over, for about the same time whoever it is. */
+function contender(peer) {
+  let handled = 0;
+  let total = 0;
+  const feed = peer.make((value) => {
+    handled++;
+    total = (total + value) | 0;
+  });
+  const pass = () => {
+    for (const piece of pieces) feed(piece);
+  };
+  pass();
+  // Some peers lose a packet now and then at the edge of a chunk; ours may not.
+  const perPass = handled;
+  if (perPass !== count) {
+    const message = `${peer.name}: ${perPass} packets of ${count}`;
+    if (peer === ours) throw new Error(message);
+    console.error(message);
+  }
+  const started = performance.now();
+  pass();
+  const passes = Math.ceil(Number(values.turn) / (performance.now() - started));
+  return {
+    name: peer.name,
+    count: perPass * passes,
+    run() {
+      for (let i = 0; i < passes; i++) pass();
+    },
+    total: () => total,
+  };
+}
+
+const peers = [ours, mqttPacketPeer, ...(values["no-u8"] ? [] : [u8Peer])];
+const times = interleave(peers.map(contender), Number(values.rounds));
+const gain = ratios(times, mqttPacketPeer.name, ours.name);
+const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
+const size = values.size === "0" ? "whole" : `${values.size} B`;
+const line = `${values.corpus.padEnd(29)} ${size.padStart(8)}  ns/packet: ${ns}; times mqtt-packet: ${spread(gain)}`;
+console.log(JSON.stringify({ line, gain: median(gain) }));
