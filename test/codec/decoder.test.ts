@@ -299,6 +299,67 @@ describe("limits", () => {
   });
 });
 
+describe("chunks of any size", () => {
+  /** Packets around the sizes at which the decoder keeps them in other memory, and the stream that they make. */
+  const sizes = [0, 1, 17, 300, 1_000, 1_010, 1_020, 1_030, 2_030, 2_050, 5_000, 16_400, 70_000];
+  const order = Array.from({ length: 150 }, (_, i) => sizes[(i * 7 + ((i * i) >> 3)) % sizes.length]!);
+  const packets = order.map((size, i) => {
+    if (i % 5 > 0) return publish(`t/${i}`, new Uint8Array(size).fill(i));
+    const password = new Uint8Array(size & 0x3ff).fill(i);
+    return encode({ type: "connect", clientId: `c${i}`, username: "u", password }).slice();
+  });
+  /** The last field of a packet, as `decode` delivers it. */
+  const last = (packet: Packet) =>
+    (packet.type === "publish" ? packet.payload : packet.type === "connect" && packet.password) || hex("");
+  const stream = concat(...packets);
+  /** Where each packet's payload or password, its last field, ends. */
+  const ends = packets.map(((sum) => ({ length }) => (sum += length))(0));
+
+  const edges = [1, 2, 5, 256, 257, 1_023, 1_024, 1_025, 1_460, 2_047, 2_048, 2_049, 4_096, 20_000];
+  const patterns = [
+    ...edges.map((size) => ({ title: `${size}`, sizeOf: () => size })),
+    { title: "sizes that change", sizeOf: (i: number) => edges[(i * 5 + (i >> 2)) % edges.length]! },
+    { title: "long and short ones in turn", sizeOf: (i: number) => (i % 2 === 0 ? 9_000 : 1 + (i % 700)) },
+    { title: "short ones, then longer and longer", sizeOf: (i: number) => 1 + 13 * i },
+  ];
+
+  test.each(patterns)("$title: a packet in one chunk is a view of it, others nobody else writes", (pattern) => {
+    const chunks: { start: number; end: number; memory: Uint8Array }[] = [];
+    for (let at = 0; at < stream.length; ) {
+      const memory = stream.slice(at, at + pattern.sizeOf(chunks.length));
+      chunks.push({ start: at, end: at + memory.length, memory });
+      at += memory.length;
+    }
+    const found: Uint8Array[] = [];
+    const reader = new PacketReader((packet) => found.push(last(packet)));
+    for (const { memory } of chunks) reader.push(memory);
+    const expected = packets.map((packet) => last(decode(packet)));
+    const differ = () => found.findIndex((bytes, i) => Buffer.compare(bytes, expected[i]!) !== 0);
+    expect([found.length, differ()]).toEqual([packets.length, -1]);
+    const split: Uint8Array[] = [];
+    for (const [i, bytes] of found.entries()) {
+      const end = ends[i]!;
+      const start = end - packets[i]!.length;
+      const home = chunks.find((chunk) => chunk.start <= start && end <= chunk.end);
+      if (home === undefined) split.push(bytes);
+      else {
+        expect(bytes.buffer).toBe(home.memory.buffer);
+        expect(bytes.byteOffset).toBe(home.memory.byteOffset + end - bytes.length - home.start);
+      }
+    }
+    // Nobody else has a byte of a packet that was split.
+    const copies = split.map((bytes) => bytes.slice());
+    for (const { memory } of chunks) memory.fill(0xee);
+    for (const [i, bytes] of split.entries()) {
+      bytes.fill(0xdd);
+      const next = split[i + 1];
+      if (next !== undefined) expect(Buffer.compare(next, copies[i + 1]!)).toBe(0);
+    }
+    expect(split.every((bytes) => Object.getPrototypeOf(bytes) === Uint8Array.prototype)).toBe(true);
+    expect(split.every((bytes) => bytes.every((byte) => byte === 0xdd))).toBe(true);
+  });
+});
+
 describe("the topic cache", () => {
   const topicsOf = (stream: Uint8Array): string[] =>
     read([stream]).packets.map((packet) => (packet.type === "publish" ? packet.topic : ""));
@@ -395,6 +456,15 @@ describe("the topic cache", () => {
     cache.decodes(Array.from({ length: 300 }, () => "bbbbbbbbx"));
     expect(cache.decodes(["bbbbbbbbx"])).toBe(0);
     expect(cache.decodes(["bbbbbbbb", "aaaaaaaa"])).toBe(2);
+  });
+
+  test("topics that differ only where the quick hash does not look are found by all their bytes", () => {
+    const cache = counted();
+    const topics = Array.from({ length: 500 }, (_, i) => `${"x".repeat(41)}${i + 1_000}${"x".repeat(15)}`);
+    expect(cache.decodes(topics)).toBe(500);
+    expect(cache.decodes(topics)).toBe(0);
+    expect(cache.decodes([...topics].reverse())).toBe(0);
+    expect(topicsOf(stream([...topics, ...topics]))).toEqual([...topics, ...topics]);
   });
 
   test("a bad topic after its good neighbours is still refused", () => {
