@@ -1,5 +1,6 @@
-// However a stream is split, the same comes out: whole, byte by byte, in halves, and in pieces whose sizes follow from
-// the input. Every chunk lies between bytes that are not its own. Readers that took a whole stream go on to the next.
+// However a stream is split, the same comes out: whole, byte by byte, in halves, in pieces whose sizes follow from the
+// input, and in halves of chunks so long that they are parsed in another way. Every chunk lies between bytes that are
+// not its own. Readers that took a whole stream go on to the next.
 import { codec, equal, refusal, same } from "../codec.mjs";
 import { endsWhole } from "../reference.mjs";
 
@@ -54,11 +55,43 @@ class Way {
   }
 }
 
+const FILLER = codec.encode({ type: "publish", topic: "f", payload: new Uint8Array(190) });
+const FILLERS = 12;
+const filling = new Uint8Array(Buffer.concat(Array.from({ length: FILLERS }, () => FILLER)));
+const first = new Uint8Array(0x8000).fill(0xa5);
+const second = first.slice();
+first.set(filling);
+
+/** The first half of the input at the end of a long chunk; the second at the beginning of one, if it ends whole. */
+class LongWay {
+  packets = [];
+  reader;
+
+  read(input) {
+    this.packets.length = 0;
+    this.reader ??= new codec.PacketReader((packet) => this.packets.push(packet), LIMITS);
+    const half = input.length >> 1;
+    for (let i = 0; i < half; i++) first[filling.length + i] = input[i];
+    let error = refusal(this.reader, first.subarray(0, filling.length + half));
+    const whole = error === undefined && endsWhole(input);
+    if (error === undefined) {
+      const rest = input.length - half;
+      for (let i = 0; i < rest; i++) second[i] = input[half + i];
+      if (whole) second.set(filling, rest);
+      error = refusal(this.reader, second.subarray(0, whole ? rest + filling.length : rest));
+    }
+    this.packets.splice(0, FILLERS);
+    if (whole && error === undefined) this.packets.length -= FILLERS;
+    return error;
+  }
+}
+
 const whole = new Way((input) => input);
 const others = {
   "byte by byte": new Way(single),
   "in pieces": new Way((input, at) => piece(input, at, random(input, at))),
   "in halves": new Way((input, at) => piece(input, at, 1 + (input.length >> 1))),
+  "in halves of long chunks": new LongWay(),
 };
 const ways = Object.entries(others);
 

@@ -28,10 +28,10 @@ const PROBES = 16;
 const ABSENT = -1;
 const OTHER = -2;
 
-// What a cache has before its first topic; never written to.
+// What a cache has before its first topic; never written to. What is at 0 is longer than any topic.
 const EMPTY_SLOTS = new Int32Array(1);
-const EMPTY_WORDS = new Float64Array(1);
-const EMPTY_PAIRS = new Int32Array(EMPTY_WORDS.buffer);
+const EMPTY_PAIRS = Int32Array.of(0, 0x10000);
+const EMPTY_WORDS = new Float64Array(EMPTY_PAIRS.buffer);
 
 function mix(a: number, b: number): number {
   const hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
@@ -92,7 +92,7 @@ export class TopicCache {
    * sign; and no word of well-formed UTF-8 is a NaN.
    */
   #words = EMPTY_WORDS;
-  /** The same memory: `#pairs[2 * at]` is a hash, the next one a length in bytes. At 0 is no topic. */
+  /** The same memory: `#pairs[2 * at]` is a hash, the next one a length in bytes. */
   #pairs = EMPTY_PAIRS;
   #used = 1;
   /**
@@ -153,12 +153,14 @@ export class TopicCache {
     const length = end - start;
     if (found === OTHER && length >= 16) {
       hash = fullHash(view, start, end);
-      const slot = this.#search(hash, view, start, end);
-      if (slot >= 0) return this.#topics[slot]!;
+      found = this.#search(hash, view, start, end);
+      if (found >= 0) return this.#topics[found]!;
     }
     const topic = readUtf8(bytes, start, end);
     checkName(topic, MALFORMED);
-    if (length <= MAX_CACHED_TOPIC && this.#admits(hash, length)) this.#add(hash, topic, view, start, end);
+    if (found === ABSENT && length <= MAX_CACHED_TOPIC && this.#admits(hash, length)) {
+      this.#add(hash, topic, view, start, end);
+    }
     return topic;
   }
 

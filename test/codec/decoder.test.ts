@@ -300,7 +300,7 @@ describe("limits", () => {
 });
 
 describe("chunks of any size", () => {
-  /** Packets around the sizes at which the decoder keeps them in other memory, and the stream that they make. */
+  /** Packets around the sizes at which the decoder keeps them in other memory. */
   const sizes = [0, 1, 17, 300, 1_000, 1_010, 1_020, 1_030, 2_030, 2_050, 5_000, 16_400, 70_000];
   const order = Array.from({ length: 150 }, (_, i) => sizes[(i * 7 + ((i * i) >> 3)) % sizes.length]!);
   const packets = order.map((size, i) => {
@@ -323,7 +323,7 @@ describe("chunks of any size", () => {
     { title: "short ones, then longer and longer", sizeOf: (i: number) => 1 + 13 * i },
   ];
 
-  test.each(patterns)("$title: a packet in one chunk is a view of it, others nobody else writes", (pattern) => {
+  test.each(patterns)("$title: views of one chunk, or memory that nobody writes again", (pattern) => {
     const chunks: { start: number; end: number; memory: Uint8Array }[] = [];
     for (let at = 0; at < stream.length; ) {
       const memory = stream.slice(at, at + pattern.sizeOf(chunks.length));

@@ -21,28 +21,30 @@ const RULES = [
   ["decode.js", /if \(next > end\) \{/, /^>>>=$/],
   // Bit 0 was refused above.
   ["decode.js", /flags & (4|2|0x20|0xc0|0x80|0x40)\b/, /^(4>5|2>3|0x20>33|0xc0>193|0x80>129|0x40>65)$/],
-  // Sizes of memory: any near them will do. How it grows shows in time and peak alone.
-  ["decoder.js", /const (BLOCK|SMALL|FIRST_SIZE|GROW_LIMIT) =/],
+  // Sizes of memory, and which of two ways is taken near them: the outcome is the same.
+  ["decoder.js", /const (BLOCK|FIRST_BLOCK|SMALL|SMALL_CHUNK|FIRST_SIZE|GROW_LIMIT) =/],
   ["decoder.js", /const grown = /, /^(>>>=|>><|Math\.max>Math\.min|2>[13]|\*>\+)$/],
-  ["decoder.js", /if \(shared \? /, /^<=><$/],
-  ["decoder.js", /const old = shared/, /^0>1$/],
-  ["decoder.js", /blockUsed < SMALL/, /^<><=$/],
-  ["decoder.js", /this\.#blockUsed = 0;/, /^0>1$/],
+  ["decoder.js", /chunk\.length (<=|>) SMALL_CHUNK/, /^(<=><|>>>=|0>1)$/],
+  ["decoder.js", /^if \((size|length) > SMALL\)/, /^>>>=$/],
+  ["decoder.js", /allocUnsafeSlow\(old\.length === 0/, /^(===>!==|0>1|<=><)$/],
+  ["decoder.js", /old\.length - start >= needed/, /^>=>>$/],
+  ["decoder.js", /needed <= old\.length/, /^<=><$/],
+  // No packet is of one byte, and gathering nothing is gathering nothing.
+  ["decoder.js", /if \(this\.#size > 0\)/, /^(>>>=|0>1)$/],
+  // An incomplete header is held again, whether the packet is said to be incomplete or empty.
+  ["decoder.js", /if \(size === 0 \|\| size > there\)/, /^0>1$/],
+  // Moving nothing.
+  ["decoder.js", /else if \(at > this\.#free\)/, /^>>>=$/],
   // The fields' first values are replaced before they are read.
-  ["decoder.js", /^(#(blockUsed|start) = 0;|let offset = 0;|const EMPTY =)/],
+  ["decoder.js", /^(#free = 0;|let offset = 0;|const (EMPTY|NO_BUFFER) =)/],
   // No packet is larger.
   ["decoder.js", /maxPacketSize = MAX_PACKET_SIZE/, /^5>6$/],
-  // Gathering nothing is gathering nothing.
   ["decoder.js", /if \(at < chunk\.length\)/, /^<><=$/],
   // One byte more or less by the other of two ways to copy.
   ["decoder.js", /if \(count === 1\)/, /^===>!==$/],
-  // Lets go of memory, or finds the same view another way.
-  [
-    "decoder.js",
-    /^(this\.#memory = EMPTY|last = (undefined|bytes)|buffer = EMPTY|maker\.forget|view = this)/,
-    />;$/,
-  ],
-  ["decoder.js", /^(this\.#maker|singleMaker)\.forget\(\)|^this\.#blockView = /, />;$/],
+  // Lets go of memory.
+  ["decoder.js", /^(this\.#block(Bytes)? = |last = (undefined|bytes)|buffer = EMPTY|single = undefined)/, />;$/],
+  ["decoder.js", /^(this\.#maker|singleMaker|maker)\.forget\(\)/, />;$/],
   // The quality of the hash, and how much is kept for how long, show in time alone.
   ["topic-cache.js", /const (MAX_ENTRIES|FIRST_WORDS|MAX_WORDS|MAX_CACHED_TOPIC|REPEATS) =/],
   ["topic-cache.js", /Math\.imul|^(let|const) (a|b|hash|slot) = |^(a|b) \^=|^return (mix|hash)/],

@@ -69,14 +69,14 @@ const jobs = Array.from({ length: Number(values.jobs) }, (_, i) => {
   return folder;
 });
 
-function survives(folder) {
+function survives(folder, stdio = "ignore") {
   return new Promise((settle) => {
-    const child = spawn(process.execPath, [join(folder, "all.mjs")], { stdio: "ignore", timeout: TIMEOUT });
+    const child = spawn(process.execPath, [join(folder, "all.mjs")], { stdio, timeout: TIMEOUT });
     child.on("close", (status) => settle(status === 0));
   });
 }
 
-if (!(await survives(jobs[0]))) {
+if (!(await survives(jobs[0], "inherit"))) {
   console.error("mutation: the tests fail without a mutation");
   process.exit(2);
 }

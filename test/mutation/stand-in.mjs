@@ -67,6 +67,7 @@ const matchers = {
   toEqual: alike,
   toStrictEqual: isDeepStrictEqual,
   toMatchObject: partial,
+  toBeInstanceOf: (a, b) => a instanceof b,
   toContain: (a, b) => a.includes(b),
   toBeLessThan: (a, b) => a < b,
   toBeLessThanOrEqual: (a, b) => a <= b,
