@@ -21,9 +21,11 @@ function twoBytes(value: number, name: string): Uint8Array {
 
 /** A payload or password behind its length. */
 function binary(data: Uint8Array | string, name: string): Uint8Array {
-  dataLength(data, name);
-  const bytes = Buffer.from(data as string);
-  return Buffer.concat([twoBytes(bytes.length, `length of ${name}`), bytes]);
+  const length = dataLength(data, name);
+  const field = Buffer.concat([twoBytes(length, `length of ${name}`)], 2 + length);
+  if (typeof data === "string") field.write(data, 2);
+  else field.set(data, 2);
+  return field;
 }
 
 function text(value: string, name: string): Uint8Array {

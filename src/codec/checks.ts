@@ -17,23 +17,29 @@ export function checkInteger(value: unknown, name: string, max: number, statemen
   }
 }
 
-/**
- * isView first: it sees through what only inherits from Uint8Array, and calls no trap of a Proxy. An array of another
- * realm (a `vm` context, some test runners) is no instance of this one's class, but bytes all the same.
- */
+// The platform's own answers. A caller's class may say what it likes, and run what it likes to say so; and
+// memory behind the bytes is not the peer's to see.
+const { prototype } = Object.getPrototypeOf(Uint8Array) as { prototype: object };
+const own = (name: string | symbol) => Object.getOwnPropertyDescriptor(prototype, name)!.get!;
+const tagOf = own(Symbol.toStringTag);
+const lengthOf = own("byteLength");
+const bufferOf = own("buffer");
+const offsetOf = own("byteOffset");
+
+/** Whether `value` is a Uint8Array, of this realm or another (a `vm` context, some test runners). */
 export function isBytes(value: unknown): value is Uint8Array {
-  return (
-    ArrayBuffer.isView(value) &&
-    (value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]")
-  );
+  return tagOf.call(value) === "Uint8Array";
 }
 
-const { prototype } = Object.getPrototypeOf(Uint8Array) as { prototype: object };
-/**
- * The platform's own `byteLength`: a subclass may say what it likes, and memory behind the bytes is not the
- * peer's to see.
- */
-const lengthOf = Object.getOwnPropertyDescriptor(prototype, "byteLength")!.get!;
+/** `bytes`, or a plain view of the same memory where they are of a class or realm of their own. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  // Asked first, this tells the compiler the shape of `bytes`, and the prototype costs nothing.
+  const { length } = bytes;
+  const kind = Object.getPrototypeOf(bytes) as unknown;
+  const real = lengthOf.call(bytes) as number;
+  if ((kind === Buffer.prototype || kind === Uint8Array.prototype) && length === real) return bytes;
+  return new Uint8Array(bufferOf.call(bytes) as ArrayBuffer, offsetOf.call(bytes) as number, real);
+}
 
 /** The bytes of a payload or password. Throws ERR_INVALID_PACKET. */
 export function dataLength(data: unknown, name: string): number {

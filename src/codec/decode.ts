@@ -9,7 +9,7 @@
  * unlike MQTT 5, does not ask for the shortest form (section 2.2.3).
  */
 import { Fields, nonZero, word } from "./fields.js";
-import { MALFORMED, fault } from "./fault.js";
+import { MALFORMED, TOO_LARGE, fault } from "./fault.js";
 import type { TopicCache } from "./topic-cache.js";
 import { checkFilter, checkName } from "./topics.js";
 import type { ConnectPacket, PacketSink, QoS, SubscriptionRequest } from "./types.js";
@@ -40,6 +40,9 @@ export const NAMES = [
 export const FIRST_BYTES = NAMES.map(
   (_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0),
 );
+
+/** A return code takes one byte of a packet and eight in memory, a filter of one character over a hundred. */
+const MAX_ENTRIES = 0x100000;
 
 const ILLEGAL = -2;
 const ANY = -1;
@@ -86,7 +89,7 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
       const total = 1 + size + length;
       if (total > maxPacketSize) {
         throw fault(
-          "ERR_PACKET_TOO_LARGE",
+          TOO_LARGE,
           `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`,
         );
       }
@@ -188,17 +191,22 @@ export function deliver(
 
 /**
  * Checks and delivers a packet of the types that are not hot; `fields` are its body. Throws
- * ERR_MALFORMED_PACKET.
+ * ERR_MALFORMED_PACKET, and ERR_PACKET_TOO_LARGE for more than MAX_ENTRIES filters or return codes.
  */
 export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
   if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
   const packetId = fields.packetId();
-  /** What `next` reads, over and over to the end of the packet. */
+  /** What `next` reads, over and over to the end of the packet; kept only where somebody waits for it. */
   const all = <T>(statement: string, next: () => T): T[] => {
     if (!fields.more) throw fault(MALFORMED, `empty ${NAMES[type]}`, statement);
-    const entries = [];
-    while (fields.more) entries.push(next());
+    const entries: T[] = [];
+    const wanted = sink[NAMES[type] as keyof PacketSink] !== undefined;
+    for (let count = 0; fields.more; count++) {
+      if (count === MAX_ENTRIES) throw fault(TOO_LARGE, `${NAMES[type]} of over ${MAX_ENTRIES} entries`);
+      const entry = next();
+      if (wanted) entries.push(entry);
+    }
     return entries;
   };
   const topicFilter = (): string => {

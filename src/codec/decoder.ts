@@ -3,12 +3,12 @@
  *
  * Invariants: a packet inside one chunk is delivered as part of that chunk; one that was split is gathered in
  * memory that holds nothing else, or in its own stretch of a block of small ones; no byte that was delivered
- * is written again. Memory for a large packet is taken as its bytes arrive: at most double what is here,
- * until GROW_LIMIT of it is, then the whole of it at once. After an error nothing more is delivered.
+ * is written again. Memory for a large packet is taken as its bytes arrive: FIRST_SIZE, then double what is
+ * there, and once GROW_LIMIT is there the whole of it. After an error nothing more is delivered.
  *
  * The constants were chosen with `npm run bench -- codec`.
  */
-import { isBytes } from "./checks.js";
+import { isBytes, plainBytes } from "./checks.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
 import { NAMES, deliver, packetSize } from "./decode.js";
 import { TopicCache } from "./topic-cache.js";
@@ -37,10 +37,10 @@ export interface DecoderOptions {
 }
 
 const EMPTY = new Uint8Array(0);
-const NO_BUFFER = Buffer.allocUnsafeSlow(0);
 
-function checkBytes(bytes: unknown): asserts bytes is Uint8Array {
+function checkBytes(bytes: unknown): Uint8Array {
   if (!isBytes(bytes)) throw invalidArgument("bytes must be a Uint8Array");
+  return plainBytes(bytes);
 }
 
 /** Delivers packets to a sink in plain arguments. */
@@ -52,10 +52,8 @@ export class Decoder {
    * Before `#free` the block is delivered. From there on lie the first `#held` bytes of a packet; but if it
    * is a large one, of `#size` bytes, they are in `#large`, which has room for some or all of them.
    */
-  #block = NO_BUFFER;
+  #block = EMPTY;
   #blockView: DataView | undefined;
-  /** The block as sinks get it: a plain Uint8Array. */
-  #blockBytes = EMPTY;
   #free = 0;
   #held = 0;
   #large = EMPTY;
@@ -90,26 +88,31 @@ export class Decoder {
    */
   push(chunk: Uint8Array): void {
     if (this.#failure !== undefined) throw this.#failure.error;
-    checkBytes(chunk);
+    const bytes = checkBytes(chunk);
     if (this.#busy) throw invalidArgument("push from inside a sink method");
     this.#busy = true;
     try {
-      this.#take(chunk);
+      this.#take(bytes);
     } catch (error) {
       this.#failure = { error };
-      this.#block = NO_BUFFER;
-      this.#blockBytes = this.#large = EMPTY;
+      this.#block = this.#large = EMPTY;
+      this.#blockView = undefined;
       throw error;
     } finally {
       this.#busy = false;
     }
   }
 
+  /**
+   * First completes what is held; then parses the rest, a short chunk in its copy in the block, a long one
+   * where it lies; and holds what is left.
+   */
   #take(chunk: Uint8Array): void {
     let at = 0;
     if (this.#size === 0 && (this.#held > 0 || chunk.length <= SMALL_CHUNK)) {
       at = this.#join(chunk);
-      if (this.#size === 0 && chunk.length <= SMALL_CHUNK) {
+      // Whoever got the packet may have transferred its memory, and with it the copy of the rest.
+      if (this.#size === 0 && chunk.length <= SMALL_CHUNK && this.#block.length > 0) {
         const start = this.#free;
         const end = start + chunk.length - at;
         at = this.#deliver(this.#block, start, end, this.#blockView, chunk, start - at);
@@ -165,11 +168,11 @@ export class Decoder {
     }
     this.#free = start + size;
     this.#held = 0;
-    this.#deliver(block, start, start + size, this.#blockView, this.#blockBytes);
+    this.#deliver(block, start, start + size, this.#blockView);
     return size - held;
   }
 
-  /** Keeps the beginning of a packet, `bytes[at, end)`. Its size is asked for when more of it comes. */
+  /** Keeps the beginning of a packet, `bytes[at, end)`. */
   #hold(bytes: Uint8Array, at: number, end: number): void {
     const length = end - at;
     if (length > SMALL) return this.#begin(packetSize(bytes, at, end, this.#maxPacketSize), bytes, at, end);
@@ -185,11 +188,15 @@ export class Decoder {
     const start = this.#free;
     const old = this.#block;
     if (old.length - start >= needed) return;
-    const block = Buffer.allocUnsafeSlow(old.length === 0 && needed <= FIRST_BLOCK ? FIRST_BLOCK : BLOCK);
-    block.set(old.subarray(start, start + this.#held));
+    const size = old.length === 0 && needed <= FIRST_BLOCK ? FIRST_BLOCK : BLOCK;
+    // A plain array, as sinks expect it; what it begins with is written over before it is read.
+    const block = new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
+    if (this.#held > 0) {
+      if (old.length === 0) throw invalidArgument("memory of a delivered packet was transferred");
+      block.set(old.subarray(start, start + this.#held));
+    }
     this.#block = block;
     this.#blockView = new DataView(block.buffer);
-    this.#blockBytes = new Uint8Array(block.buffer);
     this.#free = 0;
   }
 
@@ -267,8 +274,8 @@ function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> &
 }
 
 /**
- * A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk, or of the packet's own
- * memory.
+ * A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk or, where the packet was
+ * split over chunks, of memory in which small packets lie side by side: copy them before transferring them.
  */
 export class PacketReader extends Decoder {
   readonly #maker: ReturnType<typeof packetMaker>;
@@ -282,8 +289,11 @@ export class PacketReader extends Decoder {
   }
 
   override push(chunk: Uint8Array): void {
-    super.push(chunk);
-    this.#maker.forget();
+    try {
+      super.push(chunk);
+    } finally {
+      this.#maker.forget();
+    }
   }
 }
 
@@ -298,7 +308,7 @@ const singleTopics = new TopicCache();
  * Throws ERR_MALFORMED_PACKET (also for missing and for trailing bytes) and ERR_INVALID_ARGUMENT.
  */
 export function decode(bytes: Uint8Array): Packet {
-  checkBytes(bytes);
+  bytes = checkBytes(bytes);
   const size = bytes.length && packetSize(bytes, 0, bytes.length, Infinity);
   if (size === 0 || size > bytes.length) throw fault(MALFORMED, "incomplete packet");
   if (size < bytes.length) throw fault(MALFORMED, "bytes after the packet");

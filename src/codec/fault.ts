@@ -10,6 +10,7 @@ import { HubwireError, type ErrorCode } from "../errors.js";
 export const MAX_PACKET_SIZE = 268_435_455;
 
 export const MALFORMED = "ERR_MALFORMED_PACKET";
+export const TOO_LARGE = "ERR_PACKET_TOO_LARGE";
 export const INVALID = "ERR_INVALID_PACKET";
 
 /** The error to throw; `statement` is the id of the broken statement without its `MQTT-`. */

@@ -152,7 +152,8 @@ export interface PacketSink {
   /**
    * `bytes[start, end)` is the payload. `bytes` is the pushed chunk or, where the packet was split over
    * chunks, memory of the decoder's, in which small packets lie side by side: only what is in `[start, end)`
-   * is this packet's payload, and the decoder never writes there again. `packetId` is 0 with QoS 0.
+   * is this packet's payload, and the decoder never writes there again. That memory must not be transferred
+   * to another thread: copy the payload first. `packetId` is 0 with QoS 0.
    */
   publish?(
     topic: string,

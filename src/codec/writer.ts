@@ -9,7 +9,7 @@ import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
 import { checkBoolean, checkInteger, dataLength } from "./checks.js";
 import { FIRST_BYTES, NAMES } from "./decode.js";
-import { INVALID, MALFORMED, MAX_PACKET_SIZE, fault } from "./fault.js";
+import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
 import { nonZero } from "./fields.js";
 import { checkName } from "./topics.js";
 import { stringLength } from "./utf8.js";
@@ -32,7 +32,7 @@ const NOTHING = Buffer.allocUnsafeSlow(0);
 const NO_VIEW = new DataView(NOTHING.buffer);
 
 function isPacketId(value: number): boolean {
-  return (value & 0xffff) === value && value !== 0;
+  return typeof value === "number" && (value & 0xffff) === value && value !== 0;
 }
 
 function checkPacketId(value: unknown): void {
@@ -93,8 +93,8 @@ export class PacketWriter {
   }
 
   /**
-   * All output since the last call, in order. The arrays belong to the caller; those of lent payloads are
-   * views of the memory that was passed to `publish`.
+   * All output since the last call, in order; lent payloads are the arrays that were passed to `publish`.
+   * What the others lie in is shared with output to come: it must not be transferred.
    */
   take(): Uint8Array[] {
     this.#seal();
@@ -105,13 +105,14 @@ export class PacketWriter {
   }
 
   #seal(): void {
-    if (this.#at > this.#start) this.#lend(this.#slab.subarray(this.#start, this.#at));
+    const length = this.#at - this.#start;
+    if (length > 0) this.#lend(this.#slab.subarray(this.#start, this.#at), length);
     this.#start = this.#at;
   }
 
-  #lend(bytes: Uint8Array): void {
+  #lend(bytes: Uint8Array, length: number): void {
     this.#full.push(bytes);
-    this.#fullBytes += bytes.length;
+    this.#fullBytes += length;
   }
 
   /** Makes room for `size` bytes in one piece. */
@@ -224,7 +225,7 @@ export class PacketWriter {
     const length = (qos === 0 ? 2 : 4) + this.#topicBytes.length + payloadLength;
     const lent = payloadLength >= lend && typeof payload !== "string" ? payloadLength : 0;
     const size = 1 + lengthSize(length) + length;
-    if (this.#slab.length - this.#at < size - lent) this.#reserve(size - lent);
+    this.#reserve(size - lent);
     let at = this.#fixedHeader(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length);
     at = this.#topicName(at);
     if (qos !== 0) {
@@ -234,7 +235,7 @@ export class PacketWriter {
     this.#at = at;
     if (lent) {
       this.#seal();
-      this.#lend(payload as Uint8Array);
+      this.#lend(payload as Uint8Array, lent);
     } else this.#data(payload, payloadLength);
     return size;
   }
@@ -298,10 +299,11 @@ export class PacketWriter {
     } catch (cause) {
       // A getter of the caller's object may throw anything; and what the decoder's rules refuse is its fault
       // here.
-      if (!(cause instanceof HubwireError))
+      if (!(cause instanceof HubwireError)) {
         throw new HubwireError(INVALID, "packet can't be read", { cause });
+      }
       const { code, message, statement } = cause;
-      throw code === MALFORMED ? new HubwireError(INVALID, message, { statement }) : cause;
+      throw code === INVALID ? cause : new HubwireError(INVALID, message, { statement });
     }
   }
 
@@ -316,7 +318,7 @@ const shared = new PacketWriter();
 
 /**
  * The exact bytes of `packet`, which are the caller's: a view of memory that other packets share, each with a
- * stretch of its own. Throws ERR_INVALID_PACKET.
+ * stretch of its own, so that it must not be transferred to another thread. Throws ERR_INVALID_PACKET.
  */
 export function encode(packet: PacketInit): Uint8Array {
   return takeOne(shared, packet);

@@ -11,6 +11,9 @@ import {
 } from "../../src/codec/index.js";
 import { concat, cut, hex, read, refusal } from "./support.js";
 
+/** A remaining length of three bytes. */
+const threeBytes = (length: number) =>
+  Uint8Array.of((length & 0x7f) | 0x80, ((length >> 7) & 0x7f) | 0x80, length >> 14);
 const puback = (packetId: number) => ({ type: "puback", packetId }) as const;
 const publish = (topic: string, payload: Uint8Array) => encode({ type: "publish", topic, payload }).slice();
 
@@ -244,6 +247,15 @@ describe("limits", () => {
     }
   });
 
+  test("a SUBACK of a million codes and one more", () => {
+    const codes = (count: number) =>
+      concat(hex("90"), threeBytes(count + 2), hex("0001"), new Uint8Array(count));
+    const most = 1_048_576;
+    const { packets } = read([codes(most)]);
+    expect(packets[0]?.type === "suback" && packets[0].returnCodes.length).toBe(most);
+    expect(read([codes(most + 1)]).error?.code).toBe("ERR_PACKET_TOO_LARGE");
+  });
+
   test.each([1_460, 65_536, 3 << 20])(
     "a 20 MiB packet in chunks of %i takes its size and 8 MiB at most",
     (size) => {
@@ -357,6 +369,60 @@ describe("chunks of any size", () => {
     }
     expect(split.every((bytes) => Object.getPrototypeOf(bytes) === Uint8Array.prototype)).toBe(true);
     expect(split.every((bytes) => bytes.every((byte) => byte === 0xdd))).toBe(true);
+  });
+});
+
+describe("chunks of classes of their own", () => {
+  const long = publish("a", new Uint8Array(2_990).fill(1));
+  const stream = concat(long, hex("40020001"), publish("b", hex("0203")));
+
+  test("a class that can't be made from a buffer", () => {
+    class Named extends Uint8Array {
+      constructor(name: string, bytes: Uint8Array) {
+        if (typeof name !== "string") throw new Error("a name first");
+        super(bytes);
+      }
+    }
+    for (const size of [1, 900, 2_500, 5_000]) {
+      const pieces = cut(stream, size).map((bytes) => new Named("chunk", bytes));
+      expect(read(pieces)).toEqual(read([stream]));
+    }
+  });
+
+  test("a class that lies about its length", () => {
+    class Lie extends Uint8Array {
+      override get length(): number {
+        return 60;
+      }
+    }
+    expect(read([new Lie(hex("40020001"))]).packets).toEqual([puback(1)]);
+    expect(decode(new Lie(hex("40020001")))).toEqual(puback(1));
+  });
+});
+
+describe("memory that a consumer transfers away", () => {
+  const packet = publish("topic/of/it", hex("0102"));
+  const pieces = [packet.slice(0, 9), concat(packet.slice(9), packet, hex("40020007"))];
+  const transfer = (bytes: Uint8Array) => structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
+
+  test("a split packet's, while its chunk has more", () => {
+    const packets: Packet[] = [];
+    const reader = new PacketReader((item) => {
+      packets.push(item);
+      if (packets.length === 1 && item.type === "publish") transfer(item.payload);
+    });
+    for (const piece of [...pieces, ...pieces]) reader.push(piece);
+    const turn = ["publish", "publish", "puback"];
+    expect(packets.map(({ type }) => type)).toEqual([...turn, ...turn]);
+  });
+
+  test("with it the beginning of another: nothing more is delivered, and the caller is told", () => {
+    const found: Uint8Array[] = [];
+    const reader = new PacketReader((item) => item.type === "publish" && found.push(item.payload));
+    for (const piece of [packet.slice(0, 9), concat(packet.slice(9), packet.slice(0, 9))]) reader.push(piece);
+    transfer(found[0]!);
+    expect(refusal(() => reader.push(packet.slice(9))).code).toBe("ERR_INVALID_ARGUMENT");
+    expect(found.length).toBe(1);
   });
 });
 

@@ -172,6 +172,100 @@ test("a payload is as long as its bytes, whatever its own length says", () => {
   expect([...encode({ type: "publish", topic: "t", payload })]).toEqual([0x30, 5, 0, 1, 0x74, 1, 2]);
 });
 
+/** What passes for a Uint8Array at a glance, and is longer or shorter than it says. */
+const impostors: [string, () => unknown][] = [
+  ["numbers under its prototype", () => Object.setPrototypeOf(new Float64Array(16), Uint8Array.prototype)],
+  [
+    "numbers under its name",
+    () =>
+      new (class extends Float64Array {
+        override get [Symbol.toStringTag](): never {
+          return "Uint8Array" as never;
+        }
+      })(16),
+  ],
+  [
+    "large integers under its name",
+    () =>
+      new (class extends BigUint64Array {
+        override get [Symbol.toStringTag](): never {
+          return "Uint8Array" as never;
+        }
+      })(4),
+  ],
+  [
+    "a view under its prototype",
+    () => Object.setPrototypeOf(new DataView(new ArrayBuffer(8)), Uint8Array.prototype),
+  ],
+];
+
+test.each(impostors)("%s are no payload, and leave the output as it was", (_title, make) => {
+  const payload = make() as Uint8Array;
+  const writer = new PacketWriter();
+  expect(refusal(() => writer.publish("t", payload, 0, false, false, 0)).code).toBe("ERR_INVALID_PACKET");
+  expect(refusal(() => encode({ type: "publish", topic: "t", payload })).code).toBe("ERR_INVALID_PACKET");
+  expect(refusal(() => decode(payload)).code).toBe("ERR_INVALID_ARGUMENT");
+  writer.pingreq();
+  expect(toHex(concat(...writer.take(), encode({ type: "pingreq" })))).toBe("c000c000");
+});
+
+test("a password and a will are as long as their bytes, whatever their own length says", () => {
+  class Lie extends Uint8Array {
+    override get length(): number {
+      return 1000;
+    }
+    override valueOf(): never {
+      return "other" as never;
+    }
+  }
+  const bytes = encode({
+    type: "connect",
+    clientId: "c",
+    username: "u",
+    password: new Lie([1, 2]),
+    will: { topic: "w", payload: new Lie([3]) },
+  });
+  const expected = "101a 00044d515454 04c6003c 000163 000177 000103 000175 00020102";
+  expect(toHex(bytes)).toBe(expected.replaceAll(" ", ""));
+});
+
+test("a lent payload counts as long as it is", () => {
+  class Lie extends Uint8Array {
+    override get length(): number {
+      throw new Error("nobody asks");
+    }
+  }
+  const writer = new PacketWriter();
+  const size = writer.publish("t", new Lie(20_000), 0, false, false, 0);
+  expect([size, writer.byteLength]).toEqual([20_007, 20_007]);
+});
+
+test.each([1n, Symbol("one"), { valueOf: () => 1 }, "1", null, undefined, 1.5, 0, 65_536])(
+  "%o is no packet identifier",
+  (packetId) => {
+    const writer = new PacketWriter();
+    for (const call of [
+      () => writer.puback(packetId as never),
+      () => writer.publish("t", "", 1, false, false, packetId as never),
+      () => encode({ type: "pubrel", packetId: packetId as never }),
+    ]) {
+      expect(refusal(call).code).toBe("ERR_INVALID_PACKET");
+    }
+    expect(writer.byteLength).toBe(0);
+  },
+);
+
+test("whatever a getter of the packet throws, the packet is invalid", () => {
+  const thrown = refusal(() => decode(hex("00")));
+  const packet = {
+    type: "puback" as const,
+    get packetId(): number {
+      throw thrown;
+    },
+  };
+  expect(refusal(() => encode(packet)).code).toBe("ERR_INVALID_PACKET");
+});
+
 test("bytes of another realm are bytes", () => {
   const bytes = runInNewContext("Uint8Array.of(0x30, 5, 0, 1, 0x74, 1, 2)") as Uint8Array;
   expect(bytes).not.toBeInstanceOf(Uint8Array);
