@@ -92,6 +92,39 @@ test("small packets between two takes leave in one piece", () => {
   expect(writer.take().length).toBe(1);
 });
 
+test("a packet that ends where a piece of memory does, or does not quite fit into it", () => {
+  for (let left = 0; left < 12; left++) {
+    for (const packet of [
+      { type: "puback", packetId: 0x0102 },
+      { type: "pingreq" },
+      { type: "unsuback", packetId: 3 },
+      { type: "publish", topic: "a", payload: hex("07"), qos: 1, packetId: 9 },
+    ] as const) {
+      const writer = new PacketWriter();
+      // The first piece has 512 bytes.
+      const filler = { type: "publish", topic: "t", payload: new Uint8Array(512 - 6 - left).fill(5) } as const;
+      writer.packet(filler);
+      expect(writer.byteLength).toBe(512 - left);
+      for (let i = 0; i < 3; i++) writer.packet(packet);
+      const expected = concat(encode(filler), encode(packet), encode(packet), encode(packet));
+      expect(toHex(concat(...writer.take()))).toBe(toHex(expected));
+    }
+  }
+});
+
+test.each([
+  [[1, true, 5, 1], "dup must be a boolean"],
+  [[1, "yes", false, 1], "retain must be a boolean"],
+  [[2, false, false, 0], "packet identifier 0 (MQTT-2.3.1-1)"],
+  [[3, false, false, 1], "qos must be an integer from 0 to 2 (MQTT-3.3.1-4)"],
+  [[0, false, true, 0], "DUP with QoS 0 (MQTT-3.3.1-2)"],
+  [[0, false, false, 7], "packet identifier with QoS 0 (MQTT-2.3.1-5)"],
+])("%o is no PUBLISH, and the message says why", ([qos, retain, dup, packetId], message) => {
+  const writer = new PacketWriter();
+  const call = () => writer.publish("t", "", qos as QoS, retain as boolean, dup as boolean, packetId as number);
+  expect(refusal(call).message).toBe(message);
+});
+
 test("output grows over many pieces of memory, in order", () => {
   const writer = new PacketWriter();
   const expected: Uint8Array[] = [];
