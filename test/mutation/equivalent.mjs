@@ -26,7 +26,7 @@ const RULES = [
   ["decoder.js", /const grown = /, /^(>>>=|>><|Math\.max>Math\.min|2>[13]|\*>\+)$/],
   ["decoder.js", /chunk\.length (<=|>) SMALL_CHUNK/, /^(<=><|>>>=|0>1)$/],
   ["decoder.js", /^if \((size|length) > SMALL\)/, /^>>>=$/],
-  ["decoder.js", /allocUnsafeSlow\(old\.length === 0/, /^(===>!==|0>1|<=><)$/],
+  ["decoder.js", /const size = old\.length === 0/, /^(===>!==|0>1|<=><)$/],
   ["decoder.js", /old\.length - start >= needed/, /^>=>>$/],
   ["decoder.js", /needed <= old\.length/, /^<=><$/],
   // No packet is of one byte, and gathering nothing is gathering nothing.
@@ -50,6 +50,11 @@ const RULES = [
   [
     "topic-cache.js",
     /const (MAX_TOPICS|FIRST_SLOTS|FIRST_WORDS|MAX_WORDS|MAX_CACHED_TOPIC|REPEATS|PROBES) =/,
+  ],
+  [
+    "topic-cache.js",
+    /#repeats = 0;|#count < MAX_TOPICS|const grown = |^this\.#last\[recent\] = found;/,
+    /^(0>1|<=><|Math\.min>Math\.max|.*;>;)$/,
   ],
   ["topic-cache.js", /const OTHER =/, /^2>3$/],
   ["topic-cache.js", /const EMPTY_PAIRS =/, /^(0>1|0x10000>6553[57])$/],
@@ -75,6 +80,8 @@ const RULES = [
   ["topic-cache.js", /if \(start > last\)/, /^>>>=$/],
   // Types 0 and 3 were told apart before.
   ["writer.js", /type > 3 && type < 8/, /^3>2$/],
+  // A plain view of what is plain already.
+  ["checks.js", /^if \(\(kind === Buffer\.prototype \|\| /, /^\|\|>&&$/],
   // What is let through by one is refused by the decoder's rules, with the same statement.
   ["body.js", /checkInteger\(/, /^(2>3|5>6|0x80>129)$/],
   // Sizes of memory, and which of two ways to copy is taken near them.
