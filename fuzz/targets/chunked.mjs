@@ -39,10 +39,14 @@ class Way {
     this.chunkAt = chunkAt;
   }
 
-  /** The error that ends `input`, if any; `packets` are those before it. */
-  read(input) {
+  begin() {
     this.packets.length = 0;
     this.reader ??= new codec.PacketReader((packet) => this.packets.push(packet), LIMITS);
+  }
+
+  /** The error that ends `input`, if any; `packets` are those before it. */
+  read(input) {
+    this.begin();
     state = input.length;
     used = 0;
     for (let at = 0; at < input.length; ) {
@@ -63,13 +67,9 @@ const second = first.slice();
 first.set(filling);
 
 /** The first half of the input at the end of a long chunk; the second at the beginning of one, if it ends whole. */
-class LongWay {
-  packets = [];
-  reader;
-
+class LongWay extends Way {
   read(input) {
-    this.packets.length = 0;
-    this.reader ??= new codec.PacketReader((packet) => this.packets.push(packet), LIMITS);
+    this.begin();
     const half = input.length >> 1;
     for (let i = 0; i < half; i++) first[filling.length + i] = input[i];
     let error = refusal(this.reader, first.subarray(0, filling.length + half));

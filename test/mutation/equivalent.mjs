@@ -36,14 +36,14 @@ const RULES = [
   // Moving nothing.
   ["decoder.js", /else if \(at > this\.#free\)/, /^>>>=$/],
   // The fields' first values are replaced before they are read.
-  ["decoder.js", /^(#free = 0;|let offset = 0;|const (EMPTY|NO_BUFFER) =)/],
+  ["decoder.js", /^(#free = 0;|let offset = 0;|const EMPTY =)/],
   // No packet is larger.
   ["decoder.js", /maxPacketSize = MAX_PACKET_SIZE/, /^5>6$/],
   ["decoder.js", /if \(at < chunk\.length\)/, /^<><=$/],
   // One byte more or less by the other of two ways to copy.
   ["decoder.js", /if \(count === 1\)/, /^===>!==$/],
   // Lets go of memory.
-  ["decoder.js", /^(this\.#block(Bytes)? = |last = (undefined|bytes)|buffer = EMPTY|single = undefined)/, />;$/],
+  ["decoder.js", /^(this\.#block = |last = (undefined|bytes)|buffer = EMPTY|single = undefined)/, />;$/],
   ["decoder.js", /^(this\.#maker|singleMaker|maker)\.forget\(\)/, />;$/],
   // How well the cache works shows in time alone: what it holds and for how long, the quality of the hashes, and
   // which of two ways finds a topic. A test that it finds nothing wrong can't tell.
@@ -79,14 +79,13 @@ const RULES = [
   ["topic-cache.js", /if \(length > 3\)/, /^(3>[24]|>>>=)$/],
   ["topic-cache.js", /if \(start > last\)/, /^>>>=$/],
   // Types 0 and 3 were told apart before.
-  ["writer.js", /type > 3 && type < 8/, /^3>2$/],
+  ["writer.js", /type > 3 && type < 8/, /^(3>2|>>>=)$/],
   // A plain view of what is plain already.
   ["checks.js", /^if \(\(kind === Buffer\.prototype \|\| /, /^\|\|>&&$/],
   // What is let through by one is refused by the decoder's rules, with the same statement.
   ["body.js", /checkInteger\(/, /^(2>3|5>6|0x80>129)$/],
   // Sizes of memory, and which of two ways to copy is taken near them.
   ["writer.js", /const (FIRST_SLAB|MAX_SLAB|LEND|FEW|FEW_WORDS) =/],
-  ["writer.js", /writer\.#at > MAX_SLAB/, /^>>>=$/],
   ["writer.js", /^this\.#nextSlab = /],
   ["writer.js", /this\.#topicMemory(\.length < length| = )/, /^(<><=|2>[13]|\*>\+)$/],
   ["writer.js", /^(if \(last < 0\)|const last = length - 8)/, /^(<><=|0>1|8>7)$/],
@@ -95,12 +94,11 @@ const RULES = [
   // What is written behind the end is written over, or out of bounds.
   ["writer.js", /for \(let i = 0; i < length; i\+\+\)/, /^<><=$/],
   // Lets go of memory, or learns a topic name again; no packet is of one byte.
-  ["writer.js", /writer\.#at > MAX_SLAB/, /^>><$/],
+  ["writer.js", /writer\.#at > MAX_SLAB/, /^>>(>=|<)$/],
   ["writer.js", /^this\.#topic = topic;/, />;$/],
   ["writer.js", /^if \(length > 0\)/, /^0>1$/],
   // Only what is no identifier gets there.
   ["writer.js", /checkInteger\(value, "packetId"/, /^0xffff>65534$/],
-  ["writer.js", /type > 3 && type < 8/, /^>>>=$/],
   // More room than is needed.
   ["writer.js", /this\.#reserve\((size - lent|4)\)/, /^(->\+|4>5)$/],
   ["writer.js", /this\.#reserve\(1 \+ lengthSize/, /^1>2$/],
