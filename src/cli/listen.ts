@@ -77,13 +77,13 @@ ${connectionHelp}
       await device.connect();
       await device.messages(({ payload, ...message }) => print({ type: "message", ...message, ...printable(payload) }));
       if (values.methods) {
-        device.onMethod("*", async ({ name, payload }) => {
+        void device.onMethod("*", async ({ name, payload }) => {
           print({ type: "method", name, payload });
           return { status: 200, payload };
         });
       }
       if (values.twin) {
-        device.onDesiredProperties((patch, version) => print({ type: "desired", version, patch }));
+        void device.onDesiredProperties((patch, version) => print({ type: "desired", version, patch }));
         print({ type: "twin", ...(await device.getTwin()) });
       }
       console.error("listening; Ctrl-C ends");

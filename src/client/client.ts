@@ -225,7 +225,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     if (phase === "idle" || phase === "stopped") {
       this.#lastError = undefined;
       this.#failures = 0;
-      this.#dial();
+      void this.#dial();
     }
     return promise;
   }
@@ -506,7 +506,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     }
     this.#session.lost(reason, now);
     if (reason === undefined) {
-      this.#dial();
+      void this.#dial();
       this.#emit("disconnect", undefined);
       return;
     }
@@ -662,7 +662,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     switch (this.#phase) {
       case "waiting":
         this.#reconnects++;
-        this.#dial();
+        void this.#dial();
         break;
       case "connecting":
         this.#down(timeoutError(this.#options.session.connectTimeout));
