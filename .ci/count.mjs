@@ -30,7 +30,11 @@ for (const argument of process.argv.slice(2)) {
     const bad = counts.failed + counts.skipped + counts.broken;
     passed += counts.passed;
     failed += bad > 0 || (status === "0" && counts.passed > 0) ? bad : 1;
-    console.log(`${name}: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ")}, status ${status}`);
+    console.log(
+      `${name}: ${Object.entries(counts)
+        .map(([what, count]) => `${count} ${what}`)
+        .join(", ")}, status ${status}`,
+    );
   } catch (error) {
     failed++;
     console.log(`${name}: no report, status ${status} (${error.code ?? error.message})`);

@@ -29,10 +29,12 @@ const qos = Number(values.qos);
 const secure = !values.plain;
 const folder = import.meta.dirname;
 
-const started = (child) => new Promise((resolve, reject) => child.once("message", resolve).once("exit", () => reject(new Error("ended early"))));
+const started = (child) =>
+  new Promise((resolve, reject) => child.once("message", resolve).once("exit", () => reject(new Error("ended early"))));
 const version = (name) => JSON.parse(readFileSync(join(folder, "node_modules", name, "package.json"), "utf8")).version;
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const spread = (list) => `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)} to ${Math.max(...list).toFixed(2)})`;
+const spread = (list) =>
+  `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)} to ${Math.max(...list).toFixed(2)})`;
 
 const broker = values.mosquitto ? await startMosquitto() : fork(join(folder, "client/broker.mjs"));
 const { tls, tcp, ca } = broker.address ?? (await started(broker));
@@ -106,14 +108,20 @@ for (let round = 0; round < rounds; round++) {
 }
 broker.disconnect();
 
-console.log(`publishing, QoS ${qos}, ${secure ? "TLS" : "TCP"} on loopback, ${values.payload} byte payloads, ${values.window} unacknowledged at most`);
-console.log(`${messages} messages after ${Math.ceil(messages / 5)} to warm up, ${rounds} rounds; Node ${process.version}, ${cpus()[0].model}`);
+console.log(
+  `publishing, QoS ${qos}, ${secure ? "TLS" : "TCP"} on loopback, ${values.payload} byte payloads, ${values.window} unacknowledged at most`,
+);
+console.log(
+  `${messages} messages after ${Math.ceil(messages / 5)} to warm up, ${rounds} rounds; Node ${process.version}, ${cpus()[0].model}`,
+);
 console.log(`peer: MQTT.js ${version("mqtt")}; broker: ${values.mosquitto ? "mosquitto" : "one that only answers"}\n`);
 for (const peer of peers) {
   const rate = median(results[peer].map(({ seconds }) => messages / seconds));
   const cpu = median(results[peer].map(({ cpuSeconds }) => (cpuSeconds / messages) * 1e6));
   const rss = median(results[peer].map(({ rss }) => rss / 2 ** 20));
-  console.log(`${peer.padEnd(8)} ${Math.round(rate).toLocaleString("en").padStart(9)} messages/s  ${cpu.toFixed(2).padStart(6)} us CPU a message  ${rss.toFixed(0).padStart(4)} MiB RSS`);
+  console.log(
+    `${peer.padEnd(8)} ${Math.round(rate).toLocaleString("en").padStart(9)} messages/s  ${cpu.toFixed(2).padStart(6)} us CPU a message  ${rss.toFixed(0).padStart(4)} MiB RSS`,
+  );
 }
 const ratio = (a, b, key) => spread(results[a].map((result, round) => results[b][round][key] / result[key]));
 console.log(`\nratios, median (min to max) over rounds`);

@@ -9,7 +9,9 @@ import { versions } from "./codec/peers.mjs";
 
 const smoke = process.argv.includes("--smoke");
 console.log(`codec: ${versions}, ${cpus().length} x ${cpus()[0]?.model.trim()}`);
-console.log("medians of interleaved rounds, each after a warm-up; spreads in brackets; ratios are taken round by round");
+console.log(
+  "medians of interleaved rounds, each after a warm-up; spreads in brackets; ratios are taken round by round",
+);
 
 const quick = ["--rounds", "3", "--turn", "15"];
 const oneSize = ["--sizes", "16384"];
@@ -26,7 +28,9 @@ const parts = [
 ];
 let status = 0;
 for (const [name, flags, options] of parts) {
-  console.log(`\n-- ${name} ${flags.includes("--jitless") ? "without JIT " : ""}(${["node --expose-gc", ...flags, ...options].join(" ")})`);
+  console.log(
+    `\n-- ${name} ${flags.includes("--jitless") ? "without JIT " : ""}(${["node --expose-gc", ...flags, ...options].join(" ")})`,
+  );
   const script = join(import.meta.dirname, "codec", `${name}.mjs`);
   const child = spawnSync(process.execPath, ["--expose-gc", ...flags, script, ...options], { stdio: "inherit" });
   if (child.status !== 0) status = 1;

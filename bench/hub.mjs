@@ -6,7 +6,8 @@ import { decodeProperties, encodeProperties } from "../dist/hub/index.js";
 const smoke = process.argv.includes("--smoke");
 const rounds = smoke ? 3 : 25;
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const spread = (list, digits) => `${median(list).toFixed(digits)} (${Math.min(...list).toFixed(digits)} to ${Math.max(...list).toFixed(digits)})`;
+const spread = (list, digits) =>
+  `${median(list).toFixed(digits)} (${Math.min(...list).toFixed(digits)} to ${Math.max(...list).toFixed(digits)})`;
 
 /** Each kind of key and value that takes its own path through the code. */
 const kinds = {
@@ -22,7 +23,9 @@ function milliseconds(work) {
   return Number(process.hrtime.bigint() - begin) / 1e6;
 }
 
-console.log(`property bags, ${rounds} rounds in turn; Node ${process.version}; goals: 10,000 keys in 20 ms, twice the input in 2.2 times the time\n`);
+console.log(
+  `property bags, ${rounds} rounds in turn; Node ${process.version}; goals: 10,000 keys in 20 ms, twice the input in 2.2 times the time\n`,
+);
 for (const kind of Object.keys(kinds)) {
   const single = bag(kind, 10_000);
   const double = bag(kind, 20_000);

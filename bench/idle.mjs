@@ -52,30 +52,43 @@ if (mode === "run") {
   const after = process.memoryUsage();
   const total = (usage) => usage.rss;
   const heap = (usage) => usage.heapUsed + usage.external;
-  process.send({ rss: (total(after) - total(before)) / count / 1024, heap: (heap(after) - heap(before)) / count / 1024, kept: kept.length });
+  process.send({
+    rss: (total(after) - total(before)) / count / 1024,
+    heap: (heap(after) - heap(before)) / count / 1024,
+    kept: kept.length,
+  });
   process.exit();
 }
 
 const smoke = process.argv.includes("--smoke");
 const rounds = smoke ? 1 : 5;
 const count = smoke ? 20 : 300;
-const message = (child) => new Promise((resolve, reject) => child.once("message", resolve).once("exit", () => reject(new Error("ended early"))));
+const message = (child) =>
+  new Promise((resolve, reject) => child.once("message", resolve).once("exit", () => reject(new Error("ended early"))));
 const broker = fork(join(folder, "client/broker.mjs"));
 const { tls: port, ca } = await message(broker);
 const kinds = ["bare TLS socket", "hubwire", "MQTT.js"];
 const results = Object.fromEntries(kinds.map((kind) => [kind, []]));
 for (let round = 0; round < rounds; round++) {
   for (const kind of kinds) {
-    const child = fork(join(folder, "idle.mjs"), ["run", JSON.stringify({ kind, count, port, ca })], { execArgv: ["--expose-gc"] });
+    const child = fork(join(folder, "idle.mjs"), ["run", JSON.stringify({ kind, count, port, ca })], {
+      execArgv: ["--expose-gc"],
+    });
     results[kind].push(await message(child));
   }
 }
 broker.disconnect();
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const row = (values) => `${median(values).toFixed(1).padStart(7)} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
-console.log(`idle TLS connections, ${count} in one process, ${rounds} rounds in turn; Node ${process.version}; KiB a connection\n`);
+const row = (values) =>
+  `${median(values).toFixed(1).padStart(7)} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
+console.log(
+  `idle TLS connections, ${count} in one process, ${rounds} rounds in turn; Node ${process.version}; KiB a connection\n`,
+);
 for (const kind of kinds) {
-  console.log(`${kind.padEnd(16)} RSS ${row(results[kind].map(({ rss }) => rss))}   heap and external ${row(results[kind].map(({ heap }) => heap))}`);
+  console.log(
+    `${kind.padEnd(16)} RSS ${row(results[kind].map(({ rss }) => rss))}   heap and external ${row(results[kind].map(({ heap }) => heap))}`,
+  );
 }
-const ratios = (key) => row(results["hubwire"].map((result, round) => result[key] / results["bare TLS socket"][round][key]));
+const ratios = (key) =>
+  row(results["hubwire"].map((result, round) => result[key] / results["bare TLS socket"][round][key]));
 console.log(`\nhubwire / bare socket (budget 1.2): RSS ${ratios("rss")}   heap and external ${ratios("heap")}`);

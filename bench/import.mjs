@@ -15,7 +15,8 @@ const targets = {
   "MQTT.js": "mqtt",
 };
 const program = join(import.meta.dirname, "import/program.mjs");
-const run = (target) => JSON.parse(execFileSync(process.execPath, ["--expose-gc", program, target], { encoding: "utf8" }));
+const run = (target) =>
+  JSON.parse(execFileSync(process.execPath, ["--expose-gc", program, target], { encoding: "utf8" }));
 const results = Object.fromEntries(Object.keys(targets).map((name) => [name, []]));
 for (let i = 0; i < runs; i++) for (const name of Object.keys(targets)) results[name].push(run(targets[name]));
 
@@ -24,7 +25,11 @@ const summary = (list) => {
   const show = (value) => value.toFixed(1).padStart(7);
   return `${show(sorted[sorted.length >> 1])} (${show(sorted[0])} to ${show(sorted.at(-1))})`;
 };
-console.log(`import over node:tls, ${runs} fresh processes each, in turn; Node ${process.version}; budget for hubwire: 4 ms, 250 KiB\n`);
+console.log(
+  `import over node:tls, ${runs} fresh processes each, in turn; Node ${process.version}; budget for hubwire: 4 ms, 250 KiB\n`,
+);
 for (const [name, list] of Object.entries(results)) {
-  console.log(`${name.padEnd(14)} ${summary(list.map(({ time }) => time))} ms   ${summary(list.map(({ heap }) => heap))} KiB heap`);
+  console.log(
+    `${name.padEnd(14)} ${summary(list.map(({ time }) => time))} ms   ${summary(list.map(({ heap }) => heap))} KiB heap`,
+  );
 }

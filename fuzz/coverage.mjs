@@ -46,7 +46,7 @@ function coverageOf(files) {
         for (const { startOffset, endOffset, count } of ranges) ran.fill(count > 0 ? 1 : 0, startOffset, endOffset);
         if (!known.has(url)) known.set(url, new Uint8Array(0x10000));
         const before = known.get(url);
-        for (let i = 0; i < ran.length; i++) if (ran[i] > before[i]) last.push([before, i]), (before[i] = 1);
+        for (let i = 0; i < ran.length; i++) if (ran[i] > before[i]) (last.push([before, i]), (before[i] = 1));
       }
       return last.length > 0;
     },

@@ -40,7 +40,8 @@ function connect(random) {
   const packet = { type: "connect", clientId: text(random), cleanSession: random(4) > 0, keepAlive: random(65_536) };
   if (random(3)) packet.username = text(random);
   if (packet.username === undefined ? random(20) === 0 : random(2)) packet.password = data(random);
-  if (random(2)) packet.will = { topic: text(random), payload: data(random), qos: qosOf(random), retain: random(2) === 1 };
+  if (random(2))
+    packet.will = { topic: text(random), payload: data(random), qos: qosOf(random), retain: random(2) === 1 };
   return packet;
 }
 
@@ -60,7 +61,10 @@ export function packetOf(random) {
     case 5:
       return { type: pick(["pingreq", "pingresp", "disconnect"], random) };
     case 6:
-      return { type: pick(["puback", "pubrec", "pubrel", "pubcomp", "unsuback"], random), packetId: identifier(random) };
+      return {
+        type: pick(["puback", "pubrec", "pubrel", "pubcomp", "unsuback"], random),
+        packetId: identifier(random),
+      };
     default: {
       const qos = qosOf(random);
       const packet = { type: "publish", topic: text(random), payload: data(random), qos, retain: random(2) === 1 };

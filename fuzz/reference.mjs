@@ -5,9 +5,15 @@ export const COMPLETE = "complete";
 export const INCOMPLETE = "incomplete";
 export const MALFORMED = "malformed";
 
-const TYPES = ["", "connect", "connack", "publish", "puback", "pubrec", "pubrel", "pubcomp", "subscribe"].concat(
-  ["suback", "unsubscribe", "unsuback", "pingreq", "pingresp", "disconnect", ""],
-);
+const TYPES = ["", "connect", "connack", "publish", "puback", "pubrec", "pubrel", "pubcomp", "subscribe"].concat([
+  "suback",
+  "unsubscribe",
+  "unsuback",
+  "pingreq",
+  "pingresp",
+  "disconnect",
+  "",
+]);
 
 let bytes;
 let at;
@@ -24,7 +30,7 @@ export function outcome(stream, packets) {
   bytes = stream;
   let found = COMPLETE;
   let count = 0;
-  for (let next = 0; next < stream.length; ) {
+  for (let next = 0; next < stream.length;) {
     const size = sizeAt(stream, next);
     if (size <= 0 || next + size > stream.length) {
       found = size < 0 ? MALFORMED : INCOMPLETE;

@@ -31,7 +31,7 @@ function sizeAt(input, at) {
 /** Makes the last packet of a mutant end with the stream where a byte for its length allows; most others are incomplete. */
 export function repair(input) {
   let at = 0;
-  for (let size; at + (size = sizeAt(input, at)) < input.length; ) at += size;
+  for (let size; at + (size = sizeAt(input, at)) < input.length;) at += size;
   const left = input.length - at - 2;
   if (left >= 0 && left < 128 && input[at + 1] < 128) input[at + 1] = left;
 }

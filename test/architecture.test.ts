@@ -43,7 +43,13 @@ const allowed: Record<string, readonly string[]> = {
 };
 
 /** The parts of `hub` that know the wire format and nothing of a client: the emulator speaks it from the other end. */
-const sharedHubFiles = ["hub/topics.ts", "hub/sas.ts", "hub/property-bag.ts", "hub/connection-string.ts", "hub/limits.ts"];
+const sharedHubFiles = [
+  "hub/topics.ts",
+  "hub/sas.ts",
+  "hub/property-bag.ts",
+  "hub/connection-string.ts",
+  "hub/limits.ts",
+];
 
 describe("structure", () => {
   test("there are sources to look at, in every layer", () => {
@@ -92,9 +98,13 @@ describe("structure", () => {
   });
 
   test("codec and session are sans-IO: no built-in module, timer, clock or randomness", () => {
-    const forbidden = /\b(setTimeout|setInterval|setImmediate|queueMicrotask|nextTick|Date\.now|performance\.now|Math\.random|new Date)\b/;
+    const forbidden =
+      /\b(setTimeout|setInterval|setImmediate|queueMicrotask|nextTick|Date\.now|performance\.now|Math\.random|new Date)\b/;
     for (const name of files.filter((file) => /^(codec|session)\//.test(file))) {
-      expect(specifiers(name).filter((specifier) => specifier.startsWith("node:")), name).toEqual([]);
+      expect(
+        specifiers(name).filter((specifier) => specifier.startsWith("node:")),
+        name,
+      ).toEqual([]);
       const code = (text.get(name) ?? "").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
       expect(forbidden.exec(code)?.[0], name).toBeUndefined();
     }
@@ -113,7 +123,9 @@ describe("structure", () => {
   });
 
   test("one file of the client owns timers", () => {
-    const owners = files.filter((name) => /^(client|hub)\//.test(name) && /\bset(Timeout|Interval)\(/.test(text.get(name) ?? ""));
+    const owners = files.filter(
+      (name) => /^(client|hub)\//.test(name) && /\bset(Timeout|Interval)\(/.test(text.get(name) ?? ""),
+    );
     expect(owners).toEqual(["client/clock.ts"]);
   });
 });
@@ -144,7 +156,8 @@ describe("package", () => {
   });
 
   test("the top level holds what the layout names and nothing else", () => {
-    const expected = /^(\..*|package\.json|package-lock\.json|tsconfig\.json|src|bench|test|fuzz|README\.md|LICENSE|CHANGELOG\.md|node_modules|dist|coverage)$/;
+    const expected =
+      /^(\..*|package\.json|package-lock\.json|tsconfig\.json|src|bench|test|fuzz|README\.md|LICENSE|CHANGELOG\.md|node_modules|dist|coverage)$/;
     for (const name of readdirSync(root)) expect(name).toMatch(expected);
   });
 });

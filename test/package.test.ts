@@ -12,7 +12,9 @@ let installed: string;
 beforeAll(() => {
   project = mkdtempSync(join(tmpdir(), "hubwire-package-"));
   const pack = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", project];
-  const [{ filename }] = JSON.parse(execFileSync("npm", pack, { cwd: root, encoding: "utf8" })) as [{ filename: string }];
+  const [{ filename }] = JSON.parse(execFileSync("npm", pack, { cwd: root, encoding: "utf8" })) as [
+    { filename: string },
+  ];
   installed = join(project, "node_modules/hubwire");
   mkdirSync(installed, { recursive: true });
   execFileSync("tar", ["-xzf", join(project, filename), "-C", installed, "--strip-components=1"]);
@@ -20,13 +22,21 @@ beforeAll(() => {
 
 afterAll(() => rmSync(project, { recursive: true }));
 
-const files = () => readdirSync(installed, { recursive: true, encoding: "utf8" }).filter((name) => statSync(join(installed, name)).isFile());
+const files = () =>
+  readdirSync(installed, { recursive: true, encoding: "utf8" }).filter((name) =>
+    statSync(join(installed, name)).isFile(),
+  );
 const node = (...args: string[]) => execFileSync(process.execPath, args, { cwd: project, encoding: "utf8" });
 
 describe("the published package", () => {
   test("holds the built code, its types and its papers, and nothing else", () => {
-    for (const name of files()) expect(name).toMatch(/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts))$/);
-    expect(files().filter((name) => !name.startsWith("dist/")).sort()).toEqual(["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+    for (const name of files())
+      expect(name).toMatch(/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts))$/);
+    expect(
+      files()
+        .filter((name) => !name.startsWith("dist/"))
+        .sort(),
+    ).toEqual(["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
   });
 
   test("weighs less than a megabyte", () => {
@@ -34,13 +44,26 @@ describe("the published package", () => {
   });
 
   test.each([
-    ["hubwire", ["DeviceClient", "HubwireError", "createSasToken", "decodeProperties", "encodeProperties", "parseConnectionString", "provisionDevice"]],
+    [
+      "hubwire",
+      [
+        "DeviceClient",
+        "HubwireError",
+        "createSasToken",
+        "decodeProperties",
+        "encodeProperties",
+        "parseConnectionString",
+        "provisionDevice",
+      ],
+    ],
     ["hubwire/mqtt", ["HubwireError", "MqttClient", "SessionStore"]],
     ["hubwire/file-store", ["FileStore"]],
     ["hubwire/codec", ["Decoder", "HubwireError", "PacketReader", "decode", "encode"]],
     ["hubwire/emulator", ["HubEmulator", "HubwireError"]],
   ])("%s exports its public names", (path, names) => {
-    const keys = JSON.parse(node("--input-type=module", "-e", `console.log(JSON.stringify(Object.keys(await import("${path}"))))`)) as string[];
+    const keys = JSON.parse(
+      node("--input-type=module", "-e", `console.log(JSON.stringify(Object.keys(await import("${path}"))))`),
+    ) as string[];
     for (const name of names) expect(keys).toContain(name);
   });
 
@@ -52,7 +75,10 @@ describe("the published package", () => {
   });
 
   test("the command runs from there", () => {
-    const { version, bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { version: string; bin: { hubwire: string } };
+    const { version, bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as {
+      version: string;
+      bin: { hubwire: string };
+    };
     expect(node(join(installed, bin.hubwire), "--version")).toBe(`${version}\n`);
     expect(readFileSync(join(installed, bin.hubwire), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
@@ -76,8 +102,22 @@ describe("the published package", () => {
         return twin.desired && status && payload ? undefined : "ERR_TIMEOUT";
       }`;
     writeFileSync(join(project, "program.mts"), program);
-    const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--exactOptionalPropertyTypes", "--module", "nodenext", "--target", "es2022"];
+    const options = [
+      "--noEmit",
+      "--strict",
+      "--skipLibCheck",
+      "false",
+      "--exactOptionalPropertyTypes",
+      "--module",
+      "nodenext",
+      "--target",
+      "es2022",
+    ];
     const types = ["--types", "node", "--typeRoots", join(root, "node_modules/@types")];
-    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...options, ...types, "program.mts"], { cwd: project, encoding: "utf8" });
+    execFileSync(
+      process.execPath,
+      [join(root, "node_modules/typescript/bin/tsc"), ...options, ...types, "program.mts"],
+      { cwd: project, encoding: "utf8" },
+    );
   });
 });

@@ -33,7 +33,10 @@ afterAll(async () => {
 });
 
 function run(program: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, ["--input-type=module", "-"], { cwd: root, env: { ...process.env, ...environment } });
+  const child = spawn(process.execPath, ["--input-type=module", "-"], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+  });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
@@ -66,7 +69,9 @@ describe("README", () => {
   });
 
   test("names only scripts that exist", () => {
-    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> };
+    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      scripts: Record<string, string>;
+    };
     for (const [, name = ""] of readme.matchAll(/npm run ([\w:]+)/g)) expect(scripts, name).toHaveProperty([name]);
   });
 });

@@ -50,7 +50,7 @@ function serve(socket) {
       if (qos > 0) answer(qos === 1 ? 0x40 : 0x50, bytes[id], bytes[id + 1]);
     } else if (type === PUBREL) answer(0x70, bytes[start], bytes[start + 1]);
     else if (type === 1) answer(0x20, 0, 0);
-    else if (type === PINGREQ) (out[used++] = 0xd0), (out[used++] = 0);
+    else if (type === PINGREQ) ((out[used++] = 0xd0), (out[used++] = 0));
     else if (type === SUBSCRIBE) {
       out.set([0x90, 3, bytes[start], bytes[start + 1], 1], used);
       used += 5;

@@ -9,7 +9,14 @@ const payload = Buffer.alloc(payloadBytes, "x");
 const peers = {
   async hubwire() {
     const { MqttClient } = await import("../../dist/client/index.js");
-    const client = new MqttClient({ host, port, protocol: secure ? "mqtts" : "mqtt", clientId: "bench", maxInflight: window, tls: { ca } });
+    const client = new MqttClient({
+      host,
+      port,
+      protocol: secure ? "mqtts" : "mqtt",
+      clientId: "bench",
+      maxInflight: window,
+      tls: { ca },
+    });
     await client.connect();
     const options = { qos };
     const fail = (error) => {
@@ -20,7 +27,11 @@ const peers = {
 
   async mqttjs() {
     const { default: mqtt } = await import("mqtt");
-    const client = await mqtt.connectAsync(`${secure ? "mqtts" : "mqtt"}://${host}:${port}`, { clientId: "bench", ca, reconnectPeriod: 0 });
+    const client = await mqtt.connectAsync(`${secure ? "mqtts" : "mqtt"}://${host}:${port}`, {
+      clientId: "bench",
+      ca,
+      reconnectPeriod: 0,
+    });
     const options = { qos };
     return {
       // The callback form is MQTT.js's faster one: its promise form wraps it.

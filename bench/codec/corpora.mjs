@@ -34,9 +34,7 @@ export const c2dTopic =
   "devices/thermostat-0042/messages/devicebound/%24.mid=2f1c1b4e-9d53-4c53-9b7e-6a0e35b6a1f2" +
   "&%24.to=%2Fdevices%2Fthermostat-0042%2Fmessages%2FdeviceBound&%24.ct=application%2Fjson&%24.ce=utf-8" +
   "&iothub-ack=full&command=set-point&zone=living%20room";
-const c2dPayload = Buffer.from(
-  JSON.stringify({ setPoint: 21.5, unit: "celsius", until: "2026-01-01T06:00:00Z" }),
-);
+const c2dPayload = Buffer.from(JSON.stringify({ setPoint: 21.5, unit: "celsius", until: "2026-01-01T06:00:00Z" }));
 
 const telemetryTopic = (i) =>
   `devices/thermostat-${String(i).padStart(4, "0")}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8`;
@@ -48,8 +46,7 @@ const telemetryPayload = Buffer.from(
 const makers = {
   "12-byte QoS 0": (i) => publish("t/01", [i, i >> 8, i >> 16, 0]),
   "C2D, one topic": (i) => publish(c2dTopic, c2dPayload, 1, identifier(i)),
-  "telemetry, 1,000 topics": (i, pick) =>
-    publish(telemetryTopic(pick(1000)), telemetryPayload, 1, identifier(i)),
+  "telemetry, 1,000 topics": (i, pick) => publish(telemetryTopic(pick(1000)), telemetryPayload, 1, identifier(i)),
   PUBACK: (i) => packet(0x40, word(identifier(i))),
   "methods, acks, C2D, PINGRESP": (i) => {
     switch (i % 8) {

@@ -27,9 +27,7 @@ function compare(label, small, large, factor) {
   time(small);
   const a = time(small);
   const b = time(large);
-  console.log(
-    `${label.padEnd(58)} ${a.toFixed(2)} ms and ${b.toFixed(2)} ms: ${(b / a).toFixed(1)}x for ${factor}x`,
-  );
+  console.log(`${label.padEnd(58)} ${a.toFixed(2)} ms and ${b.toFixed(2)} ms: ${(b / a).toFixed(1)}x for ${factor}x`);
 }
 
 const sized = (bytes) => publish("devices/d/messages/events/", Buffer.alloc(bytes));
@@ -46,8 +44,7 @@ for (let turn = 0; turn < 3; turn++) {
 peak.before = process.memoryUsage().arrayBuffers;
 for (let at = 0; at < sixteen.length; at += 1460) {
   reader.push(sixteen.subarray(at, at + 1460));
-  if (at % (1460 * 16) === 0)
-    peak.most = Math.max(peak.most, process.memoryUsage().arrayBuffers - peak.before);
+  if (at % (1460 * 16) === 0) peak.most = Math.max(peak.most, process.memoryUsage().arrayBuffers - peak.before);
 }
 console.log(
   `peak memory of the 16 MiB packet in 1,460-byte chunks: packet + ${((peak.most - sixteen.length) / MIB).toFixed(2)} MiB (limit 8)`,

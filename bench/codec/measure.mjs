@@ -4,8 +4,7 @@
 const now = () => Number(process.hrtime.bigint());
 export const sorted = (values) => [...values].sort((a, b) => a - b);
 export const median = (values) => sorted(values)[values.length >> 1];
-export const geomean = (values) =>
-  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
 /**
  * `contenders`: { name, count, run } where `run()` handles `count` units. Returns by name the nanoseconds a

@@ -37,9 +37,7 @@ for (const corpus of corpora) {
     await settle();
     growth.sort((a, b) => a - b);
     const bytes = growth.length > 0 ? growth[growth.length >> 1] : NaN;
-    row.push(
-      `${peer.name} ${bytes.toFixed(1)} B/packet, ${collections} collections in ${passes * count} packets`,
-    );
+    row.push(`${peer.name} ${bytes.toFixed(1)} B/packet, ${collections} collections in ${passes * count} packets`);
   }
   console.log(`${corpus.padEnd(29)} ${row.join("; ")}`);
 }

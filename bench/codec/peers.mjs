@@ -12,8 +12,7 @@ const folder = resolve(import.meta.dirname, "..");
 const dist = process.env.HUBWIRE_DIST ?? resolve(folder, "../dist");
 export const hubwire = await import(pathToFileURL(resolve(dist, "codec/index.js")).href);
 
-const version = (name) =>
-  JSON.parse(readFileSync(resolve(folder, `node_modules/${name}/package.json`))).version;
+const version = (name) => JSON.parse(readFileSync(resolve(folder, `node_modules/${name}/package.json`))).version;
 export const versions =
   `mqtt-packet ${version("mqtt-packet")}, u8-mqtt-packet ${version("u8-mqtt-packet")}, ` +
   `Node ${process.version}, ${process.arch}`;

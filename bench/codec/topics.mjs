@@ -27,7 +27,7 @@ function plain(pieces) {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let total = 0;
   for (const piece of pieces) {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       let length = piece[++at];
       if (length > 0x7f) length = (length & 0x7f) | (piece[++at] << 7);
       const end = at + 3 + ((piece[at + 1] << 8) | piece[at + 2]);

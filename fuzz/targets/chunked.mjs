@@ -49,7 +49,7 @@ class Way {
     this.begin();
     state = input.length;
     used = 0;
-    for (let at = 0; at < input.length; ) {
+    for (let at = 0; at < input.length;) {
       const chunk = this.chunkAt(input, at);
       const error = refusal(this.reader, chunk);
       if (error !== undefined) return error;

@@ -14,8 +14,30 @@ export const seeds = [
   "$dps/registrations/res/202/?$rid=1&retry-after=3",
   "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId=2",
 ].map(bytesOf);
-export const words = ["devices/", "d/", "modules/", "messages/", "devicebound/", "events/", "inputs/", "$iothub/", "twin/"]
-  .concat(["methods/", "POST/", "res/", "200/", "?", "$rid=", "1", "&", "$version=", "retry-after=", "$dps/registrations/"])
+export const words = [
+  "devices/",
+  "d/",
+  "modules/",
+  "messages/",
+  "devicebound/",
+  "events/",
+  "inputs/",
+  "$iothub/",
+  "twin/",
+]
+  .concat([
+    "methods/",
+    "POST/",
+    "res/",
+    "200/",
+    "?",
+    "$rid=",
+    "1",
+    "&",
+    "$version=",
+    "retry-after=",
+    "$dps/registrations/",
+  ])
   .concat(["PATCH/properties/", "desired/", "reported/", "GET/", "é", "/", "\0", "-", "0/"])
   .map(bytesOf);
 export const generate = ofWords(words, 12);

@@ -71,5 +71,11 @@ export function run(input) {
   back(map, "what was decoded");
   const units = unitsOf(input);
   const half = units.length >> 1;
-  back(new Map([[units.slice(0, half), units.slice(half)], [units, null]]), "a map of two");
+  back(
+    new Map([
+      [units.slice(0, half), units.slice(half)],
+      [units, null],
+    ]),
+    "a map of two",
+  );
 }

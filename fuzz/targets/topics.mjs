@@ -65,7 +65,8 @@ export function run(input) {
     agree(refused(codec.checkTopicFilter, filter, ARGUMENT), legal, "topic filter");
   }
   const matched = codec.matchTopic(filter, topic);
-  if (legal && isName && matched !== matches(filter, levels, topic)) throw new Error(`${filter} and ${topic}: ${matched}`);
+  if (legal && isName && matched !== matches(filter, levels, topic))
+    throw new Error(`${filter} and ${topic}: ${matched}`);
   packet.topic = topic;
   agree(refused(codec.encode, packet, ENCODING), refusal === undefined, "encode");
 }

@@ -27,7 +27,10 @@ async function within<T>(what: string, promise: Promise<T>): Promise<T> {
 /** Compares what arrived with what was sent. */
 function same(what: string, got: unknown, wanted: unknown): void {
   if (JSON.stringify(got) !== JSON.stringify(wanted)) {
-    throw new HubwireError("ERR_PROTOCOL_VIOLATION", `${what}: got ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
+    throw new HubwireError(
+      "ERR_PROTOCOL_VIOLATION",
+      `${what}: got ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`,
+    );
   }
 }
 
@@ -48,13 +51,23 @@ export async function telemetry(device: DeviceClient, hub: HubEmulator, log: Tra
   const message = await arrival;
   log.hub(`${text(message.payload)} with ${[...message.properties].map((pair) => pair.join("=")).join(", ")}`);
   same("telemetry", JSON.parse(text(message.payload)), body);
-  same("properties", [...message.properties], [["alarm", "no"], ["room", "Küche 1"]]);
+  same(
+    "properties",
+    [...message.properties],
+    [
+      ["alarm", "no"],
+      ["room", "Küche 1"],
+    ],
+  );
 }
 
 export async function cloudToDevice(device: DeviceClient, hub: HubEmulator, log: Transcript): Promise<void> {
   log.section("Cloud to device");
   let arrived!: (message: { payload: Uint8Array; properties: Map<string, string | null> }) => void;
-  const arrival = within("the message's arrival", new Promise<Parameters<typeof arrived>[0]>((resolve) => (arrived = resolve)));
+  const arrival = within(
+    "the message's arrival",
+    new Promise<Parameters<typeof arrived>[0]>((resolve) => (arrived = resolve)),
+  );
   await device.messages((message) => arrived(message));
   await hub.sendToDevice("thermostat-1", "set point 19", { properties: { unit: "C" }, messageId: "c2d-1" });
   const message = await arrival;
@@ -96,7 +109,10 @@ export async function renewal(hub: HubEmulator, log: Transcript): Promise<void> 
   hub.on("telemetry", count);
   let connections = 0;
   const device = new DeviceClient(connectionString, { ...dial(hub), tokenLifetime: 5_000, renewAt: 0.05 });
-  const renewed = within("the renewal", new Promise<void>((resolve) => device.on("connect", () => ++connections === 2 && resolve())));
+  const renewed = within(
+    "the renewal",
+    new Promise<void>((resolve) => device.on("connect", () => ++connections === 2 && resolve())),
+  );
   log.quiet = true;
   await device.connect();
   let sent = 0;
@@ -143,7 +159,8 @@ export async function module(hub: HubEmulator, log: Transcript): Promise<void> {
 export async function certificate(hub: HubEmulator, log: Transcript): Promise<void> {
   log.section("A device with a certificate");
   const { connectionString, certificate: cert, key } = hub.createDevice("camera-1", { x509: true });
-  if (cert === undefined || key === undefined) throw new HubwireError("ERR_INVALID_ARGUMENT", "no certificate was made");
+  if (cert === undefined || key === undefined)
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "no certificate was made");
   const device = new DeviceClient(connectionString, { ...dial(hub), x509: { cert, key } });
   await device.connect();
   await log.timed("sent, acknowledged", () => device.sendTelemetry("a picture"));
@@ -156,7 +173,14 @@ export async function provisioning(hub: HubEmulator, log: Transcript): Promise<v
   const { primaryKey } = hub.createEnrollment("sensor-9");
   const { port, tls } = dial(hub);
   const result = await log.timed("registered", () =>
-    provisionDevice({ host: "localhost", port, tls, idScope: hub.idScope, registrationId: "sensor-9", symmetricKey: primaryKey }),
+    provisionDevice({
+      host: "localhost",
+      port,
+      tls,
+      idScope: hub.idScope,
+      registrationId: "sensor-9",
+      symmetricKey: primaryKey,
+    }),
   );
   log.device(`belongs to ${result.assignedHub} as ${result.deviceId}`);
   const device = new DeviceClient(result.connectionString, dial(hub));

@@ -30,7 +30,11 @@ Options:
     log.hub(`listening on port ${hub.port}, with a certificate authority of its own`);
     const { connectionString } = hub.createDevice("thermostat-1");
     log.hub("registered the device thermostat-1");
-    const device = new DeviceClient(connectionString, { port: hub.port, tls: { ca: hub.caCertificate }, reconnect: false });
+    const device = new DeviceClient(connectionString, {
+      port: hub.port,
+      tls: { ca: hub.caCertificate },
+      reconnect: false,
+    });
     device.on("error", (error) => log.device(`${error.message} (${error.code})`));
     try {
       await log.timed("connected: TCP, TLS, CONNECT with a SAS token, CONNACK", () => device.connect());

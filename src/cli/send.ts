@@ -63,7 +63,8 @@ ${connectionHelp}
       count: { type: "string", short: "n" },
     });
     const { text, rest } = connectionString(values["connection-string"], positionals);
-    if (rest.length > 1) throw new HubwireError("ERR_INVALID_ARGUMENT", "more arguments than a connection string and a body");
+    if (rest.length > 1)
+      throw new HubwireError("ERR_INVALID_ARGUMENT", "more arguments than a connection string and a body");
     const count = integer("count", values.count, 1, 1_000_000) ?? 1;
     const qos = (integer("qos", values.qos, 0, 1) ?? 1) as 0 | 1;
     const properties = pairs("property", values.property);
@@ -89,7 +90,9 @@ ${connectionHelp}
       await device.close();
     }
     const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
-    console.error(`sent ${count} ${count === 1 ? "message" : "messages"} of ${bytes} bytes${qos === 1 ? ", acknowledged" : ""}`);
+    console.error(
+      `sent ${count} ${count === 1 ? "message" : "messages"} of ${bytes} bytes${qos === 1 ? ", acknowledged" : ""}`,
+    );
     return 0;
   },
 };

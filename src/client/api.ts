@@ -10,15 +10,7 @@ import type { SessionMetrics } from "../session/types.js";
  * - `stopped`: given up; `connect()` starts again. `closed`: for good.
  */
 export type ClientState =
-  | "idle"
-  | "waiting"
-  | "connecting"
-  | "connected"
-  | "renewing"
-  | "closing"
-  | "ending"
-  | "stopped"
-  | "closed";
+  "idle" | "waiting" | "connecting" | "connected" | "renewing" | "closing" | "ending" | "stopped" | "closed";
 
 export interface ClientEvents {
   connect: [{ sessionPresent: boolean }];

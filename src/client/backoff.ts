@@ -47,9 +47,7 @@ export class Backoff {
 
   /** ms to wait before the next attempt. After a takeover it is at least half the longest delay. */
   next(takeover = false): number {
-    const delay = takeover
-      ? (this.#maxDelay * (1 + this.#random())) / 2
-      : this.#ceiling() * this.#random();
+    const delay = takeover ? (this.#maxDelay * (1 + this.#random())) / 2 : this.#ceiling() * this.#random();
     this.#failures++;
     return delay;
   }

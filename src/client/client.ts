@@ -278,11 +278,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
    * subscription is read with `for await`.
    * @throws HubwireError (as a rejection) ERR_SUBSCRIBE_REFUSED, and what `publish` throws.
    */
-  subscribe(
-    topicFilter: string,
-    options?: SubscribeOptions,
-    handler?: MessageHandler,
-  ): Promise<Subscription> {
+  subscribe(topicFilter: string, options?: SubscribeOptions, handler?: MessageHandler): Promise<Subscription> {
     if (typeof options === "function" || (handler !== undefined && typeof handler !== "function")) {
       const text = "subscribe(topicFilter, options, handler): the handler is a function and comes third";
       return Promise.reject(new HubwireError("ERR_INVALID_ARGUMENT", text));

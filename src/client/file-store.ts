@@ -13,8 +13,17 @@
  * little endian. The length all ones, with no body, is the removal of the key.
  */
 import {
-  closeSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync,
-  writeFileSync, writeSync,
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { HubwireError } from "../errors.js";
@@ -57,7 +66,9 @@ function failed(message: string, cause?: unknown): HubwireError {
 function processIdentity(pid: number): string | undefined {
   try {
     // The start time, field 22; the name before it may hold spaces and brackets.
-    return readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "").split(" ")[19];
+    return readFileSync(`/proc/${pid}/stat`, "latin1")
+      .replace(/^.*\) /s, "")
+      .split(" ")[19];
   } catch {
     try {
       process.kill(pid, 0);
@@ -229,7 +240,7 @@ export class FileStore extends SessionStore {
     this.#check();
     const at = this.#size;
     try {
-      for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
+      for (let done = 0; done < bytes.length;) done += writeSync(this.#file, bytes, done);
       if (this.#fsync) fdatasyncSync(this.#file);
     } catch (error) {
       // A part of a record must not stay in front of the next one.
@@ -252,7 +263,7 @@ export class FileStore extends SessionStore {
 
   #readAt(at: number, length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const count = readSync(this.#file, bytes, done, length - done, at + done);
       if (!count) throw failed("the store's file was cut");
       done += count;
@@ -272,7 +283,7 @@ export class FileStore extends SessionStore {
       let size = writeSync(file, MARK);
       for (const [key, { at, length }] of this.#index) {
         const bytes = this.#readAt(at, length);
-        for (let done = 0; done < length; ) done += writeSync(file, bytes, done);
+        for (let done = 0; done < length;) done += writeSync(file, bytes, done);
         places.set(key, { at: size, length });
         size += length;
       }

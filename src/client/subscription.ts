@@ -112,12 +112,7 @@ export class Subscription implements AsyncIterable<Message> {
   readonly #mailbox: Mailbox | undefined;
   readonly #unsubscribe: () => Promise<void>;
 
-  constructor(
-    topicFilter: string,
-    grantedQos: QoS,
-    mailbox: Mailbox | undefined,
-    unsubscribe: () => Promise<void>,
-  ) {
+  constructor(topicFilter: string, grantedQos: QoS, mailbox: Mailbox | undefined, unsubscribe: () => Promise<void>) {
     this.topicFilter = topicFilter;
     this.grantedQos = grantedQos;
     this.#mailbox = mailbox;

@@ -37,9 +37,7 @@ export const NAMES = [
 /**
  * The only legal first byte by type number, but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010.
  */
-export const FIRST_BYTES = NAMES.map(
-  (_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0),
-);
+export const FIRST_BYTES = NAMES.map((_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0));
 
 /** A return code takes one byte of a packet and eight in memory, a filter of one character over a hundred. */
 const MAX_ENTRIES = 0x100000;
@@ -52,8 +50,7 @@ const RULES = new Int8Array(256).fill(ILLEGAL);
 for (let type = 1; type < 15; type++) {
   RULES[FIRST_BYTES[type]!] = type > 11 ? 0 : (type > 3 && type < 8) || type === 2 || type === 11 ? 2 : ANY;
 }
-for (let flags = 1; flags < 14; flags++)
-  if ((flags & 6) !== 6 && (flags & 14) !== 8) RULES[0x30 | flags] = ANY;
+for (let flags = 1; flags < 14; flags++) if ((flags & 6) !== 6 && (flags & 14) !== 8) RULES[0x30 | flags] = ANY;
 
 /** Why `first` with `length` breaks its rule. */
 function headerFault(first: number, length: number): HubwireError {
@@ -65,9 +62,7 @@ function headerFault(first: number, length: number): HubwireError {
     const own = type > 5 && type % 2 === 0 && type !== 12;
     return fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
   }
-  return (first & 6) === 6
-    ? fault(MALFORMED, "QoS 3", "3.3.1-4")
-    : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
+  return (first & 6) === 6 ? fault(MALFORMED, "QoS 3", "3.3.1-4") : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
 }
 
 /**
@@ -88,10 +83,7 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
       if (rule !== ANY && rule !== length) throw headerFault(first, length);
       const total = 1 + size + length;
       if (total > maxPacketSize) {
-        throw fault(
-          TOO_LARGE,
-          `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`,
-        );
+        throw fault(TOO_LARGE, `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`);
       }
       return total;
     }
@@ -258,8 +250,7 @@ function parseConnect(sink: PacketSink, fields: Fields): void {
   const keepAlive = fields.word();
   const clientId = fields.text();
   const cleanSession = (flags & 2) !== 0;
-  if (clientId === "" && !cleanSession)
-    throw fault(MALFORMED, "empty client id with a kept session", "3.1.3-7");
+  if (clientId === "" && !cleanSession) throw fault(MALFORMED, "empty client id with a kept session", "3.1.3-7");
   const packet: ConnectPacket = { type: "connect", clientId, cleanSession, keepAlive };
   if (flags & 4) {
     const topic = fields.text();

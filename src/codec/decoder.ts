@@ -132,14 +132,7 @@ export class Decoder {
     if (at < chunk.length) this.#hold(chunk, at, chunk.length);
   }
 
-  #deliver(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    view?: DataView,
-    owner?: Uint8Array,
-    shift?: number,
-  ): number {
+  #deliver(bytes: Uint8Array, start: number, end: number, view?: DataView, owner?: Uint8Array, shift?: number): number {
     return deliver(bytes, start, end, this.#sink, this.#maxPacketSize, this.#topics, view, owner, shift);
   }
 
@@ -236,8 +229,7 @@ function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> &
   let last: Uint8Array | undefined;
   let buffer: ArrayBufferLike = EMPTY.buffer;
   let offset = 0;
-  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) =>
-    onPacket({ type, packetId });
+  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) => onPacket({ type, packetId });
   const empty = (type: EmptyPacket["type"]) => () => onPacket({ type });
   return {
     forget() {

@@ -170,10 +170,7 @@ export class TopicCache {
     const last = end - 8;
     if (start > last) {
       const length = end - start;
-      return (
-        this.#pairs[2 * at] === low(view, start, length) &&
-        this.#pairs[2 * at + 1] === high(view, end, length)
-      );
+      return this.#pairs[2 * at] === low(view, start, length) && this.#pairs[2 * at + 1] === high(view, end, length);
     }
     for (; start < last - 24; start += 32, at += 4) {
       if (

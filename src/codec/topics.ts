@@ -48,8 +48,7 @@ export function checkTopicFilter(filter: string): void {
  * checked. Throws ERR_INVALID_ARGUMENT for anything but two strings.
  */
 export function matchTopic(topicFilter: string, topic: string): boolean {
-  if (typeof topicFilter !== "string" || typeof topic !== "string")
-    throw invalidArgument("two strings expected");
+  if (typeof topicFilter !== "string" || typeof topic !== "string") throw invalidArgument("two strings expected");
   const first = topicFilter.charCodeAt(0);
   // MQTT-4.7.2-1
   if ((first === PLUS || first === HASH) && topic.startsWith("$")) return false;

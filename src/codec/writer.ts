@@ -46,9 +46,7 @@ function refusePublish(qos: QoS, retain: boolean, dup: boolean, packetId: number
   checkBoolean(retain, "retain");
   checkBoolean(dup, "dup");
   if (qos > 0) checkPacketId(packetId);
-  throw dup
-    ? fault(INVALID, "DUP with QoS 0", "3.3.1-2")
-    : fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
+  throw dup ? fault(INVALID, "DUP with QoS 0", "3.3.1-2") : fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
 }
 
 /** The bytes that `length` takes in the fixed header. */

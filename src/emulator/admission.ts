@@ -37,8 +37,7 @@ export function admitDevice(admission: Admission, link: Link, connect: ConnectPa
   if (clientId === "") return refusal(IDENTIFIER_REJECTED, "the client identifier must be the device id");
   const name = parseUsername(connect.username ?? "", clientId);
   if (typeof name === "string") return refusal(BAD_USERNAME_OR_PASSWORD, name);
-  if (!admission.hostNames.has(name.hostName.toLowerCase()))
-    return notAuthorized("the user name names another hub");
+  if (!admission.hostNames.has(name.hostName.toLowerCase())) return notAuthorized("the user name names another hub");
   const [deviceId = "", moduleId, ...rest] = clientId.split("/");
   const device = rest.length === 0 ? admission.registry.find(deviceId, moduleId) : undefined;
   if (device === undefined) return notAuthorized(`there is no identity ${clientId}`);
@@ -104,21 +103,14 @@ const REFUSALS = {
   expired: "the SAS token has expired",
 };
 
-function proveByToken(
-  { context, policies }: Admission,
-  device: Device,
-  hostName: string,
-  token: string,
-): Proof {
+function proveByToken({ context, policies }: Admission, device: Device, hostName: string, token: string): Proof {
   const { deviceId, moduleId, authentication } = device;
   const refused = verifySasToken(token, {
     scope: sasScope({ hostName, deviceId, moduleId }),
     now: context.clock.wallTime(),
     keys: (keyName) => {
       if (keyName === undefined) {
-        return authentication.type === "symmetric"
-          ? [authentication.primaryKey, authentication.secondaryKey]
-          : [];
+        return authentication.type === "symmetric" ? [authentication.primaryKey, authentication.secondaryKey] : [];
       }
       const policy = policies.get(keyName);
       return policy?.deviceConnect === true ? [policy.primaryKey] : [];

@@ -81,11 +81,7 @@ export function createSelfSigned(options: CertificateOptions = {}): IssuedCertif
 }
 
 function makeAuthority(options: CertificateOptions, parent: Issuer | undefined): Authority {
-  const { issued, issuer } = makeCertificate(
-    { commonName: "hubwire development CA", ...options },
-    true,
-    parent,
-  );
+  const { issued, issuer } = makeCertificate({ commonName: "hubwire development CA", ...options }, true, parent);
   return {
     certificate: issued.certificate,
     privateKey: issued.key,
@@ -110,10 +106,7 @@ function makeCertificate(
   const notBefore = Number(options.notBefore ?? now - DAY);
   const notAfter = Number(options.notAfter ?? now + (authority ? 3650 : 365) * DAY);
   if (!isFourDigitYear(notBefore) || !isFourDigitYear(notAfter)) {
-    throw new HubwireError(
-      "ERR_INVALID_ARGUMENT",
-      "notBefore and notAfter must be times before the year 10000",
-    );
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "notBefore and notAfter must be times before the year 10000");
   }
   const algorithm = der.sequence(der.objectIdentifier(OID_ECDSA_SHA256));
   const toBeSigned = der.sequence(
@@ -124,11 +117,7 @@ function makeCertificate(
     der.sequence(der.time(notBefore), der.time(notAfter)),
     name,
     publicKeyInfo,
-    der.context(
-      3,
-      true,
-      der.sequence(...extensions(options, authority, keyIdentifier, signer.keyIdentifier)),
-    ),
+    der.context(3, true, der.sequence(...extensions(options, authority, keyIdentifier, signer.keyIdentifier))),
   );
   const bytes = der.sequence(toBeSigned, algorithm, der.bitString(sign("sha256", toBeSigned, signer.key)));
   const certificate = pem("CERTIFICATE", bytes);
@@ -217,8 +206,7 @@ export function addressBytes(address: string): Uint8Array {
 
 function ipv4Bytes(text: string): number[] | undefined {
   const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
-    return undefined;
+  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256)) return undefined;
   return parts.map(Number);
 }
 

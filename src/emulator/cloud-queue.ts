@@ -8,12 +8,7 @@
 import { randomUUID } from "node:crypto";
 import { checkTopicName } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import {
-  encodeProperties,
-  propertyEntries,
-  SYSTEM_PROPERTIES,
-  type PropertiesInit,
-} from "../hub/property-bag.js";
+import { encodeProperties, propertyEntries, SYSTEM_PROPERTIES, type PropertiesInit } from "../hub/property-bag.js";
 import { Alarm, type Clock } from "./clock.js";
 import type { Limits } from "./limits.js";
 
@@ -96,11 +91,7 @@ export class CloudQueue {
   #lastSequence = 0;
   #lastPacketId = 0;
 
-  constructor(
-    clock: Clock,
-    limits: Limits,
-    onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void,
-  ) {
+  constructor(clock: Clock, limits: Limits, onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void) {
     this.#clock = clock;
     this.#limits = limits;
     this.#onOutcome = onOutcome;

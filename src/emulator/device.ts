@@ -21,13 +21,7 @@ import {
   TWIN_RESPONSES_FILTER,
   twinResponseTopic,
 } from "../hub/topics.js";
-import {
-  CloudQueue,
-  messageBytes,
-  type CloudMessage,
-  type CloudOutcome,
-  type SendOptions,
-} from "./cloud-queue.js";
+import { CloudQueue, messageBytes, type CloudMessage, type CloudOutcome, type SendOptions } from "./cloud-queue.js";
 import type { ConnectedEvent, HubContext, Source, TelemetryMessage } from "./events.js";
 import { violation, type CloseReason, type Endpoint, type Link } from "./link.js";
 import { MethodCalls } from "./methods.js";
@@ -85,9 +79,7 @@ export class Device implements IdentityRecord, Endpoint {
       () => this.connected,
       (name, requestId, body) => this.#send(methodTopic(name, requestId), body),
     );
-    this.#queue = new CloudQueue(context.clock, context.limits, (message, outcome) =>
-      this.#settled(message, outcome),
-    );
+    this.#queue = new CloudQueue(context.clock, context.limits, (message, outcome) => this.#settled(message, outcome));
     const own = identityPath(this.deviceId, this.moduleId);
     this.#filterPrefixes = [
       ...[METHODS_FILTER, TWIN_RESPONSES_FILTER, DESIRED_FILTER].map((filter) => filter.slice(0, -1)),
@@ -142,10 +134,7 @@ export class Device implements IdentityRecord, Endpoint {
   }
 
   /** Queues a message for the device and sends what can be sent. Throws as `CloudQueue.add`. */
-  enqueue(
-    body: Uint8Array | string,
-    options: SendOptions,
-  ): { messageId: string; completion: Promise<CloudOutcome> } {
+  enqueue(body: Uint8Array | string, options: SendOptions): { messageId: string; completion: Promise<CloudOutcome> } {
     const { deviceId, moduleId } = this;
     const { inputName } = options;
     if ((moduleId === undefined) !== (inputName === undefined) || inputName?.includes("/")) {
@@ -207,8 +196,7 @@ export class Device implements IdentityRecord, Endpoint {
   }
 
   publish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean): void {
-    if (topic === this.#lastTopic?.topic)
-      return this.#telemetry(this.#lastTopic, payload, qos, retain, dup, false);
+    if (topic === this.#lastTopic?.topic) return this.#telemetry(this.#lastTopic, payload, qos, retain, dup, false);
     const parsed = parseOutbound(topic);
     switch (parsed?.kind) {
       case "telemetry":
@@ -248,8 +236,7 @@ export class Device implements IdentityRecord, Endpoint {
   checkWill(will: Will): void {
     const { bytes } = this.#telemetryTopic(will.topic);
     if (will.qos === 2) throw violation("IoT Hub takes no QoS 2 will");
-    if (will.payload.length + bytes > this.#context.limits.telemetryBytes)
-      throw violation("the will is too large");
+    if (will.payload.length + bytes > this.#context.limits.telemetryBytes) throw violation("the will is too large");
   }
 
   /** Names of this identity, for events. */
@@ -302,11 +289,7 @@ export class Device implements IdentityRecord, Endpoint {
   /** Throws a violation unless `topic` is the device's own telemetry topic. */
   #telemetryTopic(topic: string): ParsedTopic {
     const parsed = parseOutbound(topic);
-    if (
-      parsed?.kind !== "telemetry" ||
-      parsed.deviceId !== this.deviceId ||
-      parsed.moduleId !== this.moduleId
-    ) {
+    if (parsed?.kind !== "telemetry" || parsed.deviceId !== this.deviceId || parsed.moduleId !== this.moduleId) {
       throw violation("a message to a topic that is not the device's own");
     }
     // Some SDKs end the topic of a module's output with a slash; one that is meant is escaped.
@@ -315,19 +298,10 @@ export class Device implements IdentityRecord, Endpoint {
     return { topic, systemProperties: splitProperties(properties), properties, bytes };
   }
 
-  #telemetry(
-    parsed: ParsedTopic,
-    payload: Uint8Array,
-    qos: QoS,
-    retain: boolean,
-    dup: boolean,
-    isWill: boolean,
-  ): void {
+  #telemetry(parsed: ParsedTopic, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, isWill: boolean): void {
     const size = payload.length + parsed.bytes;
     if (size > this.#context.limits.telemetryBytes) {
-      throw violation(
-        `a message of ${size} bytes is over the ${this.#context.limits.telemetryBytes} allowed`,
-      );
+      throw violation(`a message of ${size} bytes is over the ${this.#context.limits.telemetryBytes} allowed`);
     }
     const { events, clock } = this.#context;
     if (events.listenerCount("telemetry") === 0) return;
@@ -346,8 +320,7 @@ export class Device implements IdentityRecord, Endpoint {
       dup,
     };
     if (this.moduleId !== undefined) message.moduleId = this.moduleId;
-    if (parsed.systemProperties.outputName !== undefined)
-      message.outputName = parsed.systemProperties.outputName;
+    if (parsed.systemProperties.outputName !== undefined) message.outputName = parsed.systemProperties.outputName;
     events.emit("telemetry", message);
   }
 
@@ -392,8 +365,7 @@ export class Device implements IdentityRecord, Endpoint {
     };
     this.#context.events.emit("completed", completion);
     const wanted = outcome === "Success" ? "positive" : "negative";
-    if (message.ack === "full" || message.ack === wanted)
-      this.#context.events.emit("feedback", { ...completion });
+    if (message.ack === "full" || message.ack === wanted) this.#context.events.emit("feedback", { ...completion });
   }
 }
 

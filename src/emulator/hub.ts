@@ -304,11 +304,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
    * stays queued until the device acknowledges it. Rejects with ERR_DEVICE_NOT_FOUND, ERR_QUEUE_FULL (50
    * wait), ERR_LIMIT (64 KB) or ERR_INVALID_ARGUMENT.
    */
-  async sendToDevice(
-    deviceId: string,
-    body: Uint8Array | string,
-    options: SendOptions = {},
-  ): Promise<SentMessage> {
+  async sendToDevice(deviceId: string, body: Uint8Array | string, options: SendOptions = {}): Promise<SentMessage> {
     this.#ensureOpen();
     return this.#registry.get(deviceId, options.moduleId).enqueue(body, options);
   }
@@ -375,10 +371,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   // Connections.
 
   /** Closes a device's connection, if there is one: what the device sees is an unexplained close. */
-  disconnectDevice(
-    deviceId: string,
-    { moduleId, abruptly }: ModuleOption & { abruptly?: boolean } = {},
-  ): void {
+  disconnectDevice(deviceId: string, { moduleId, abruptly }: ModuleOption & { abruptly?: boolean } = {}): void {
     this.#registry.get(deviceId, moduleId).disconnect("hub", abruptly);
   }
 
@@ -402,11 +395,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     return this.close();
   }
 
-  #create(
-    deviceId: string,
-    moduleId: string | undefined,
-    { x509, ...options }: CreateOptions,
-  ): CreatedIdentity {
+  #create(deviceId: string, moduleId: string | undefined, { x509, ...options }: CreateOptions): CreatedIdentity {
     const own = x509 === true ? createSelfSigned({ commonName: deviceId, client: true }) : undefined;
     const credentials = own === undefined ? options : { ...options, thumbprint: own.thumbprint };
     const authentication = authenticationOf(credentials);
@@ -429,9 +418,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     const device = this.#registry.find(deviceId);
     if (device !== undefined) device.authentication = authentication;
     else
-      this.#registry.add(
-        new Device(this.#context, { deviceId, moduleId: undefined, authentication, enabled: true }),
-      );
+      this.#registry.add(new Device(this.#context, { deviceId, moduleId: undefined, authentication, enabled: true }));
   }
 
   #withModules(device: Device): Device[] {
@@ -440,9 +427,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
 
   #admit(link: Link, connect: ConnectPacket, admit: () => Verdict): Verdict {
     const names = parseProvisioningUsername(connect.username ?? "");
-    return names === undefined
-      ? admit()
-      : this.#provisioning.admit(link, connect, names.idScope, names.registrationId);
+    return names === undefined ? admit() : this.#provisioning.admit(link, connect, names.idScope, names.registrationId);
   }
 
   #accept(stream: Duplex, certificate: X509Certificate | undefined): void {

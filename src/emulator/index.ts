@@ -32,11 +32,6 @@ export {
 export { defaultLimits, type Limits } from "./limits.js";
 export type { CloseReason } from "./link.js";
 export type { InvokeOptions, MethodResponse } from "./methods.js";
-export type {
-  AllocationRequest,
-  Enrollment,
-  EnrollmentOptions,
-  ProvisioningOptions,
-} from "./provisioning.js";
+export type { AllocationRequest, Enrollment, EnrollmentOptions, ProvisioningOptions } from "./provisioning.js";
 export type { IdentityOptions } from "./registry.js";
 export type { Json, JsonObject, Twin } from "./twin.js";

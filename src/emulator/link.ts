@@ -215,14 +215,7 @@ export class Link {
     throw STOP;
   }
 
-  #onPublish(
-    topic: string,
-    payload: Uint8Array,
-    qos: QoS,
-    retain: boolean,
-    dup: boolean,
-    packetId: number,
-  ): void {
+  #onPublish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
     const endpoint = this.#open();
     if (qos === 2) throw violation("IoT Hub takes no QoS 2 PUBLISH");
     endpoint.publish(topic, payload, qos, retain, dup);

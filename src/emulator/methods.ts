@@ -69,10 +69,7 @@ export class MethodCalls {
     const { limits, clock } = this.#context;
     const body = payload instanceof Uint8Array ? payload : Buffer.from(toJson(payload));
     if (body.length > limits.methodBytes) {
-      throw new HubwireError(
-        "ERR_LIMIT",
-        `a method payload of ${body.length} bytes is over ${limits.methodBytes}`,
-      );
+      throw new HubwireError("ERR_LIMIT", `a method payload of ${body.length} bytes is over ${limits.methodBytes}`);
     }
     const connectTimeout = options.connectTimeout ?? (this.#isConnected() ? limits.subscribeGrace : 0);
     const { responseTimeout = limits.methodTimeout } = options;
@@ -81,9 +78,7 @@ export class MethodCalls {
       if (this.#start(call)) return;
       const offline = (): void => {
         this.#waiting.delete(call);
-        reject(
-          new HubwireError("ERR_DEVICE_OFFLINE", "the device is not connected and subscribed to methods"),
-        );
+        reject(new HubwireError("ERR_DEVICE_OFFLINE", "the device is not connected and subscribed to methods"));
       };
       if (connectTimeout <= 0) return offline();
       this.#waiting.add(call);
@@ -132,9 +127,7 @@ export class MethodCalls {
     this.#pending.set(requestId, call);
     call.timer = this.#context.clock.setTimer(() => {
       this.#pending.delete(requestId);
-      call.reject(
-        new HubwireError("ERR_TIMEOUT", `no response to the method within ${call.responseTimeout} ms`),
-      );
+      call.reject(new HubwireError("ERR_TIMEOUT", `no response to the method within ${call.responseTimeout} ms`));
     }, call.responseTimeout);
     return true;
   }
@@ -148,8 +141,7 @@ function toJson(payload: unknown): string {
   } catch (error) {
     cause = error;
   }
-  if (text === undefined)
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "a method payload must be JSON", { cause });
+  if (text === undefined) throw new HubwireError("ERR_INVALID_ARGUMENT", "a method payload must be JSON", { cause });
   return text;
 }
 

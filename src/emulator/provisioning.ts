@@ -13,12 +13,7 @@ import { parseOutbound, PROVISIONING_FILTER, provisioningResponseTopic } from ".
 import { NOT_AUTHORIZED } from "./admission.js";
 import type { HubContext } from "./events.js";
 import { violation, type Endpoint, type Link, type Verdict } from "./link.js";
-import {
-  authenticationOf,
-  certificateObjection,
-  type Authentication,
-  type IdentityOptions,
-} from "./registry.js";
+import { authenticationOf, certificateObjection, type Authentication, type IdentityOptions } from "./registry.js";
 
 export interface ProvisioningOptions {
   /** Default: "0ne00000000". */
@@ -47,8 +42,7 @@ export interface EnrollmentOptions extends Omit<IdentityOptions, "enabled"> {
   enabled?: boolean | undefined;
   /** Chooses afresh at every registration; what it throws makes the registration fail. */
   allocate?:
-    | ((request: AllocationRequest) => { deviceId?: string; assignedHub?: string; payload?: unknown })
-    | undefined;
+    ((request: AllocationRequest) => { deviceId?: string; assignedHub?: string; payload?: unknown }) | undefined;
 }
 
 /** An enrolment as the caller sees it; the keys are undefined with X.509. */
@@ -83,9 +77,7 @@ export type Assign = (deviceId: string, authentication: Authentication) => void;
 const USERNAME = /^([^/]+)\/registrations\/([^/]+)\/\??api-version=[\d-]+/;
 
 /** The names in a provisioning user name, or undefined for any other user name. */
-export function parseProvisioningUsername(
-  username: string,
-): { idScope: string; registrationId: string } | undefined {
+export function parseProvisioningUsername(username: string): { idScope: string; registrationId: string } | undefined {
   const found = USERNAME.exec(username);
   return found === null ? undefined : { idScope: found[1] as string, registrationId: found[2] as string };
 }
@@ -128,8 +120,7 @@ export class ProvisioningService {
 
   /** Checks a CONNECT to the service. */
   admit(link: Link, connect: ConnectPacket, idScope: string, registrationId: string): Verdict {
-    if (idScope !== this.idScope)
-      return { returnCode: NOT_AUTHORIZED, reason: "the id scope is another one" };
+    if (idScope !== this.idScope) return { returnCode: NOT_AUTHORIZED, reason: "the id scope is another one" };
     if (connect.clientId !== registrationId) {
       return { returnCode: NOT_AUTHORIZED, reason: "the client identifier must be the registration id" };
     }
@@ -164,8 +155,7 @@ export class ProvisioningService {
   /** The state of an operation as the device is told it, and its status. */
   poll(registrationId: string, operationId: string): { status: number; body: object } {
     const operation = this.#operations.get(operationId);
-    if (operation?.registrationId !== registrationId)
-      return failure(404, 404_201, "there is no such operation");
+    if (operation?.registrationId !== registrationId) return failure(404, 404_201, "there is no such operation");
     operation.pollsLeft--;
     return operation.pollsLeft > 0
       ? { status: 202, body: { operationId, status: "assigning" } }
@@ -211,15 +201,13 @@ export class ProvisioningService {
       const refused = verifySasToken(Buffer.from(connect.password ?? "").toString("utf8"), {
         scope: `${this.idScope}/registrations/${registrationId}`,
         now,
-        keys: (keyName) =>
-          keyName === "registration" ? [authentication.primaryKey, authentication.secondaryKey] : [],
+        keys: (keyName) => (keyName === "registration" ? [authentication.primaryKey, authentication.secondaryKey] : []),
       });
       return refused === undefined ? { registrationId, record, authentication } : undefined;
     }
     const certificate: X509Certificate | undefined = link.certificate;
     if (certificate === undefined || connect.password !== undefined) return undefined;
-    if (certificateObjection(certificate, authentication, registrationId, now) !== undefined)
-      return undefined;
+    if (certificateObjection(certificate, authentication, registrationId, now) !== undefined) return undefined;
     const thumbprints = [certificate.fingerprint256.replaceAll(":", "")];
     return { registrationId, record, authentication: { type: "thumbprint", thumbprints } };
   }
@@ -287,13 +275,10 @@ class ProvisioningSession implements Endpoint {
 
   publish(topic: string, payload: Uint8Array): void {
     const parsed = parseOutbound(topic);
-    const requestId =
-      parsed?.kind === "register" || parsed?.kind === "operation" ? parsed.requestId : undefined;
-    if (requestId === undefined)
-      throw violation("the provisioning service takes registrations and polls with a $rid");
+    const requestId = parsed?.kind === "register" || parsed?.kind === "operation" ? parsed.requestId : undefined;
+    if (requestId === undefined) throw violation("the provisioning service takes registrations and polls with a $rid");
     const { fault } = this.#service;
-    if (fault !== undefined)
-      this.#answer(requestId, failure(fault, fault * 1000, "the fault `provisioning` is set"));
+    if (fault !== undefined) this.#answer(requestId, failure(fault, fault * 1000, "the fault `provisioning` is set"));
     else if (parsed?.kind === "operation") {
       this.#answer(requestId, this.#service.poll(this.#registrant.registrationId, parsed.operationId ?? ""));
     } else {

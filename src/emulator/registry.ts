@@ -102,23 +102,18 @@ export class Registry<I extends IdentityRecord> {
   }
 
   modulesOf(deviceId: string): I[] {
-    return [...this.#identities.values()].filter(
-      (each) => each.deviceId === deviceId && each.moduleId !== undefined,
-    );
+    return [...this.#identities.values()].filter((each) => each.deviceId === deviceId && each.moduleId !== undefined);
   }
 }
 
 /** Reads the options' authentication; throws ERR_INVALID_ARGUMENT where they name more than one kind. */
 export function authenticationOf(options: IdentityOptions): Authentication {
   const { primaryKey, secondaryKey, thumbprint, certificateAuthority } = options;
-  const kinds = [primaryKey ?? secondaryKey, thumbprint, certificateAuthority].filter(
-    (each) => each !== undefined,
-  );
+  const kinds = [primaryKey ?? secondaryKey, thumbprint, certificateAuthority].filter((each) => each !== undefined);
   if (kinds.length > 1) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "give keys, thumbprints or an authority, not two of them");
   }
-  if (thumbprint !== undefined)
-    return { type: "thumbprint", thumbprints: [thumbprint].flat().map(plainThumbprint) };
+  if (thumbprint !== undefined) return { type: "thumbprint", thumbprints: [thumbprint].flat().map(plainThumbprint) };
   if (certificateAuthority !== undefined) {
     return { type: "authority", authorities: [certificateAuthority].flat().map(readCertificate) };
   }
@@ -162,9 +157,7 @@ export function certificateObjection(
     return "the client certificate is not valid now";
   }
   if (authentication.type === "thumbprint") {
-    const known = [certificate.fingerprint256, certificate.fingerprint].map((print) =>
-      print.replaceAll(":", ""),
-    );
+    const known = [certificate.fingerprint256, certificate.fingerprint].map((print) => print.replaceAll(":", ""));
     return known.some((print) => authentication.thumbprints.includes(print))
       ? undefined
       : "the client certificate's thumbprint is not the registered one";
@@ -181,14 +174,9 @@ export function certificateObjection(
 /** Follows the chain that the peer sent up to one of `authorities`. */
 function leadsTo(certificate: X509Certificate, authorities: readonly X509Certificate[]): boolean {
   // Chains are short; the bound ends a circle.
-  for (
-    let link: X509Certificate | undefined = certificate, depth = 0;
-    link !== undefined && depth < 8;
-    depth++
-  ) {
+  for (let link: X509Certificate | undefined = certificate, depth = 0; link !== undefined && depth < 8; depth++) {
     const child: X509Certificate = link;
-    const issuedBy = (issuer: X509Certificate): boolean =>
-      child.checkIssued(issuer) && child.verify(issuer.publicKey);
+    const issuedBy = (issuer: X509Certificate): boolean => child.checkIssued(issuer) && child.verify(issuer.publicKey);
     if (authorities.some(issuedBy)) return true;
     const issuer: X509Certificate | undefined = child.issuerCertificate;
     link = issuer !== undefined && issuer.ca && issuedBy(issuer) ? issuer : undefined;

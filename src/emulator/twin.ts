@@ -63,16 +63,13 @@ function objection(value: Json, limits: Limits, depth: number): string | undefin
       : undefined;
   }
   if (typeof value === "number") {
-    return Number.isInteger(value) && Math.abs(value) > limits.twinInteger
-      ? "an integer beyond 2^52"
-      : undefined;
+    return Number.isInteger(value) && Math.abs(value) > limits.twinInteger ? "an integer beyond 2^52" : undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
   if (depth > limits.twinDepth) return `more than ${limits.twinDepth} levels`;
   for (const [name, member] of Object.entries(value)) {
     const found =
-      (Array.isArray(value) ? undefined : nameObjection(name, limits)) ??
-      objection(member, limits, depth + 1);
+      (Array.isArray(value) ? undefined : nameObjection(name, limits)) ?? objection(member, limits, depth + 1);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -82,9 +79,7 @@ function nameObjection(name: string, limits: Limits): string | undefined {
   if (name === "") return "an empty name";
   if (Buffer.byteLength(name) > limits.twinKeyBytes) return `a name over ${limits.twinKeyBytes} bytes`;
   // C0 and C1 control characters, full stop, dollar sign, space.
-  return /[\x00-\x1f\x7f-\x9f.$ ]/.test(name)
-    ? "a name with a control character, '.', '$' or space"
-    : undefined;
+  return /[\x00-\x1f\x7f-\x9f.$ ]/.test(name) ? "a name with a control character, '.', '$' or space" : undefined;
 }
 
 /** A twin's state; versions start at 1. */
@@ -157,8 +152,7 @@ export class TwinDocument {
     // A patch that a device read from the twin and sends back carries the version.
     delete own["$version"];
     const found = objection(own, this.#limits, 1);
-    if (found !== undefined)
-      throw new HubwireError("ERR_LIMIT", `a twin must not hold ${found}`, { status: 400 });
+    if (found !== undefined) throw new HubwireError("ERR_LIMIT", `a twin must not hold ${found}`, { status: 400 });
     return own;
   }
 

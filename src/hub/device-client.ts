@@ -27,7 +27,8 @@ import { type DesiredHandler, type Twin, TwinClient } from "./twin.js";
  * (client id, user name, password) cannot be set here.
  */
 export interface DeviceClientOptions
-  extends Omit<MqttClientOptions, "clientId" | "username" | "password" | "credentials" | "will">,
+  extends
+    Omit<MqttClientOptions, "clientId" | "username" | "password" | "credentials" | "will">,
     Omit<DeviceOptions, "hostName" | "deviceId"> {
   /** Dialled in place of the hub or gateway, e.g. a tunnel; the certificate must still be for their name. */
   host?: string | undefined;
@@ -295,13 +296,27 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     this.#identity = identity;
     this.#source = source;
     this.#mqtt = mqtt;
-    const heard = <T extends unknown[]>(listener: (...values: T) => void) => (...values: T) => {
-      if (mqtt === this.#mqtt) listener(...values);
-    };
-    mqtt.on("connect", heard((event) => this.#connected(event)));
-    mqtt.on("disconnect", heard((error) => this.#disconnected(error)));
-    mqtt.on("reconnecting", heard((event) => this.#emit("reconnecting", { ...event, error: this.#explain(event.error) })));
-    mqtt.on("error", heard((error) => this.#failed(error)));
+    const heard =
+      <T extends unknown[]>(listener: (...values: T) => void) =>
+      (...values: T) => {
+        if (mqtt === this.#mqtt) listener(...values);
+      };
+    mqtt.on(
+      "connect",
+      heard((event) => this.#connected(event)),
+    );
+    mqtt.on(
+      "disconnect",
+      heard((error) => this.#disconnected(error)),
+    );
+    mqtt.on(
+      "reconnecting",
+      heard((event) => this.#emit("reconnecting", { ...event, error: this.#explain(event.error) })),
+    );
+    mqtt.on(
+      "error",
+      heard((error) => this.#failed(error)),
+    );
   }
 
   #connectNow(signal?: AbortSignal): Promise<void> {

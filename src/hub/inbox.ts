@@ -68,7 +68,9 @@ export class Inbox {
     if (this.#handlers.size > 0 && this.#iterators === 0) {
       // Holding it would hold the acknowledgements of all that come after it (MQTT-4.6.0-2).
       const name = JSON.stringify(key);
-      return this.#link.report(new HubwireError("ERR_HANDLER", `a message to input ${name}, which has no handler, was dropped`));
+      return this.#link.report(
+        new HubwireError("ERR_HANDLER", `a message to input ${name}, which has no handler, was dropped`),
+      );
     }
     return new Promise((resolve) => {
       this.#held.push({ key, message, resolve });

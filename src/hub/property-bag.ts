@@ -7,9 +7,7 @@
 import { HubwireError } from "../errors.js";
 
 /** What may be given where properties are asked for: a Map, or a plain object's own enumerable properties. */
-export type PropertiesInit =
-  | ReadonlyMap<string, string | null>
-  | { readonly [name: string]: string | null };
+export type PropertiesInit = ReadonlyMap<string, string | null> | { readonly [name: string]: string | null };
 
 const UNRESERVED = /^[\w.~-]*$/;
 
@@ -88,7 +86,8 @@ export function decodeProperties(bag: string): Map<string, string | null> {
     // Looked for only once it was passed: names that stand alone must not search the rest of the bag each.
     if (equals < start) equals = bag.indexOf("=", start);
     if (equals < 0) equals = Infinity;
-    if (equals < end) properties.set(percentDecode(bag.slice(start, equals)), percentDecode(bag.slice(equals + 1, end)));
+    if (equals < end)
+      properties.set(percentDecode(bag.slice(start, equals)), percentDecode(bag.slice(equals + 1, end)));
     else if (end > start) properties.set(percentDecode(bag.slice(start, end)), null);
     start = end + 1;
   }

@@ -17,7 +17,8 @@ import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic } from
 
 /** What to register, with one of `symmetricKey`, `groupKey` and `x509`; how to connect. Durations in ms. */
 export interface ProvisioningOptions
-  extends SignalOptions,
+  extends
+    SignalOptions,
     Pick<
       MqttClientOptions,
       "port" | "tls" | "createConnection" | "clock" | "random" | "connectTimeout" | "operationTimeout" | "keepAlive"
@@ -133,12 +134,15 @@ export async function register(options: ProvisioningOptions): Promise<Provisioni
     await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
     const body = { registrationId, ...(options.payload !== undefined && { payload: options.payload }) };
     let operationId: string | undefined;
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       const operation = operationId;
-      const { status, retryAfter, body: answer } =
-        (operation === undefined
-          ? await ask(registerTopic, JSON.stringify(body))
-          : await ask((id) => operationTopic(id, operation), "")) ?? NO_REPLY;
+      const {
+        status,
+        retryAfter,
+        body: answer,
+      } = (operation === undefined
+        ? await ask(registerTopic, JSON.stringify(body))
+        : await ask((id) => operationTopic(id, operation), "")) ?? NO_REPLY;
       const state = Object(answer["registrationState"]) as Record<string, unknown>;
       if (status === 200 && answer["status"] === "assigned") return state;
       if (status === 202 || (status === 200 && answer["status"] === "assigning")) {
@@ -162,10 +166,13 @@ export async function register(options: ProvisioningOptions): Promise<Provisioni
     }
     const secret = key === undefined ? "x509=true" : `SharedAccessKey=${key}`;
     const proof: Partial<DeviceOptions> = key === undefined ? { x509 } : { sharedAccessKey: key };
-    return Object.defineProperties({ assignedHub, deviceId, registrationId, payload, registrationState: state }, {
-      connectionString: { value: `HostName=${assignedHub};DeviceId=${deviceId};${secret}` },
-      deviceOptions: { value: { hostName: assignedHub, deviceId, ...proof } },
-    }) as unknown as ProvisioningResult;
+    return Object.defineProperties(
+      { assignedHub, deviceId, registrationId, payload, registrationState: state },
+      {
+        connectionString: { value: `HostName=${assignedHub};DeviceId=${deviceId};${secret}` },
+        deviceOptions: { value: { hostName: assignedHub, deviceId, ...proof } },
+      },
+    ) as unknown as ProvisioningResult;
   } catch (error) {
     const { code } = error as HubwireError;
     if (!isRefusal(error as HubwireError)) throw error;

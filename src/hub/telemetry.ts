@@ -35,7 +35,8 @@ export interface TelemetryOptions {
   signal?: AbortSignal | undefined;
 }
 
-const SYSTEM_NAMES = /* @__PURE__ */ Object.keys(SYSTEM_PROPERTIES) as (keyof TelemetryOptions & keyof typeof SYSTEM_PROPERTIES)[];
+const SYSTEM_NAMES = /* @__PURE__ */ Object.keys(SYSTEM_PROPERTIES) as (keyof TelemetryOptions &
+  keyof typeof SYSTEM_PROPERTIES)[];
 
 const refusal = (message: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", message);
 

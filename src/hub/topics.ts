@@ -108,7 +108,9 @@ export type InboundTopic =
 
 /** Reads a topic that the hub or the provisioning service sends; undefined for any other. */
 export function parseInbound(topic: string): InboundTopic | undefined {
-  const device = /^devices\/([^/]+)\/(?:messages\/devicebound|modules\/([^/]+)\/inputs\/([^/]+))(?:\/([^]*))?$/.exec(topic);
+  const device = /^devices\/([^/]+)\/(?:messages\/devicebound|modules\/([^/]+)\/inputs\/([^/]+))(?:\/([^]*))?$/.exec(
+    topic,
+  );
   if (device) {
     const [, deviceId = "", moduleId, inputName = "", bag] = device;
     if (moduleId !== undefined) return { kind: "input", deviceId, moduleId, inputName, bag: bag ?? "" };

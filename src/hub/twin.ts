@@ -7,7 +7,16 @@
  * what happened without a connection reaches it as one patch.
  */
 import { HubwireError } from "../errors.js";
-import { abortable, asHubwireError, isJsonObject, type JsonObject, type Link, parseObject, setAlarm, textOf } from "./link.js";
+import {
+  abortable,
+  asHubwireError,
+  isJsonObject,
+  type JsonObject,
+  type Link,
+  parseObject,
+  setAlarm,
+  textOf,
+} from "./link.js";
 import { HUB_LIMITS } from "./limits.js";
 import { DESIRED_FILTER, reportedTopic, TWIN_RESPONSES_FILTER, twinGetTopic } from "./topics.js";
 
@@ -208,9 +217,7 @@ export class TwinClient {
     if (!handler) return;
     this.#calls = this.#calls
       .then(() => handler(patch, version))
-      .catch((error: unknown) =>
-        this.#link.report(asHubwireError(error, "the handler of desired properties failed")),
-      );
+      .catch((error: unknown) => this.#link.report(asHubwireError(error, "the handler of desired properties failed")));
   }
 
   /** Reads the twin; tells the handler what it does not know yet, then what came meanwhile. */

@@ -71,7 +71,14 @@ export abstract class SessionStore {
         const end = 6 + record.readUInt16BE(4);
         const qos = (record[3]! & 3) as QoS;
         const message = newExchange<R>(
-          undefined, QUEUED, now, record.toString("utf8", 6, end), record.subarray(end), qos, record[3]! > 3);
+          undefined,
+          QUEUED,
+          now,
+          record.toString("utf8", 6, end),
+          record.subarray(end),
+          qos,
+          record[3]! > 3,
+        );
         message.packetId = packetId;
         message.key = key;
         message.size = record.length - 6;

@@ -167,9 +167,11 @@ export class Session<R> {
     } catch (error) {
       // Another decoder, or none: the owner ended this connection from inside the sink.
       if (decoder !== this.#decoder) return;
-      this.#fail(error instanceof HubwireError
-        ? error
-        : new HubwireError("ERR_HANDLER", "processing a packet failed (MQTT-4.8.0-2)", { cause: error }));
+      this.#fail(
+        error instanceof HubwireError
+          ? error
+          : new HubwireError("ERR_HANDLER", "processing a packet failed (MQTT-4.8.0-2)", { cause: error }),
+      );
     }
   }
 
@@ -249,7 +251,12 @@ export class Session<R> {
 
   /** As `subscribe`. */
   unsubscribe(topicFilters: readonly string[], request: R | undefined, now: number): void {
-    this.#ask(UNSUBACK, topicFilters.map((topicFilter) => ({ topicFilter, qos: 0 })), request, now);
+    this.#ask(
+      UNSUBACK,
+      topicFilters.map((topicFilter) => ({ topicFilter, qos: 0 })),
+      request,
+      now,
+    );
   }
 
   /**
@@ -368,8 +375,11 @@ export class Session<R> {
       const { packetsReceived } = this.metrics;
       const action = this.#keepAlive.check(this.#now, packetsReceived, (time) => this.#isDue(time));
       if (action > 1) {
-        return this.#fail(new HubwireError(
-          "ERR_KEEP_ALIVE_TIMEOUT", "no PINGRESP in time (MQTT-3.12.4-1)", { statement: "MQTT-3.12.4-1" }));
+        return this.#fail(
+          new HubwireError("ERR_KEEP_ALIVE_TIMEOUT", "no PINGRESP in time (MQTT-3.12.4-1)", {
+            statement: "MQTT-3.12.4-1",
+          }),
+        );
       }
       if (action) {
         this.#writer.pingreq();
@@ -392,9 +402,12 @@ export class Session<R> {
         } else if (unasked) {
           return this.#fail(new HubwireError("ERR_TIMEOUT", "no SUBACK on restoring (MQTT-3.8.4-1)"));
         } else {
-          this.#giveUp(exchange, expires
-            ? new HubwireError("ERR_MESSAGE_EXPIRED", "the message waited for longer than maxAge")
-            : new HubwireError("ERR_TIMEOUT", "not acknowledged within operationTimeout"));
+          this.#giveUp(
+            exchange,
+            expires
+              ? new HubwireError("ERR_MESSAGE_EXPIRED", "the message waited for longer than maxAge")
+              : new HubwireError("ERR_TIMEOUT", "not acknowledged within operationTimeout"),
+          );
         }
       }
     }
@@ -413,8 +426,11 @@ export class Session<R> {
     connack: (sessionPresent, returnCode) => this.#onConnack(sessionPresent, returnCode),
     publish: (topic, bytes, start, end, qos, retain, dup, packetId) => {
       const payload = bytes.subarray(start, end);
-      this.#took("publish", packetId, this.trace && encode(
-        { type: "publish", topic, payload, qos, packetId: packetId || undefined }).length);
+      this.#took(
+        "publish",
+        packetId,
+        this.trace && encode({ type: "publish", topic, payload, qos, packetId: packetId || undefined }).length,
+      );
       this.#onPublish({ topic, payload, qos, retain, dup }, packetId);
     },
     puback: (packetId) => this.#onFinal("puback", packetId, PUBACK),
@@ -533,8 +549,7 @@ export class Session<R> {
     const oldest = this.#queue.next;
     for (const exchange of [...members<Exchange<R>>(this.#released), ...members<Exchange<R>>(this.#sent)]) {
       if (exchange.settled || exchange.qos > 1) {
-        this.#drop(
-          exchange, new HubwireError("ERR_SESSION_LOST", "the server lost the session of a QoS 2 message"));
+        this.#drop(exchange, new HubwireError("ERR_SESSION_LOST", "the server lost the session of a QoS 2 message"));
       } else {
         this.#journal?.state(exchange, 0);
         this.#free(exchange);
@@ -602,14 +617,7 @@ export class Session<R> {
     this.#wrote(type, packetId, 4);
   }
 
-  #write(
-    topic: string,
-    payload: Uint8Array | string,
-    qos: QoS,
-    retain: boolean,
-    dup: boolean,
-    packetId: number,
-  ): void {
+  #write(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
     const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId);
     this.metrics.messagesSent++;
     this.#wrote("publish", packetId, size);
@@ -623,9 +631,13 @@ export class Session<R> {
 
   /** Whether a new PUBLISH may go out now. */
   #maySend(qos: QoS): boolean {
-    return this.#state === "connected" && this.#isWritable && this.#draining < HOLD &&
+    return (
+      this.#state === "connected" &&
+      this.#isWritable &&
+      this.#draining < HOLD &&
       (!qos || this.metrics.inflight < this.#options.maxInflight) &&
-      (qos < 2 || this.#qos2Inflight < (this.#options.maxInflightQos2 ?? Infinity));
+      (qos < 2 || this.#qos2Inflight < (this.#options.maxInflightQos2 ?? Infinity))
+    );
   }
 
   /** A PUBLISH with QoS 1 or 2 was sent: from now on it is in flight. */
@@ -668,13 +680,7 @@ export class Session<R> {
     checker.take();
   }
 
-  #enqueue(
-    topic: string,
-    payload: Uint8Array | string,
-    qos: QoS,
-    retain: boolean,
-    request: R | undefined,
-  ): void {
+  #enqueue(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, request: R | undefined): void {
     const { maxCount, maxBytes, maxAge, overflow, qos0 } = this.#options.queue;
     this.#check(topic, payload, qos, retain);
     if (this.#state !== "connected" && !(maxCount && (qos || qos0))) {

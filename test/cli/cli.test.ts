@@ -43,7 +43,9 @@ describe("help and bad arguments", () => {
     const help = await run(["--help"]);
     expect(help.status).toBe(0);
     for (const name of ["demo", "emulate", "send", "listen", "sas"]) expect(help.stdout).toContain(`  ${name} `);
-    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as { version: string };
+    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
+      version: string;
+    };
     expect(await run(["--version"])).toEqual({ status: 0, stdout: `${version}\n`, stderr: "" });
     expect((await run([])).status).toBe(2);
   });
@@ -59,9 +61,18 @@ describe("help and bad arguments", () => {
     [["toString"], /no such command/],
     [["send", "--wings"], /--wings is not an option/],
     [["send", "--port"], /--port needs a value/],
-    [["send", "--port", "99999", "HostName=a;DeviceId=b;SharedAccessKey=YQ==", "x"], /--port takes a whole number from 1 to 65535/],
-    [["send", "--qos", "2", "HostName=a;DeviceId=b;SharedAccessKey=YQ==", "x"], /--qos takes a whole number from 0 to 1/],
-    [["send", "--ca", "/does/not/exist", "HostName=a;DeviceId=b;SharedAccessKey=YQ==", "x"], /--ca: cannot read .*ENOENT/],
+    [
+      ["send", "--port", "99999", "HostName=a;DeviceId=b;SharedAccessKey=YQ==", "x"],
+      /--port takes a whole number from 1 to 65535/,
+    ],
+    [
+      ["send", "--qos", "2", "HostName=a;DeviceId=b;SharedAccessKey=YQ==", "x"],
+      /--qos takes a whole number from 0 to 1/,
+    ],
+    [
+      ["send", "--ca", "/does/not/exist", "HostName=a;DeviceId=b;SharedAccessKey=YQ==", "x"],
+      /--ca: cannot read .*ENOENT/,
+    ],
     [["send"], /no connection string/],
     [["sas"], /no connection string/],
     [["demo", "now"], /takes no arguments/],
@@ -80,7 +91,12 @@ describe("help and bad arguments", () => {
     ["HostName=localhost;DeviceId=sensor-7;SharedAccessKey=", "an empty key"],
     ["c2VjcmV0LXNlY3JldA==", "no connection string at all"],
   ])("a broken connection string exits 2 and is not repeated: %s", async (text) => {
-    for (const args of [["send", text, "x"], ["send", "-c", text, "x"], ["listen", text], ["sas", text]]) {
+    for (const args of [
+      ["send", text, "x"],
+      ["send", "-c", text, "x"],
+      ["listen", text],
+      ["sas", text],
+    ]) {
       const { status, stderr, stdout } = await run(args);
       expect(stderr).toMatch(/ERR_(CONNECTION_STRING|INVALID_ARGUMENT)/);
       expect(stderr + stdout).not.toContain("c2VjcmV0LXNlY3JldA");
@@ -91,7 +107,18 @@ describe("help and bad arguments", () => {
 
 describe("send", () => {
   test("sends an argument with properties and waits for the acknowledgement", async () => {
-    const args = ["send", ...local(), "--property", "alarm=yes", "--property", "flag", "--message-id", "m-1", connectionString, "hello"];
+    const args = [
+      "send",
+      ...local(),
+      "--property",
+      "alarm=yes",
+      "--property",
+      "flag",
+      "--message-id",
+      "m-1",
+      connectionString,
+      "hello",
+    ];
     const { status, stderr } = await run(args);
     expect(stderr).toBe("sent 1 message of 5 bytes, acknowledged\n");
     expect(status).toBe(0);
@@ -129,9 +156,12 @@ describe("failures exit 1 with a code and say what to do", () => {
   test("an expired token, and a token for another device", async () => {
     const { hostName } = parseConnectionString(connectionString);
     const at = (deviceId: string, expiry: number) =>
-      `HostName=${hostName};DeviceId=sensor-7;SharedAccessSignature=` + createSasToken({ hostName, deviceId, key: secret, expiry });
+      `HostName=${hostName};DeviceId=sensor-7;SharedAccessSignature=` +
+      createSasToken({ hostName, deviceId, key: secret, expiry });
     const now = Math.floor(Date.now() / 1000);
-    expect(await failing(["send", ...local(), at("sensor-7", now - 60), "x"])).toMatch(/ERR_SAS_EXPIRED|ERR_NOT_AUTHORIZED/);
+    expect(await failing(["send", ...local(), at("sensor-7", now - 60), "x"])).toMatch(
+      /ERR_SAS_EXPIRED|ERR_NOT_AUTHORIZED/,
+    );
     const other = await run(["send", ...local(), at("sensor-8", now + 600), "x"]);
     expect(other.status).toBeGreaterThan(0);
     expect(other.stderr).toMatch(/\(ERR_\w+\)/);
@@ -152,7 +182,9 @@ describe("failures exit 1 with a code and say what to do", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as { port: number };
     await new Promise((resolve) => server.close(resolve));
-    expect(await failing(["send", "--port", String(port), "--ca", ca, connectionString, "x"])).toContain("ERR_CONNECTION_REFUSED");
+    expect(await failing(["send", "--port", String(port), "--ca", ca, connectionString, "x"])).toContain(
+      "ERR_CONNECTION_REFUSED",
+    );
   });
 });
 
@@ -164,7 +196,10 @@ describe("listen", () => {
     await hub.sendToDevice("sensor-7", Buffer.from([0xff, 0x00]));
     const { status, stdout } = await command.outcome;
     expect(status).toBe(0);
-    const [first, second] = stdout.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+    const [first, second] = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(first).toMatchObject({ type: "message", body: "one", properties: { a: "1" }, messageId: "c-1" });
     expect(second).toMatchObject({ type: "message", base64: "/wA=" });
   });
@@ -187,7 +222,11 @@ describe("sas", () => {
   test("prints the token that the library makes", async () => {
     const { hostName, deviceId } = parseConnectionString(connectionString);
     const expected = createSasToken({ hostName, deviceId, key: secret, expiry: 1_900_000_000 });
-    expect(await run(["sas", "--expiry", "1900000000", connectionString])).toEqual({ status: 0, stdout: `${expected}\n`, stderr: "" });
+    expect(await run(["sas", "--expiry", "1900000000", connectionString])).toEqual({
+      status: 0,
+      stdout: `${expected}\n`,
+      stderr: "",
+    });
   });
 });
 
@@ -213,7 +252,17 @@ describe("emulate", () => {
 
 test("emulate --host-name names the hub in its certificate and connection strings", async () => {
   const file = join(folder, "named.pem");
-  const command = start(["emulate", "--port", "0", "--host", "127.0.0.1", "--host-name", "hub.localhost", "--ca-out", file]);
+  const command = start([
+    "emulate",
+    "--port",
+    "0",
+    "--host",
+    "127.0.0.1",
+    "--host-name",
+    "hub.localhost",
+    "--ca-out",
+    file,
+  ]);
   const [, given = ""] = await command.printed(/"connectionString":"([^"]+)"/);
   expect(parseConnectionString(given).hostName).toBe("hub.localhost");
   command.process.stdin?.write("quit\n");
@@ -225,7 +274,17 @@ describe("demo", () => {
     const { status, stdout, stderr } = await run(["demo"]);
     expect(stderr).toBe("");
     expect(status).toBe(0);
-    for (const text of ["CONNECT", "CONNACK", "PUBLISH", "PUBACK", "SUBACK", "DISCONNECT", "Küche 1", "set point 19", "Done:"]) {
+    for (const text of [
+      "CONNECT",
+      "CONNACK",
+      "PUBLISH",
+      "PUBACK",
+      "SUBACK",
+      "DISCONNECT",
+      "Küche 1",
+      "set point 19",
+      "Done:",
+    ]) {
       expect(stdout).toContain(text);
     }
   });

@@ -1,6 +1,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -28,8 +37,15 @@ function contents(): [number, number[]][] {
 
 /** Changes one after the other, and what is live after each. */
 const history: (readonly [key: number, record: Uint8Array | undefined])[] = [
-  [1, bytes(1, 2, 3)], [65_540, bytes()], [2, bytes(9, 9)], [1, bytes(4)], [2, undefined], [2 ** 47, bytes(0, 0, 0, 0)],
-  [65_540, undefined], [2, bytes(7, 8)]];
+  [1, bytes(1, 2, 3)],
+  [65_540, bytes()],
+  [2, bytes(9, 9)],
+  [1, bytes(4)],
+  [2, undefined],
+  [2 ** 47, bytes(0, 0, 0, 0)],
+  [65_540, undefined],
+  [2, bytes(7, 8)],
+];
 
 function write(store: FileStore, count = history.length): void {
   for (const [key, record] of history.slice(0, count)) record ? store.put(key, record) : store.remove(key);
@@ -47,7 +63,11 @@ describe("FileStore", () => {
     write(store);
     expect([...store.load()].map(([key]) => key)).toEqual([1, 2 ** 47, 2]);
     store.close();
-    expect(contents()).toEqual([[1, [4]], [2 ** 47, [0, 0, 0, 0]], [2, [7, 8]]]);
+    expect(contents()).toEqual([
+      [1, [4]],
+      [2 ** 47, [0, 0, 0, 0]],
+      [2, [7, 8]],
+    ]);
   });
 
   test("clear forgets everything, and the store goes on", () => {
@@ -170,7 +190,9 @@ describe("FileStore", () => {
     const other = spawn(process.execPath, ["-e", "process.stdin.resume()"], { stdio: ["pipe", "ignore", "ignore"] });
     await once(other, "spawn");
     const identity = existsSync(`/proc/${other.pid}/stat`)
-      ? readFileSync(`/proc/${other.pid}/stat`, "latin1").replace(/^.*\) /s, "").split(" ")[19]
+      ? readFileSync(`/proc/${other.pid}/stat`, "latin1")
+          .replace(/^.*\) /s, "")
+          .split(" ")[19]
       : "running";
     writeFileSync(`${path}.lock`, `${other.pid} ${identity}`);
     expect(() => new FileStore(path)).toThrow(storeError);

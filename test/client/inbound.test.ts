@@ -35,7 +35,8 @@ describe("dispatch", () => {
   test("each subscription that matches gets the message, and no other [MQTT-4.7.1-2 +] [MQTT-4.7.1-3 +]", async () => {
     const at = await scene();
     const seen: string[] = [];
-    for (const filter of ["a/+", "a/#", "a/b", "b"]) await subscribe(at, filter, ({ topic }) => void seen.push(`${filter} ${topic}`));
+    for (const filter of ["a/+", "a/#", "a/b", "b"])
+      await subscribe(at, filter, ({ topic }) => void seen.push(`${filter} ${topic}`));
     at.connection.send(publish(1, "a/b"));
     at.connection.send(publish(2, "a/b/c"));
     await at.connection.settle();
@@ -105,18 +106,21 @@ describe("acknowledgement", () => {
     expect(at.client.connected).toBe(true);
   });
 
-  test.each(["throws", "rejects"])("a handler that %s leaves the message unacknowledged in a persistent session", async (how) => {
-    const at = await scene({ cleanSession: false });
-    await subscribe(at, "t", () => {
-      if (how === "throws") throw new Error("no luck");
-      return Promise.reject(new Error("no luck"));
-    });
-    at.connection.send(publish(1));
-    at.connection.send(publish(2, "u"));
-    expect((await at.connection.packet()).toString("hex")).toBe("40020002");
-    expect(await at.connection.settle()).toEqual([]);
-    expect(at.errors.map(({ code }) => code)).toEqual(["ERR_HANDLER"]);
-  });
+  test.each(["throws", "rejects"])(
+    "a handler that %s leaves the message unacknowledged in a persistent session",
+    async (how) => {
+      const at = await scene({ cleanSession: false });
+      await subscribe(at, "t", () => {
+        if (how === "throws") throw new Error("no luck");
+        return Promise.reject(new Error("no luck"));
+      });
+      at.connection.send(publish(1));
+      at.connection.send(publish(2, "u"));
+      expect((await at.connection.packet()).toString("hex")).toBe("40020002");
+      expect(await at.connection.settle()).toEqual([]);
+      expect(at.errors.map(({ code }) => code)).toEqual(["ERR_HANDLER"]);
+    },
+  );
 
   test("two handlers: acknowledged when both are done", async () => {
     const at = await scene();
@@ -236,7 +240,9 @@ describe("iteration", () => {
   test("a subscription with a handler cannot be iterated", async () => {
     const at = await scene();
     const subscription = await subscribe(at, "t", () => {});
-    expect(() => subscription[Symbol.asyncIterator]()).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+    expect(() => subscription[Symbol.asyncIterator]()).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+    );
   });
 });
 

@@ -44,7 +44,9 @@ describe("options", () => {
   });
 
   test("never quotes a value", () => {
-    expect(() => new MqttClient({ ...base, password: 12345 as never })).toThrow(/^option password must be a string or object$/);
+    expect(() => new MqttClient({ ...base, password: 12345 as never })).toThrow(
+      /^option password must be a string or object$/,
+    );
   });
 
   test("takes what is undefined for left out", () => {
@@ -110,12 +112,14 @@ describe("diagnostics", () => {
     await next;
     for (const name of names) channel(name).unsubscribe(listener);
     const of = (name: string) => heard.filter((message) => message["channel"] === name);
-    expect(of("hubwire:packet").map((message) => [message["direction"], message["type"], message["packetId"]])).toEqual([
-      ["out", "connect", 0],
-      ["in", "connack", 0],
-      ["out", "publish", 1],
-      ["in", "puback", 1],
-    ]);
+    expect(of("hubwire:packet").map((message) => [message["direction"], message["type"], message["packetId"]])).toEqual(
+      [
+        ["out", "connect", 0],
+        ["in", "connack", 0],
+        ["out", "publish", 1],
+        ["in", "puback", 1],
+      ],
+    );
     expect(of("hubwire:packet").at(2)).toMatchObject({ clientId: "watched", byteLength: 32 });
     expect(of("hubwire:state").map((message) => message["state"])).toEqual(["connecting", "connected", "waiting"]);
     expect(of("hubwire:reconnect")).toMatchObject([{ attempt: 1, delay: 50, error: { code: "ERR_CONNECTION_LOST" } }]);
@@ -207,21 +211,37 @@ describe("the process", () => {
     cleanups.push(() => rmSync(folder, { recursive: true }));
     const dist = resolve(import.meta.dirname, "../../dist/client/index.js");
     const file = join(folder, "program.mjs");
-    writeFileSync(file, `import { MqttClient } from ${JSON.stringify(dist)};
+    writeFileSync(
+      file,
+      `import { MqttClient } from ${JSON.stringify(dist)};
       const client = new MqttClient({ host: "127.0.0.1", port: ${peer.port}, protocol: "mqtt", clientId: "c" });
-      ${program}`);
+      ${program}`,
+    );
     const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    const status = await soon(new Promise<number | null>((done) => child.on("close", done)), "the process to exit", 20_000);
+    const status = await soon(
+      new Promise<number | null>((done) => child.on("close", done)),
+      "the process to exit",
+      20_000,
+    );
     return { status, output };
   }
 
   test.each([
-    ["close()", "await client.connect(); await client.publish('t', 'x', { qos: 1 }); await client.close(); console.log('end');"],
-    ["close({ force })", "await client.connect(); client.publish('u', 'x', { qos: 2 }).catch(() => {}); await client.close({ force: true }); console.log('end');"],
-    ["close() with a loop over messages", "await client.connect(); const s = await client.subscribe('t', { qos: 1 }); setImmediate(() => client.close()); for await (const m of s) ; console.log('end');"],
+    [
+      "close()",
+      "await client.connect(); await client.publish('t', 'x', { qos: 1 }); await client.close(); console.log('end');",
+    ],
+    [
+      "close({ force })",
+      "await client.connect(); client.publish('u', 'x', { qos: 2 }).catch(() => {}); await client.close({ force: true }); console.log('end');",
+    ],
+    [
+      "close() with a loop over messages",
+      "await client.connect(); const s = await client.subscribe('t', { qos: 1 }); setImmediate(() => client.close()); for await (const m of s) ; console.log('end');",
+    ],
     ["close() while connecting", "client.connect().catch(() => console.log('end')); await client.close();"],
     ["never connecting", "console.log('end');"],
   ])("exits by itself after %s", async (_what, program) => {

@@ -139,7 +139,10 @@ describe.skipIf(!available).each([false, true])("mosquitto, TLS %s", (tls) => {
     const pending: Promise<void>[] = [];
     const send = () => {
       const index = pending.length >> 1;
-      pending.push(sender.publish("after/1", `${index}`, { qos: 1 }), sender.publish("after/2", `${index}`, { qos: 2 }));
+      pending.push(
+        sender.publish("after/1", `${index}`, { qos: 1 }),
+        sender.publish("after/2", `${index}`, { qos: 2 }),
+      );
     };
     for (let round = 0; round < 2; round++) {
       for (let count = 0; count < 100; count++) {

@@ -54,7 +54,10 @@ const operations: Record<
 
 /** Counts how a promise settles; twice cannot be seen on a promise, so the outcome is compared after more events. */
 function outcome(promise: Promise<unknown>): { value: string | undefined; settled: Promise<string> } {
-  const state: { value: string | undefined; settled: Promise<string> } = { value: undefined, settled: undefined as never };
+  const state: { value: string | undefined; settled: Promise<string> } = {
+    value: undefined,
+    settled: undefined as never,
+  };
   state.settled = promise.then(
     () => (state.value = "ok"),
     (error: HubwireError) => (state.value = error.code),
@@ -84,13 +87,14 @@ describe.each(Object.entries(operations))("%s", (_name, { call, sends, answer, r
     expect(await soon(result.settled, "success")).toBe("ok");
   });
 
-  if (refusal) test("fails when it is refused", async () => {
-    const { client, connection } = await scene();
-    const result = outcome(call(client));
-    await connection.packet();
-    connection.send(refusal?.answer ?? "");
-    expect(await soon(result.settled, "refusal")).toBe(refusal?.code);
-  });
+  if (refusal)
+    test("fails when it is refused", async () => {
+      const { client, connection } = await scene();
+      const result = outcome(call(client));
+      await connection.packet();
+      connection.send(refusal?.answer ?? "");
+      expect(await soon(result.settled, "refusal")).toBe(refusal?.code);
+    });
 
   test("an answer with another identifier completes nothing", async () => {
     const { client, connection } = await scene();
@@ -385,7 +389,10 @@ describe("connect", () => {
   });
 
   test("retries what may pass until connectTimeout, then rejects with the last real failure", async () => {
-    const { client, peer, clock, result } = await attempt({ reconnect: { minDelay: 100, maxDelay: 400 }, random: () => 0.99 });
+    const { client, peer, clock, result } = await attempt({
+      reconnect: { minDelay: 100, maxDelay: 400 },
+      random: () => 0.99,
+    });
     const attempts: number[] = [];
     client.on("reconnecting", ({ attempt: n }) => attempts.push(n));
     for (let round = 0; result.value === undefined; round++) {
@@ -445,11 +452,25 @@ describe("connect", () => {
   });
 
   test.each<[string, object]>([
-    ["createConnection throws", { createConnection: () => { throw new Error("no"); } }],
+    [
+      "createConnection throws",
+      {
+        createConnection: () => {
+          throw new Error("no");
+        },
+      },
+    ],
     ["createConnection rejects", { createConnection: () => Promise.reject(new Error("no")) }],
     ["createConnection gives nothing", { createConnection: () => undefined }],
     ["createConnection resolves with nothing", { createConnection: () => Promise.resolve() }],
-    ["credentials throws", { credentials: () => { throw new Error("no"); } }],
+    [
+      "credentials throws",
+      {
+        credentials: () => {
+          throw new Error("no");
+        },
+      },
+    ],
     ["credentials gives half of them", { credentials: () => ({ password: "p" }) }],
   ])("the caller's callbacks may do what they like: %s", async (_what, options) => {
     const { result } = await attempt(options);

@@ -18,7 +18,8 @@ async function scene(options: Partial<MqttClientOptions> = {}) {
   const defaults = { reconnect: { minDelay: 1_000, maxDelay: 60_000 }, random: () => 0.5 };
   const ends = await connectedScene({ ...defaults, ...options }, { watch });
   const { client } = ends;
-  const reconnecting = () => soon(new Promise<void>((resolve) => client.once("reconnecting", () => resolve())), "reconnecting");
+  const reconnecting = () =>
+    soon(new Promise<void>((resolve) => client.once("reconnecting", () => resolve())), "reconnecting");
   return { ...ends, events, reconnecting };
 }
 
@@ -46,7 +47,12 @@ describe("backoff", () => {
       const takeover = backoff.ended(10, true);
       return [takeover, backoff.next(takeover)];
     });
-    expect(ends).toEqual([[false, 0], [false, 0], [true, 30_000], [true, 30_000]]);
+    expect(ends).toEqual([
+      [false, 0],
+      [false, 0],
+      [true, 30_000],
+      [true, 30_000],
+    ]);
   });
 });
 
@@ -213,7 +219,9 @@ test("a refusal that cannot pass ends the reconnecting: error, disconnect, nothi
 });
 
 test("a takeover that repeats is surfaced and slows the client down [MQTT-3.1.4-2 +] [MQTT-3.1.4-2 -]", async () => {
-  const { peer, connection, clock, events, reconnecting } = await scene({ reconnect: { minDelay: 1_000, maxDelay: 8_000 } });
+  const { peer, connection, clock, events, reconnecting } = await scene({
+    reconnect: { minDelay: 1_000, maxDelay: 8_000 },
+  });
   let current = connection;
   for (let round = 0; round < 3; round++) {
     const next = reconnecting();
@@ -298,7 +306,11 @@ test("the offline queue is bounded by count, bytes and age; QoS 0 may be left ou
   const next = reconnecting();
   connection.destroy();
   await next;
-  const code = (promise: Promise<void>) => promise.then(() => "ok", (error: HubwireError) => error.code);
+  const code = (promise: Promise<void>) =>
+    promise.then(
+      () => "ok",
+      (error: HubwireError) => error.code,
+    );
   const first = code(client.publish("t", "1", { qos: 1 }));
   expect(await code(client.publish("t", Buffer.alloc(100), { qos: 1 }))).toBe("ERR_QUEUE_FULL");
   expect(await code(client.publish("t", "x"))).toBe("ERR_NOT_CONNECTED");
@@ -310,7 +322,11 @@ test("the offline queue is bounded by count, bytes and age; QoS 0 may be left ou
 
 test("a full queue drops the oldest if chosen, never silently", async () => {
   const client = new MqttClient({ host: "localhost", offlineQueue: { maxCount: 1, overflow: "drop-oldest" } });
-  const code = (promise: Promise<void>) => promise.then(() => "ok", (error: HubwireError) => error.code);
+  const code = (promise: Promise<void>) =>
+    promise.then(
+      () => "ok",
+      (error: HubwireError) => error.code,
+    );
   const first = code(client.publish("t", "1"));
   const second = code(client.publish("t", "2"));
   expect(await first).toBe("ERR_QUEUE_FULL");

@@ -24,7 +24,14 @@ export async function connectedScene(
   const peer = await Peer.listen();
   cleanups.push(() => peer.close());
   const clock = new FakeClock();
-  const client = new MqttClient({ host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", clock, ...options });
+  const client = new MqttClient({
+    host: "127.0.0.1",
+    port: peer.port,
+    protocol: "mqtt",
+    clientId: "c",
+    clock,
+    ...options,
+  });
   cleanups.push(() => client.close({ force: true }));
   watch(client);
   const connected = client.connect();

@@ -40,7 +40,9 @@ const accept = (connection: PeerConnection) => connection.accept().catch(() => {
 async function refusal(certificate: CertificateOptions, options: Partial<MqttClientOptions> = {}) {
   const issued = authority.issue(certificate);
   const server = await peer({ tls: { cert: issued.chain, key: issued.key }, script: accept });
-  const error = await client(server.port, options).connect().catch((reason: unknown) => reason);
+  const error = await client(server.port, options)
+    .connect()
+    .catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(HubwireError);
   return error as HubwireError;
 }
@@ -92,7 +94,9 @@ describe("a trusted server", () => {
     const server = await peer({ tls: { ...tls, rejectUnauthorized: true }, script: accept });
     const trusted = { ca: authority.certificate };
     await client(server.port, { tls: { ...trusted, cert: mine.chain, key: mine.key } }).connect();
-    const error = await client(server.port, { tls: trusted }).connect().catch((reason: unknown) => reason);
+    const error = await client(server.port, { tls: trusted })
+      .connect()
+      .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "ERR_TLS", retryable: false });
   });
 });
@@ -134,7 +138,10 @@ describe("a server that cannot be trusted is refused at once", () => {
   test("self-signed", async () => {
     const own = createSelfSigned({ ipAddresses: ["127.0.0.1"] });
     const server = await peer({ tls: { cert: own.certificate, key: own.key }, script: accept });
-    await expect(client(server.port).connect()).rejects.toMatchObject({ code: "ERR_TLS_SELF_SIGNED", retryable: false });
+    await expect(client(server.port).connect()).rejects.toMatchObject({
+      code: "ERR_TLS_SELF_SIGNED",
+      retryable: false,
+    });
   });
 
   test("expired, and not yet valid", async () => {
@@ -158,7 +165,9 @@ describe("a server that cannot be trusted is refused at once", () => {
 
   test("a port that closes instead of a handshake may be a passing trouble", async () => {
     const server = await peer({ script: (connection) => connection.destroy() });
-    const error = await client(server.port, { reconnect: false }).connect().catch((reason: unknown) => reason);
+    const error = await client(server.port, { reconnect: false })
+      .connect()
+      .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "ERR_TLS", retryable: true });
   });
 });
@@ -180,7 +189,9 @@ test("TLS on a cleartext port: a real TLS server that closes", async () => {
 test("options that TLS refuses are the caller's mistake, and the key is not quoted", async () => {
   const server = await peer({ tls: { cert: good.chain, key: good.key } });
   const secret = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----";
-  const error = await client(server.port, { tls: { key: secret } }).connect().catch((reason: unknown) => reason);
+  const error = await client(server.port, { tls: { key: secret } })
+    .connect()
+    .catch((reason: unknown) => reason);
   expect(error).toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
   expect(inspect(error, { depth: 9 })).not.toContain("c2VjcmV0");
 });

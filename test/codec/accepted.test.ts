@@ -3,14 +3,7 @@
  * `malformed.test.ts`.
  */
 import { expect, test } from "vitest";
-import {
-  MAX_PACKET_SIZE,
-  PacketWriter,
-  decode,
-  encode,
-  type Packet,
-  type PacketInit,
-} from "../../src/codec/index.js";
+import { MAX_PACKET_SIZE, PacketWriter, decode, encode, type Packet, type PacketInit } from "../../src/codec/index.js";
 import { ascii, concat, hex, read, toHex } from "./support.js";
 
 const topicOf = (digits: string): string => {
@@ -40,12 +33,7 @@ test("a byte order mark is a character anywhere [MQTT-1.5.3-3 +] [MQTT-4.7.3-4 +
 
 test("a topic with a byte order mark is another than the one without [MQTT-1.5.3-3 -]", () => {
   const { packets } = read([hex("30 03 0001 61  30 06 0004 efbbbf61  30 03 0001 61  30 06 0004 efbbbf61")]);
-  expect(packets.map((packet) => packet.type === "publish" && packet.topic)).toEqual([
-    "a",
-    "\ufeffa",
-    "a",
-    "\ufeffa",
-  ]);
+  expect(packets.map((packet) => packet.type === "publish" && packet.topic)).toEqual(["a", "\ufeffa", "a", "\ufeffa"]);
 });
 
 test("composed and decomposed forms stay what they are [MQTT-4.7.3-4 -]", () => {
@@ -71,9 +59,7 @@ test("PUBREL, SUBSCRIBE, UNSUBSCRIBE carry 0010 [MQTT-3.6.1-1 +] [MQTT-3.8.1-1 +
   expect(toHex(encode({ type: "subscribe", packetId: 1, subscriptions: [{ topicFilter: "a" }] }))).toBe(
     "8206000100016100",
   );
-  expect(toHex(encode({ type: "unsubscribe", packetId: 1, topicFilters: ["a"] }))).toBe(
-    "a205000100" + "0161",
-  );
+  expect(toHex(encode({ type: "unsubscribe", packetId: 1, topicFilters: ["a"] }))).toBe("a205000100" + "0161");
 });
 
 test("DISCONNECT carries no flags [MQTT-3.14.1-1 +]", () => {
@@ -240,19 +226,16 @@ test("a remaining length in more bytes than it needs", () => {
   }
 });
 
-test.each([0, 120, 121, 16_376, 16_377, 2_097_144, 2_097_145])(
-  "a payload of %i bytes, both ways",
-  (length) => {
-    const payload = new Uint8Array(length).fill(7);
-    const bytes = encode({ type: "publish", topic: "topic", payload });
-    const remaining = length + 7;
-    const size = remaining < 128 ? 1 : remaining < 16_384 ? 2 : remaining < 2_097_152 ? 3 : 4;
-    expect(bytes.length).toBe(1 + size + remaining);
-    expect(new PacketWriter().publish("topic", payload, 0, false, false, 0)).toBe(bytes.length);
-    const packet = decode(bytes);
-    expect(packet.type === "publish" && Buffer.compare(packet.payload, payload)).toBe(0);
-  },
-);
+test.each([0, 120, 121, 16_376, 16_377, 2_097_144, 2_097_145])("a payload of %i bytes, both ways", (length) => {
+  const payload = new Uint8Array(length).fill(7);
+  const bytes = encode({ type: "publish", topic: "topic", payload });
+  const remaining = length + 7;
+  const size = remaining < 128 ? 1 : remaining < 16_384 ? 2 : remaining < 2_097_152 ? 3 : 4;
+  expect(bytes.length).toBe(1 + size + remaining);
+  expect(new PacketWriter().publish("topic", payload, 0, false, false, 0)).toBe(bytes.length);
+  const packet = decode(bytes);
+  expect(packet.type === "publish" && Buffer.compare(packet.payload, payload)).toBe(0);
+});
 
 test("the largest packet that there can be, and one byte more", () => {
   const payload = new Uint8Array(MAX_PACKET_SIZE - 3);
@@ -291,9 +274,7 @@ test("fields that were left out take their defaults", () => {
     packetId: undefined,
     payload: undefined,
   };
-  expect(encode({ type: "publish", topic: "t", ...undefineds })).toEqual(
-    encode({ type: "publish", topic: "t" }),
-  );
+  expect(encode({ type: "publish", topic: "t", ...undefineds })).toEqual(encode({ type: "publish", topic: "t" }));
   expect(decode(encode({ type: "connack", returnCode: 0 }))).toMatchObject({ sessionPresent: false });
 });
 
@@ -308,9 +289,7 @@ test("strings are taken as payload, password and will message, in UTF-8", () => 
     payload: hex("00"),
   });
   const will = { topic: "w", payload: text };
-  expect(
-    decode(encode({ type: "connect", clientId: "c", username: "u", password: text, will })),
-  ).toMatchObject({
+  expect(decode(encode({ type: "connect", clientId: "c", username: "u", password: text, will }))).toMatchObject({
     password: bytes,
     will: { payload: bytes },
   });

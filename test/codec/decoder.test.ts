@@ -43,29 +43,25 @@ describe("ownership", () => {
     expect(Object.getPrototypeOf(payload)).toBe(Uint8Array.prototype);
   });
 
-  test.each([3, 1_000, 70_000])(
-    "a split packet of %i bytes has memory of its own, never written again",
-    (size) => {
-      const bytes = publish("topic", new Uint8Array(size).fill(1));
-      const found: Uint8Array[] = [];
-      const reader = new PacketReader((packet) => packet.type === "publish" && found.push(packet.payload));
-      for (let i = 0; i < 40; i++) {
-        for (const piece of cut(bytes, Math.ceil(bytes.length / 3))) {
-          reader.push(piece);
-          piece.fill(0xee);
-        }
+  test.each([3, 1_000, 70_000])("a split packet of %i bytes has memory of its own, never written again", (size) => {
+    const bytes = publish("topic", new Uint8Array(size).fill(1));
+    const found: Uint8Array[] = [];
+    const reader = new PacketReader((packet) => packet.type === "publish" && found.push(packet.payload));
+    for (let i = 0; i < 40; i++) {
+      for (const piece of cut(bytes, Math.ceil(bytes.length / 3))) {
+        reader.push(piece);
+        piece.fill(0xee);
       }
-      expect(found.length).toBe(40);
-      for (const payload of found)
-        expect(payload.length === size && payload.every((byte) => byte === 1)).toBe(true);
-      const spans = found.map(({ buffer, byteOffset }) => ({ buffer, byteOffset }));
-      for (const [i, a] of spans.entries()) {
-        for (const b of spans.slice(0, i)) {
-          expect(a.buffer !== b.buffer || Math.abs(a.byteOffset - b.byteOffset) >= size).toBe(true);
-        }
+    }
+    expect(found.length).toBe(40);
+    for (const payload of found) expect(payload.length === size && payload.every((byte) => byte === 1)).toBe(true);
+    const spans = found.map(({ buffer, byteOffset }) => ({ buffer, byteOffset }));
+    for (const [i, a] of spans.entries()) {
+      for (const b of spans.slice(0, i)) {
+        expect(a.buffer !== b.buffer || Math.abs(a.byteOffset - b.byteOffset) >= size).toBe(true);
       }
-    },
-  );
+    }
+  });
 
   test("a delivered topic does not change with its chunk", () => {
     const chunk = publish("first/topic/of/it", hex(""));
@@ -96,18 +92,7 @@ describe("errors", () => {
   });
 
   test("an illegal first byte, flag or length is refused before the rest of the packet is there", () => {
-    for (const digits of [
-      "00",
-      "f0",
-      "41",
-      "36",
-      "38",
-      "4003",
-      "c001",
-      "2080 01",
-      "ffffffff",
-      "30ffffffff",
-    ]) {
+    for (const digits of ["00", "f0", "41", "36", "38", "4003", "c001", "2080 01", "ffffffff", "30ffffffff"]) {
       expect(read([hex(digits)]).error?.code, digits).toBe("ERR_MALFORMED_PACKET");
       expect(read(cut(hex(digits), 1)).error?.code, digits).toBe("ERR_MALFORMED_PACKET");
     }
@@ -248,57 +233,48 @@ describe("limits", () => {
   });
 
   test("a SUBACK of a million codes and one more", () => {
-    const codes = (count: number) =>
-      concat(hex("90"), threeBytes(count + 2), hex("0001"), new Uint8Array(count));
+    const codes = (count: number) => concat(hex("90"), threeBytes(count + 2), hex("0001"), new Uint8Array(count));
     const most = 1_048_576;
     const { packets } = read([codes(most)]);
     expect(packets[0]?.type === "suback" && packets[0].returnCodes.length).toBe(most);
     expect(read([codes(most + 1)]).error?.code).toBe("ERR_PACKET_TOO_LARGE");
   });
 
-  test.each([1_460, 65_536, 3 << 20])(
-    "a 20 MiB packet in chunks of %i takes its size and 8 MiB at most",
-    (size) => {
-      const bytes = publish("topic", new Uint8Array(20 << 20).fill(3));
-      let delivered = 0;
-      let peak = 0;
-      const reader = new PacketReader((packet) => {
-        if (packet.type === "publish") delivered = packet.payload.length;
-        expect(packet.type === "publish" && packet.payload[0] === 3 && packet.payload.at(-1) === 3).toBe(
-          true,
-        );
-      });
-      const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
-        bytes.subarray(i * size, (i + 1) * size),
-      );
-      globalThis.gc?.();
-      const before = process.memoryUsage().arrayBuffers;
-      for (const [i, piece] of pieces.entries()) {
-        reader.push(piece);
-        if (i % 64 === 0 || size > 65_536) peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
-      }
-      expect(delivered).toBe(20 << 20);
-      expect(peak).toBeLessThanOrEqual(bytes.length + (8 << 20));
-    },
-  );
+  test.each([1_460, 65_536, 3 << 20])("a 20 MiB packet in chunks of %i takes its size and 8 MiB at most", (size) => {
+    const bytes = publish("topic", new Uint8Array(20 << 20).fill(3));
+    let delivered = 0;
+    let peak = 0;
+    const reader = new PacketReader((packet) => {
+      if (packet.type === "publish") delivered = packet.payload.length;
+      expect(packet.type === "publish" && packet.payload[0] === 3 && packet.payload.at(-1) === 3).toBe(true);
+    });
+    const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+      bytes.subarray(i * size, (i + 1) * size),
+    );
+    globalThis.gc?.();
+    const before = process.memoryUsage().arrayBuffers;
+    for (const [i, piece] of pieces.entries()) {
+      reader.push(piece);
+      if (i % 64 === 0 || size > 65_536) peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
+    }
+    expect(delivered).toBe(20 << 20);
+    expect(peak).toBeLessThanOrEqual(bytes.length + (8 << 20));
+  });
 
-  test.each([1_023, 1_024, 1_025, 65_535, 65_536, 65_537, 300_000])(
-    "a packet of %i bytes, byte by byte",
-    (size) => {
-      const header = size > 16_384 + 3 ? 4 : 3;
-      const payload = Uint8Array.from({ length: size - header - 3 }, (_, i) => i);
-      const bytes = publish("t", payload);
-      expect(bytes.length).toBe(size);
-      const [whole] = payloads(cut(bytes, 1));
-      expect(Buffer.compare(whole ?? hex(""), payload)).toBe(0);
-      const halves = payloads([
-        bytes.slice(0, size - 1),
-        concat(bytes.slice(size - 1), bytes.slice(0, 1)),
-        bytes.slice(1),
-      ]);
-      expect(halves.map((half) => Buffer.compare(half, payload))).toEqual([0, 0]);
-    },
-  );
+  test.each([1_023, 1_024, 1_025, 65_535, 65_536, 65_537, 300_000])("a packet of %i bytes, byte by byte", (size) => {
+    const header = size > 16_384 + 3 ? 4 : 3;
+    const payload = Uint8Array.from({ length: size - header - 3 }, (_, i) => i);
+    const bytes = publish("t", payload);
+    expect(bytes.length).toBe(size);
+    const [whole] = payloads(cut(bytes, 1));
+    expect(Buffer.compare(whole ?? hex(""), payload)).toBe(0);
+    const halves = payloads([
+      bytes.slice(0, size - 1),
+      concat(bytes.slice(size - 1), bytes.slice(0, 1)),
+      bytes.slice(1),
+    ]);
+    expect(halves.map((half) => Buffer.compare(half, payload))).toEqual([0, 0]);
+  });
 
   test("split packets of many sizes, one after the other, do not disturb each other", () => {
     const sizes = Array.from({ length: 200 }, (_, i) => (i * 37) % 1_200);
@@ -325,7 +301,13 @@ describe("chunks of any size", () => {
     (packet.type === "publish" ? packet.payload : packet.type === "connect" && packet.password) || hex("");
   const stream = concat(...packets);
   /** Where each packet's payload or password, its last field, ends. */
-  const ends = packets.map(((sum) => ({ length }) => (sum += length))(0));
+  const ends = packets.map(
+    (
+      (sum) =>
+      ({ length }) =>
+        (sum += length)
+    )(0),
+  );
 
   const edges = [1, 2, 5, 256, 257, 1_023, 1_024, 1_025, 1_460, 2_047, 2_048, 2_049, 4_096, 20_000];
   const patterns = [
@@ -337,7 +319,7 @@ describe("chunks of any size", () => {
 
   test.each(patterns)("$title: views of one chunk, or memory that nobody writes again", (pattern) => {
     const chunks: { start: number; end: number; memory: Uint8Array }[] = [];
-    for (let at = 0; at < stream.length; ) {
+    for (let at = 0; at < stream.length;) {
       const memory = stream.slice(at, at + pattern.sizeOf(chunks.length));
       chunks.push({ start: at, end: at + memory.length, memory });
       at += memory.length;
@@ -456,9 +438,7 @@ describe("the topic cache", () => {
   });
 
   test("more bytes than it holds, and topics too long for it", () => {
-    const turns = Array.from({ length: 600 }, (_, i) =>
-      `${i}/`.padEnd(i % 7 === 0 ? 4_097 : 4_000 - (i % 9), "z"),
-    );
+    const turns = Array.from({ length: 600 }, (_, i) => `${i}/`.padEnd(i % 7 === 0 ? 4_097 : 4_000 - (i % 9), "z"));
     expect(topicsOf(stream([...turns, ...turns]))).toEqual([...turns, ...turns]);
   });
 

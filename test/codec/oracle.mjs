@@ -15,8 +15,7 @@ export function oracle(bytes) {
   while (rest.length > 0) {
     try {
       const header = fixedHeader(rest);
-      if (header === undefined || rest.length < header.size + header.length)
-        return { packets, end: "incomplete" };
+      if (header === undefined || rest.length < header.size + header.length) return { packets, end: "incomplete" };
       const body = rest.slice(header.size, header.size + header.length);
       rest = rest.slice(header.size + header.length);
       packets.push(read(header, body));
@@ -162,9 +161,7 @@ function read({ name, flags }, body) {
 function connect(body) {
   if (string(body) !== "MQTT" || number(body, 1) !== 4) throw "protocol";
   const bits = number(body, 1).toString(2).padStart(8, "0");
-  const [username, password, willRetain, willQosHigh, willQosLow, will, cleanSession, reserved] = [
-    ...bits,
-  ].map(Number);
+  const [username, password, willRetain, willQosHigh, willQosLow, will, cleanSession, reserved] = [...bits].map(Number);
   const willQos = willQosHigh * 2 + willQosLow;
   if (reserved) throw "reserved flag";
   if (willQos === 3 || (!will && (willQos > 0 || willRetain))) throw "will flags";
@@ -177,8 +174,7 @@ function connect(body) {
   };
   packet.clientId = string(body);
   if (packet.clientId === "" && !cleanSession) throw "no client id";
-  if (will)
-    packet.will = { topic: topicName(body), payload: data(body), qos: willQos, retain: willRetain === 1 };
+  if (will) packet.will = { topic: topicName(body), payload: data(body), qos: willQos, retain: willRetain === 1 };
   if (username) packet.username = string(body);
   if (password) packet.password = data(body);
   return packet;

@@ -56,8 +56,7 @@ function compare(bytes: Uint8Array): boolean {
     if (!(error instanceof HubwireError) || error.code !== "ERR_MALFORMED_PACKET") throw error;
   }
   const legal = expected.end === "complete" && expected.packets.length === 1;
-  if (legal !== (packet !== undefined))
-    throw new Error(`${toHex(bytes)}: oracle ${expected.end}, decode differs`);
+  if (legal !== (packet !== undefined)) throw new Error(`${toHex(bytes)}: oracle ${expected.end}, decode differs`);
   if (packet === undefined) return false;
   if (plain(packet) !== plain(expected.packets[0])) throw new Error(`${toHex(bytes)}: ${plain(packet)}`);
   if (toHex(encode(packet)) !== toHex(bytes)) {
@@ -182,7 +181,7 @@ describe("streams", () => {
       const expected = oracle(stream);
       seen[expected.end]++;
       const pieces: Uint8Array[] = [];
-      for (let at = 0; at < stream.length; ) {
+      for (let at = 0; at < stream.length;) {
         const size = 1 + pick(1 + pick(60));
         pieces.push(stream.slice(at, at + size));
         at += size;

@@ -25,9 +25,7 @@ test("PUBLISH in plain arguments, and its size", () => {
   expect(writer.publish("a", "hi", 0, true, false, 0)).toBe(7);
   expect(writer.publish("a", "", 2, false, true, 7)).toBe(7);
   expect(writer.byteLength).toBe(25);
-  expect(toHex(concat(...writer.take()))).toBe(
-    "32090003612f62000a00ff" + "31050001616869" + "3c05000161" + "0007",
-  );
+  expect(toHex(concat(...writer.take()))).toBe("32090003612f62000a00ff" + "31050001616869" + "3c05000161" + "0007");
 });
 
 test("the same topic again, others between, of every length: the same bytes as encode", () => {
@@ -138,27 +136,24 @@ test("output grows over many pieces of memory, in order", () => {
   expect(Buffer.compare(concat(...writer.take()), concat(...expected))).toBe(0);
 });
 
-test.each([16_383, 16_384, 100_000])(
-  "a payload of %i bytes: lent from 16 KiB on, by publish alone",
-  (size) => {
-    const payload = new Uint8Array(size).fill(9);
-    const writer = new PacketWriter();
-    writer.pingreq();
-    const length = writer.publish("t", payload, 1, false, false, 2);
-    writer.pingreq();
-    expect(writer.byteLength).toBe(length + 4);
-    const pieces = writer.take();
-    expect(pieces.includes(payload)).toBe(size >= 16_384);
-    const packet = { type: "publish", topic: "t", payload, qos: 1, packetId: 2 } as const;
-    const expected = concat(hex("c000"), encode(packet), hex("c000"));
-    expect(Buffer.compare(concat(...pieces), expected)).toBe(0);
-    writer.packet(packet);
-    expect(writer.take().includes(payload)).toBe(false);
-    const text = "x".repeat(size);
-    expect(writer.publish("t", text, 0, false, false, 0)).toBeGreaterThan(size);
-    expect(toHex(concat(...writer.take()).subarray(-3))).toBe("787878");
-  },
-);
+test.each([16_383, 16_384, 100_000])("a payload of %i bytes: lent from 16 KiB on, by publish alone", (size) => {
+  const payload = new Uint8Array(size).fill(9);
+  const writer = new PacketWriter();
+  writer.pingreq();
+  const length = writer.publish("t", payload, 1, false, false, 2);
+  writer.pingreq();
+  expect(writer.byteLength).toBe(length + 4);
+  const pieces = writer.take();
+  expect(pieces.includes(payload)).toBe(size >= 16_384);
+  const packet = { type: "publish", topic: "t", payload, qos: 1, packetId: 2 } as const;
+  const expected = concat(hex("c000"), encode(packet), hex("c000"));
+  expect(Buffer.compare(concat(...pieces), expected)).toBe(0);
+  writer.packet(packet);
+  expect(writer.take().includes(payload)).toBe(false);
+  const text = "x".repeat(size);
+  expect(writer.publish("t", text, 0, false, false, 0)).toBeGreaterThan(size);
+  expect(toHex(concat(...writer.take()).subarray(-3))).toBe("787878");
+});
 
 test("encode keeps no large memory for later packets", () => {
   const large = encode({ type: "publish", topic: "t", payload: new Uint8Array(1 << 20) });
@@ -186,9 +181,7 @@ test("a payload that only looks like bytes is refused; one that was transferred 
   const writer = new PacketWriter();
   const fake = Object.create(Uint8Array.prototype) as Uint8Array;
   expect(refusal(() => writer.publish("t", fake, 0, false, false, 0)).code).toBe("ERR_INVALID_PACKET");
-  expect(refusal(() => encode({ type: "publish", topic: "t", payload: fake })).code).toBe(
-    "ERR_INVALID_PACKET",
-  );
+  expect(refusal(() => encode({ type: "publish", topic: "t", payload: fake })).code).toBe("ERR_INVALID_PACKET");
   const gone = hex("0102");
   structuredClone(gone, { transfer: [gone.buffer as ArrayBuffer] });
   writer.publish("t", gone, 0, false, false, 0);
@@ -226,10 +219,7 @@ const impostors: [string, () => unknown][] = [
         }
       })(4),
   ],
-  [
-    "a view under its prototype",
-    () => Object.setPrototypeOf(new DataView(new ArrayBuffer(8)), Uint8Array.prototype),
-  ],
+  ["a view under its prototype", () => Object.setPrototypeOf(new DataView(new ArrayBuffer(8)), Uint8Array.prototype)],
 ];
 
 test.each(impostors)("%s are no payload, and leave the output as it was", (_title, make) => {

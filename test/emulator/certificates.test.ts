@@ -79,9 +79,7 @@ describe("server certificates", () => {
     expect(leaf.chain.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
     const trust = { ca: authority.certificate, servername: "localhost" };
     expect(await handshake(pair(leaf), trust)).toBe("ok");
-    expect(await handshake({ cert: leaf.certificate, key: leaf.key }, trust)).toBe(
-      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-    );
+    expect(await handshake({ cert: leaf.certificate, key: leaf.key }, trust)).toBe("UNABLE_TO_VERIFY_LEAF_SIGNATURE");
   });
 });
 
@@ -100,10 +98,7 @@ describe("fields", () => {
 
   it("have random positive serial numbers of sixteen bytes", () => {
     const authority = createAuthority();
-    const serials = Array.from(
-      { length: 20 },
-      () => new X509Certificate(authority.issue().certificate).serialNumber,
-    );
+    const serials = Array.from({ length: 20 }, () => new X509Certificate(authority.issue().certificate).serialNumber);
     expect(new Set(serials).size).toBe(20);
     for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/);
   });
@@ -132,9 +127,7 @@ describe("fields", () => {
       { dnsNames: [""] },
       { ipAddresses: ["localhost"] },
     ]) {
-      expect(() => createSelfSigned(options)).toThrow(
-        expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
-      );
+      expect(() => createSelfSigned(options)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
     }
     createSelfSigned({ notAfter: 253_402_300_799_999 });
   });
@@ -158,16 +151,10 @@ describe("IP addresses", () => {
     expect(hex("2001:db8:1:2:3:4:5:6")).toBe("20010db8000100020003000400050006");
   });
 
-  it.each([
-    "",
-    "1.2.3",
-    "1.2.3.256",
-    "1::2::3",
-    "1:2:3:4:5:6:7",
-    "1:2:3:4:5:6:7:8:9",
-    "g::1",
-    "1:2:3:4::5:6:7:8",
-  ])("refuses %j", (address) => {
-    expect(() => addressBytes(address)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
-  });
+  it.each(["", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "g::1", "1:2:3:4::5:6:7:8"])(
+    "refuses %j",
+    (address) => {
+      expect(() => addressBytes(address)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+    },
+  );
 });

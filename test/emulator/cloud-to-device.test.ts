@@ -26,8 +26,7 @@ beforeEach(() => {
 type Publish = Extract<Packet, { type: "publish" }>;
 async function nextPublish(client: RawClient): Promise<Publish> {
   const packet = await client.next();
-  if (packet === "closed" || packet.type !== "publish")
-    throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
+  if (packet === "closed" || packet.type !== "publish") throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
   return packet;
 }
 const text = (packet: Publish): string => Buffer.from(packet.payload).toString();
@@ -164,9 +163,7 @@ describe("a message", () => {
     const client = await RawClient.connected(hub, module);
     await client.subscribe(`devices/${device.deviceId}/modules/m/inputs/#`);
     await hub.sendToDevice(device.deviceId, "x", { moduleId: "m", inputName: "in", messageId: "1", to: "t" });
-    expect((await nextPublish(client)).topic).toBe(
-      `devices/${device.deviceId}/modules/m/inputs/in/%24.mid=1&%24.to=t`,
-    );
+    expect((await nextPublish(client)).topic).toBe(`devices/${device.deviceId}/modules/m/inputs/in/%24.mid=1&%24.to=t`);
     await client.disconnect();
   });
 
@@ -263,8 +260,7 @@ describe("many messages", () => {
     const client = await RawClient.connected(many, { deviceId, ...rest });
     await client.subscribe("devices/busy/messages/devicebound/#");
     client.socket.removeAllListeners("data").resume();
-    for (let index = 0; index < 65_540; index++)
-      await many.sendToDevice(deviceId, "x", { messageId: `${index}` });
+    for (let index = 0; index < 65_540; index++) await many.sendToDevice(deviceId, "x", { messageId: `${index}` });
     const first = event(many, "completed");
     client.send({ type: "puback", packetId: 7 });
     expect(await first).toMatchObject({ messageId: "6" });

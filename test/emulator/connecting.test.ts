@@ -60,11 +60,7 @@ describe("a token", () => {
   });
 
   it.each([
-    [
-      "signed with another key",
-      () => token({ key: Buffer.alloc(32, 1).toString("base64") }),
-      /signature is wrong/,
-    ],
+    ["signed with another key", () => token({ key: Buffer.alloc(32, 1).toString("base64") }), /signature is wrong/],
     ["expired", () => token({ expiry: Math.floor(clock.wallTime() / 1000) - 1 }), /expired/],
     ["for another device", () => token({ deviceId: "d2" }), /another resource/],
     ["for another hub", () => token({ hostName: "other.example" }), /another resource/],
@@ -223,9 +219,7 @@ describe("an identity", () => {
   it.each(["", undefined as never, 5 as never, "a b", "a/b", "a+b", "ü", "x".repeat(129)])(
     "cannot be called %j",
     (deviceId) => {
-      expect(() => hub.createDevice(deviceId)).toThrow(
-        expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
-      );
+      expect(() => hub.createDevice(deviceId)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
     },
   );
 
@@ -238,9 +232,7 @@ describe("an identity", () => {
     ]) {
       expect(make).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
     }
-    expect(() => hub.createModule("nobody", "m")).toThrow(
-      expect.objectContaining({ code: "ERR_DEVICE_NOT_FOUND" }),
-    );
+    expect(() => hub.createModule("nobody", "m")).toThrow(expect.objectContaining({ code: "ERR_DEVICE_NOT_FOUND" }));
   });
 });
 

@@ -98,7 +98,9 @@ describe("start", () => {
     taken.close();
     await expect(HubEmulator.start({ port: 70_000 })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     await expect(HubEmulator.start({ host: 5 as never })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
-    await expect(HubEmulator.start({ prot: 1 } as never)).rejects.toMatchObject({ message: expect.stringContaining("unknown option prot") });
+    await expect(HubEmulator.start({ prot: 1 } as never)).rejects.toMatchObject({
+      message: expect.stringContaining("unknown option prot"),
+    });
     await expect(HubEmulator.start(null as never)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     const certificate = { certificate: "none", key: "none" };
     await expect(HubEmulator.start({ certificate })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
@@ -239,10 +241,7 @@ describe("close", () => {
     const { completion } = await hub.sendToDevice("d1", "x");
     const outcomes = Promise.allSettled([pending, waiting]);
     await hub.close();
-    expect(await outcomes).toMatchObject([
-      { reason: { code: "ERR_CLOSED" } },
-      { reason: { code: "ERR_CLOSED" } },
-    ]);
+    expect(await outcomes).toMatchObject([{ reason: { code: "ERR_CLOSED" } }, { reason: { code: "ERR_CLOSED" } }]);
     expect(await completion).toBe("Purged");
     while ((await client.next()) !== "closed");
     expect(await silent.next()).toBe("closed");

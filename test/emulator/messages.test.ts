@@ -1,12 +1,7 @@
 /** Telemetry, the will, and what closes a connection. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HubEmulator } from "../../src/emulator/index.js";
-import type {
-  CreatedIdentity,
-  DisconnectedEvent,
-  TelemetryMessage,
-  ViolationEvent,
-} from "../../src/emulator/index.js";
+import type { CreatedIdentity, DisconnectedEvent, TelemetryMessage, ViolationEvent } from "../../src/emulator/index.js";
 import type { PacketInit } from "../../src/codec/index.js";
 import { FakeClock } from "./fake-clock.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
@@ -93,9 +88,7 @@ describe("telemetry", () => {
     client = await RawClient.connected(hub, device);
     const chunks: Uint8Array[] = [];
     client.socket.on("data", (chunk: Uint8Array) => chunks.push(chunk));
-    client.send(
-      ...[3, 1, 2].map((packetId) => ({ type: "publish", topic: EVENTS, qos: 1, packetId }) as const),
-    );
+    client.send(...[3, 1, 2].map((packetId) => ({ type: "publish", topic: EVENTS, qos: 1, packetId }) as const));
     for (const packetId of [3, 1, 2]) expect(await client.next()).toEqual({ type: "puback", packetId });
     expect(chunks.map((chunk) => Buffer.from(chunk).toString("hex"))).toEqual(["400200034002000140020002"]);
   });
@@ -113,16 +106,8 @@ describe("a violation", () => {
     ["a module's topic", publish("devices/d1/modules/m1/messages/events/"), /not the device's own/],
     ["a topic of nobody", publish("hello"), /may not publish/],
     ["the hub's own topic", publish("$iothub/methods/POST/x/?$rid=1"), /may not publish/],
-    [
-      "the provisioning service's topic",
-      publish("$dps/registrations/PUT/iotdps-register/?$rid=1"),
-      /may not publish/,
-    ],
-    [
-      "a message over the limit",
-      publish(EVENTS, { payload: "x".repeat(1001) }),
-      /1001 bytes is over the 1000/,
-    ],
+    ["the provisioning service's topic", publish("$dps/registrations/PUT/iotdps-register/?$rid=1"), /may not publish/],
+    ["a message over the limit", publish(EVENTS, { payload: "x".repeat(1001) }), /1001 bytes is over the 1000/],
     [
       "a message over the limit by its properties",
       publish(`${EVENTS}ab=${"y".repeat(10)}`, { payload: "x".repeat(989) }),
@@ -216,11 +201,7 @@ describe("a subscription", () => {
   it("is one of fifty at most; subscribing again takes no place", async () => {
     client = await RawClient.connected(hub, device, { cleanSession: true });
     const filters = Array.from({ length: 51 }, (_, index) => `$iothub/methods/POST/${index}/#`);
-    expect(await client.subscribe(...filters, filters[3] as string)).toEqual([
-      ...Array<number>(50).fill(1),
-      0x80,
-      1,
-    ]);
+    expect(await client.subscribe(...filters, filters[3] as string)).toEqual([...Array<number>(50).fill(1), 0x80, 1]);
   });
 });
 

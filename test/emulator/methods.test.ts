@@ -22,8 +22,7 @@ afterEach(() => client.destroy());
 const FILTER = "$iothub/methods/POST/#";
 async function call(from = client): Promise<{ name: string; rid: string; body: string }> {
   const packet = await from.next();
-  if (packet === "closed" || packet.type !== "publish")
-    throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
+  if (packet === "closed" || packet.type !== "publish") throw new Error(`PUBLISH expected: ${JSON.stringify(packet)}`);
   const [, name = "", rid = ""] = /^\$iothub\/methods\/POST\/(.*)\/\?\$rid=(.*)$/.exec(packet.topic) ?? [];
   return { name, rid, body: Buffer.from(packet.payload).toString() };
 }

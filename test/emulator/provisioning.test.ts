@@ -1,12 +1,7 @@
 /** The Device Provisioning Service. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ConnectInit } from "../../src/codec/index.js";
-import {
-  createAuthority,
-  createSelfSigned,
-  HubEmulator,
-  type RegisteredEvent,
-} from "../../src/emulator/index.js";
+import { createAuthority, createSelfSigned, HubEmulator, type RegisteredEvent } from "../../src/emulator/index.js";
 import { deriveGroupKey, signSasToken } from "../../src/hub/sas.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
@@ -21,11 +16,7 @@ afterEach(() => {
   clients.splice(0).forEach((client) => client.destroy());
 });
 
-function dpsConnect(
-  registrationId: string,
-  key: string | undefined,
-  changes: Partial<ConnectInit> = {},
-): ConnectInit {
+function dpsConnect(registrationId: string, key: string | undefined, changes: Partial<ConnectInit> = {}): ConnectInit {
   const scope = `0ne1/registrations/${registrationId}`;
   return {
     type: "connect",
@@ -46,11 +37,7 @@ async function dps(packet: ConnectInit, tlsOptions = {}): Promise<{ client: RawC
   return { client, returnCode: answer.returnCode };
 }
 
-async function answer(
-  client: RawClient,
-  topic: string,
-  body: unknown = "",
-): Promise<{ topic: string; body: never }> {
+async function answer(client: RawClient, topic: string, body: unknown = ""): Promise<{ topic: string; body: never }> {
   client.send({
     type: "publish",
     topic,
@@ -208,9 +195,7 @@ describe("a refusal", () => {
     const { client } = await dps(dpsConnect("s3", primaryKey));
     await client.subscribe("$dps/registrations/res/#");
     expect((await answer(client, REGISTER, "{")).topic).toBe("$dps/registrations/res/400/?$rid=1");
-    expect((await answer(client, REGISTER, { registrationId: "s1" })).topic).toBe(
-      "$dps/registrations/res/401/?$rid=1",
-    );
+    expect((await answer(client, REGISTER, { registrationId: "s1" })).topic).toBe("$dps/registrations/res/401/?$rid=1");
     expect(await answer(client, poll("4.none"))).toMatchObject({
       topic: "$dps/registrations/res/404/?$rid=2",
       body: { errorCode: 404_201 },
@@ -222,9 +207,7 @@ describe("a refusal", () => {
   it("is the close for a topic of the hub, and 0x80 for its filters", async () => {
     const { primaryKey } = hub.createEnrollment("s4");
     const { client } = await dps(dpsConnect("s4", primaryKey));
-    expect(await client.subscribe("$iothub/twin/res/#", "devices/s4/messages/devicebound/#")).toEqual([
-      0x80, 0x80,
-    ]);
+    expect(await client.subscribe("$iothub/twin/res/#", "devices/s4/messages/devicebound/#")).toEqual([0x80, 0x80]);
     client.send({ type: "publish", topic: "devices/s4/messages/events/" });
     expect(await client.next()).toBe("closed");
   });

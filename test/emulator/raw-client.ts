@@ -3,13 +3,7 @@
  * of its own. It goes over a real TLS socket.
  */
 import * as tls from "node:tls";
-import {
-  encode,
-  PacketReader,
-  type ConnectInit,
-  type Packet,
-  type PacketInit,
-} from "../../src/codec/index.js";
+import { encode, PacketReader, type ConnectInit, type Packet, type PacketInit } from "../../src/codec/index.js";
 import type { HubEmulator } from "../../src/emulator/index.js";
 import { createSasToken } from "../../src/hub/sas.js";
 import { soon } from "../support/peer.js";
@@ -26,9 +20,7 @@ export function connectPacket(
   const { expiry = LATER, keyName, ...rest } = changes;
   const clientId = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`;
   const token =
-    key === undefined
-      ? undefined
-      : createSasToken({ hostName: "localhost", deviceId, moduleId, key, expiry, keyName });
+    key === undefined ? undefined : createSasToken({ hostName: "localhost", deviceId, moduleId, key, expiry, keyName });
   return {
     type: "connect",
     clientId,
@@ -70,10 +62,7 @@ export class RawClient {
       ...options,
     });
     const client = new RawClient(socket);
-    await soon(
-      new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)),
-      "TLS",
-    );
+    await soon(new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)), "TLS");
     return client;
   }
 
@@ -116,8 +105,7 @@ export class RawClient {
     const subscriptions = topicFilters.map((topicFilter) => ({ topicFilter, qos: 1 as const }));
     this.send({ type: "subscribe", packetId: 9, subscriptions });
     const answer = await this.next();
-    if (answer === "closed" || answer.type !== "suback")
-      throw new Error(`no SUBACK: ${JSON.stringify(answer)}`);
+    if (answer === "closed" || answer.type !== "suback") throw new Error(`no SUBACK: ${JSON.stringify(answer)}`);
     return answer.returnCodes;
   }
 

@@ -12,11 +12,7 @@ describe("a twin document", () => {
   it.each<[string, object[], object]>([
     ["adds", [{ a: 1 }, { b: 2 }], { a: 1, b: 2 }],
     ["replaces", [{ a: 1 }, { a: "x" }], { a: "x" }],
-    [
-      "merges objects at every level",
-      [{ a: { b: { c: 1 } } }, { a: { b: { d: 2 } } }],
-      { a: { b: { c: 1, d: 2 } } },
-    ],
+    ["merges objects at every level", [{ a: { b: { c: 1 } } }, { a: { b: { d: 2 } } }], { a: { b: { c: 1, d: 2 } } }],
     [
       "deletes with null",
       [
@@ -63,9 +59,7 @@ describe("a twin document", () => {
     const twin = new TwinDocument(defaultLimits);
     twin.patchReported(JSON.parse('{"__proto__":{"x":1},"constructor":{"y":2}}'));
     twin.patchReported(JSON.parse('{"__proto__":{"z":3}}'));
-    expect(twin.toDevice()).toContain(
-      '"reported":{"__proto__":{"x":1,"z":3},"constructor":{"y":2},"$version":3}',
-    );
+    expect(twin.toDevice()).toContain('"reported":{"__proto__":{"x":1,"z":3},"constructor":{"y":2},"$version":3}');
     expect(({} as Record<string, unknown>)["x"]).toBeUndefined();
   });
 
@@ -94,11 +88,7 @@ describe("a twin document", () => {
     ["a space", { "a b": 1 }, "ERR_LIMIT"],
     ["a control character", { "a\u0085": 1 }, "ERR_LIMIT"],
     ["an integer beyond 2^52", { a: 2 ** 52 + 1 }, "ERR_LIMIT"],
-    [
-      "32 KB in all",
-      Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)])),
-      "ERR_LIMIT",
-    ],
+    ["32 KB in all", Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)])), "ERR_LIMIT"],
   ])("refuses %s and stays as it was", (_name, patch, code) => {
     const twin = new TwinDocument(defaultLimits);
     expect(() => twin.patchDesired(patch)).toThrow(expect.objectContaining({ code }));
@@ -167,11 +157,7 @@ describe("twin topics", () => {
     ["ill-formed UTF-8", Buffer.from([0x22, 0xff, 0x22]).toString("latin1"), 400],
     ["no object", "[]", 400],
     ["a forbidden name", '{"a.b":1}', 400],
-    [
-      "too much",
-      JSON.stringify(Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)]))),
-      413,
-    ],
+    ["too much", JSON.stringify(Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, "x".repeat(4096)]))), 413],
     ["nesting without end", '{"a":'.repeat(20_000) + "1" + "}".repeat(20_000), 400],
   ])("answer a patch with %s by an error", async (_name, body, status) => {
     await connected();

@@ -210,7 +210,10 @@ export class Lab {
       Array.from({ length: COUNT }, (_, index) =>
         client
           .publish(topic, String(index), { qos })
-          .then(() => "done", (error: unknown) => codeOf(error))
+          .then(
+            () => "done",
+            (error: unknown) => codeOf(error),
+          )
           .finally(() => progress.unsettled--),
       ),
     );

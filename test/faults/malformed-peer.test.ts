@@ -12,9 +12,28 @@ import { bytes, Peer, soon, utf8 } from "../support/peer.js";
 
 /** Bodies that make some packet of each type well-formed, and some not. */
 const bodies = [
-  "", "00", "01", "0000", "0001", "ffff", "000000", "000100", "000103", "000180", "0001 61",
-  `${utf8("t")} 0000`, `${utf8("t")} 0001`, `${utf8("a/+")} 0001`, `${utf8("#")} 0001`, `${utf8("")} 0001`,
-  "0001 00 0001", "0002 c3 0001", "0003 eda080 0001", "0005 61 0001", "0001 0001 61 00", "0001 0001 61 03",
+  "",
+  "00",
+  "01",
+  "0000",
+  "0001",
+  "ffff",
+  "000000",
+  "000100",
+  "000103",
+  "000180",
+  "0001 61",
+  `${utf8("t")} 0000`,
+  `${utf8("t")} 0001`,
+  `${utf8("a/+")} 0001`,
+  `${utf8("#")} 0001`,
+  `${utf8("")} 0001`,
+  "0001 00 0001",
+  "0002 c3 0001",
+  "0003 eda080 0001",
+  "0005 61 0001",
+  "0001 0001 61 00",
+  "0001 0001 61 03",
 ];
 
 /** Well-formed, but not the server's to send: then or at all. */
@@ -46,7 +65,12 @@ function malformed(): string[] {
 /** What a client makes of `packet`, when a message follows it. */
 async function outcomeOf(peer: Peer, packet: string): Promise<string> {
   const client = new MqttClient({
-    host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", keepAlive: 0, reconnect: false,
+    host: "127.0.0.1",
+    port: peer.port,
+    protocol: "mqtt",
+    clientId: "c",
+    keepAlive: 0,
+    reconnect: false,
   });
   let delivered = 0;
   const ended = new Promise<HubwireError | undefined>((resolve) => client.once("disconnect", resolve));
@@ -107,7 +131,11 @@ test("a well-formed packet does not, and the message behind it is delivered [MQT
   const peer = await Peer.listen();
   try {
     const client = new MqttClient({
-      host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", reconnect: false,
+      host: "127.0.0.1",
+      port: peer.port,
+      protocol: "mqtt",
+      clientId: "c",
+      reconnect: false,
     });
     const connected = client.connect();
     const connection = await peer.next();

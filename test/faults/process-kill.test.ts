@@ -20,9 +20,7 @@ const KILLS = 15;
 const COUNT = 400;
 
 /** Runs the publisher until it has said `lines` lines, or to its end; returns all that it said. */
-async function publish(
-  port: number, store: string, run: number, count: number, lines: number,
-): Promise<string[]> {
+async function publish(port: number, store: string, run: number, count: number, lines: number): Promise<string[]> {
   const child = spawn(process.execPath, [program, String(port), store, String(run), String(count)], {
     stdio: ["ignore", "pipe", "inherit"],
   });

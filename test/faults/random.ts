@@ -13,5 +13,4 @@ export function randomFrom(seed: number): () => number {
 export const below = (random: () => number, bound: number): number => Math.floor(random() * bound);
 
 /** One of several. */
-export const pick = <T>(random: () => number, values: readonly T[]): T =>
-  values[below(random, values.length)] as T;
+export const pick = <T>(random: () => number, values: readonly T[]): T => values[below(random, values.length)] as T;

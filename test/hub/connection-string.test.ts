@@ -24,7 +24,10 @@ describe("accepted", () => {
         sharedAccessKeyName: "device",
       },
     ],
-    [`HostName=h;DeviceId=d;SharedAccessSignature=${SAS}`, { hostName: "h", deviceId: "d", sharedAccessSignature: SAS }],
+    [
+      `HostName=h;DeviceId=d;SharedAccessSignature=${SAS}`,
+      { hostName: "h", deviceId: "d", sharedAccessSignature: SAS },
+    ],
     ["HostName=h;DeviceId=d;x509=true", { hostName: "h", deviceId: "d", x509: true }],
     ["HostName=h;DeviceId=d;x509=True", { hostName: "h", deviceId: "d", x509: true }],
     [`HostName=h;DeviceId=d;x509=false;SharedAccessKey=${KEY}`, { hostName: "h", deviceId: "d", sharedAccessKey: KEY }],
@@ -70,7 +73,11 @@ describe("refused, with what to do, without the value", () => {
     } catch (error) {
       thrown = error;
     }
-    expect(thrown).toMatchObject({ name: "HubwireError", code: "ERR_CONNECTION_STRING", message: expect.stringMatching(message) });
+    expect(thrown).toMatchObject({
+      name: "HubwireError",
+      code: "ERR_CONNECTION_STRING",
+      message: expect.stringMatching(message),
+    });
     expect(inspect(thrown)).not.toContain(KEY.slice(0, 12));
   });
 });
@@ -84,9 +91,23 @@ test("printing what was read shows no secret, and copying it keeps it", () => {
 
 test("any text is read or refused", () => {
   const { integer, text } = random(11);
-  const parts = ["HostName=", "DeviceId=", "ModuleId=", "SharedAccessKey=", "x509=", "SharedAccessSignature=", ";", "=", "h", "YQ=="];
+  const parts = [
+    "HostName=",
+    "DeviceId=",
+    "ModuleId=",
+    "SharedAccessKey=",
+    "x509=",
+    "SharedAccessSignature=",
+    ";",
+    "=",
+    "h",
+    "YQ==",
+  ];
   for (let round = 0; round < 3000; round++) {
-    const candidate = Array.from({ length: integer(12) }, () => parts[integer(parts.length)] + text(integer(3), ";=a\0é")).join("");
+    const candidate = Array.from(
+      { length: integer(12) },
+      () => parts[integer(parts.length)] + text(integer(3), ";=a\0é"),
+    ).join("");
     try {
       expect(parseConnectionString(candidate).hostName).toBeTypeOf("string");
     } catch (error) {

@@ -15,7 +15,10 @@ const identity = (options: Partial<DeviceOptions> = {}): DeviceOptions => ({
 
 function source(options: Partial<DeviceOptions> = {}, random = () => 0.5) {
   const clock = new FakeClock();
-  return { clock, source: new CredentialSource(resolveIdentity(identity(options), undefined), "d", { ca: "CA" }, clock, random) };
+  return {
+    clock,
+    source: new CredentialSource(resolveIdentity(identity(options), undefined), "d", { ca: "CA" }, clock, random),
+  };
 }
 const expiry = async (from: CredentialSource) => parseSasToken((await from.next()).password as string).expiry * 1000;
 
@@ -118,13 +121,27 @@ describe("a provider", () => {
 
 test("a token given as text is never renewed, and its end is told", async () => {
   const clock = new FakeClock();
-  const sharedAccessSignature = createSasToken({ hostName: "h", deviceId: "d", key, expiry: clock.wallTime() / 1000 + 10 });
-  const it = new CredentialSource(resolveIdentity(identity({ sharedAccessSignature }), undefined), "d", undefined, clock, () => 0.5);
+  const sharedAccessSignature = createSasToken({
+    hostName: "h",
+    deviceId: "d",
+    key,
+    expiry: clock.wallTime() / 1000 + 10,
+  });
+  const it = new CredentialSource(
+    resolveIdentity(identity({ sharedAccessSignature }), undefined),
+    "d",
+    undefined,
+    clock,
+    () => 0.5,
+  );
   expect((await it.next()).password).toBe(sharedAccessSignature);
   expect(it.renewAt).toBe(Infinity);
   expect(it.expiresAt - clock.now()).toBeLessThanOrEqual(10_000);
   clock.advance(10_001);
-  await expect(it.next()).rejects.toMatchObject({ code: "ERR_SAS_EXPIRED", message: expect.stringContaining("cannot be renewed") });
+  await expect(it.next()).rejects.toMatchObject({
+    code: "ERR_SAS_EXPIRED",
+    message: expect.stringContaining("cannot be renewed"),
+  });
 });
 
 describe("tls", () => {

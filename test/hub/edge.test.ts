@@ -30,7 +30,9 @@ const workload: RequestListener = (request, response) => {
     if (request.method === "GET") return response.end(JSON.stringify({ certificate: lab.hub.caCertificate }));
     const { data, algo, keyId } = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, string>;
     expect([algo, keyId]).toEqual(["HMACSHA256", "primary"]);
-    const digest = createHmac("sha256", Buffer.from(moduleKey, "base64")).update(Buffer.from(data as string, "base64")).digest("base64");
+    const digest = createHmac("sha256", Buffer.from(moduleKey, "base64"))
+      .update(Buffer.from(data as string, "base64"))
+      .digest("base64");
     return response.end(JSON.stringify({ digest }));
   });
 };
@@ -88,7 +90,8 @@ describe("a module of IoT Edge", () => {
     const server = await listen(0);
     const identity = edgeIdentity(environment(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), clock);
     const token = (await identity.sas?.()) as string;
-    const check = (now: number) => verifySasToken(token, { keys: [moduleKey], scope: "localhost/devices/edge/modules/mod", now });
+    const check = (now: number) =>
+      verifySasToken(token, { keys: [moduleKey], scope: "localhost/devices/edge/modules/mod", now });
     expect(check(clock.wallTime() + 3_599_000)).toBeUndefined();
     expect(check(clock.wallTime() + 3_601_000)).toBe("expired");
   });
@@ -111,7 +114,10 @@ describe("a module of IoT Edge", () => {
 
   test("nobody at the socket", async () => {
     const { sas } = edgeIdentity(environment(`unix://${join(directory, "none.sock")}`), clock);
-    expect(await failure(Promise.resolve(sas?.()))).toMatchObject({ code: "ERR_SIGNING", message: expect.stringContaining("ENOENT") });
+    expect(await failure(Promise.resolve(sas?.()))).toMatchObject({
+      code: "ERR_SIGNING",
+      message: expect.stringContaining("ENOENT"),
+    });
   });
 
   test("a variable that is missing is named", () => {
@@ -126,7 +132,10 @@ describe("a module of IoT Edge", () => {
     writeFileSync(file, lab.hub.caCertificate);
     const module = DeviceClient.fromEdgeEnvironment(
       { port: lab.hub.port, reconnect: false },
-      { EdgeHubConnectionString: lab.hub.connectionString("edge", { moduleId: "mod" }), EdgeModuleCACertificateFile: file },
+      {
+        EdgeHubConnectionString: lab.hub.connectionString("edge", { moduleId: "mod" }),
+        EdgeModuleCACertificateFile: file,
+      },
     );
     await module.connect();
     await module.close();

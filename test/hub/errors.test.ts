@@ -28,7 +28,11 @@ describe("the likely causes, by what was just done", () => {
 
   test("an error keeps its code and its cause; one that says enough stays as it is", () => {
     const lost = new HubwireError("ERR_CONNECTION_LOST", "lost");
-    expect(explainError(lost, calm, "device d")).toMatchObject({ code: "ERR_CONNECTION_LOST", cause: lost, retryable: true });
+    expect(explainError(lost, calm, "device d")).toMatchObject({
+      code: "ERR_CONNECTION_LOST",
+      cause: lost,
+      retryable: true,
+    });
     const full = new HubwireError("ERR_QUEUE_FULL", "full");
     expect(explainError(full, calm, "device d")).toBe(full);
   });
@@ -40,7 +44,10 @@ describe("the likely causes, by what was just done", () => {
     const lost = next(device, "disconnect");
     await next(lab.hub, "telemetry");
     lab.hub.disconnectDevice("close");
-    expect(await sending).toMatchObject({ code: "ERR_CONNECTION_LOST", message: expect.stringMatching(/likely: message too large: 200000 bytes/) });
+    expect(await sending).toMatchObject({
+      code: "ERR_CONNECTION_LOST",
+      message: expect.stringMatching(/likely: message too large: 200000 bytes/),
+    });
     expect(await lost).toBe(await sending);
   });
 
@@ -51,7 +58,10 @@ describe("the likely causes, by what was just done", () => {
     await one.connect();
     await two.connect();
     await until(() => one.errors.length + two.errors.length > 0, "one of them to notice");
-    expect([...one.errors, ...two.errors][0]).toMatchObject({ code: "ERR_TAKEOVER", message: expect.stringContaining("another client keeps connecting as device twice") });
+    expect([...one.errors, ...two.errors][0]).toMatchObject({
+      code: "ERR_TAKEOVER",
+      message: expect.stringContaining("another client keeps connecting as device twice"),
+    });
   });
 });
 
@@ -67,13 +77,19 @@ test("a listener that throws is reported, and one that is missing ends nothing",
 
 test("no secret in any error, event, inspection, warning or diagnostics message", async () => {
   const said: string[] = [];
-  const note = (value: unknown) => said.push(inspect(value, { depth: 20, showHidden: true, getters: true }), String(value));
+  const note = (value: unknown) =>
+    said.push(inspect(value, { depth: 20, showHidden: true, getters: true }), String(value));
   const channels = ["hubwire:packet", "hubwire:state", "hubwire:reconnect"];
   for (const channel of channels) subscribe(channel, note);
   process.on("warning", note);
   const key = Buffer.from("a planted key that must not leak").toString("base64");
   const wrong = Buffer.from("another planted key, for refusal").toString("base64");
-  const token = createSasToken({ hostName: "localhost", deviceId: "other", key, expiry: Math.floor(Date.now() / 1000) + 60 });
+  const token = createSasToken({
+    hostName: "localhost",
+    deviceId: "other",
+    key,
+    expiry: Math.floor(Date.now() / 1000) + 60,
+  });
   const signature = /sig=([^&]*)/.exec(token)?.[1] as string;
   const passphrase = "planted-passphrase";
   const secrets = [key, wrong, signature, decodeURIComponent(signature), passphrase, "planted-in-provider"];
@@ -86,19 +102,21 @@ test("no secret in any error, event, inspection, warning or diagnostics message"
     }
   };
   const options = { port: lab.hub.port, tls: { ca: lab.hub.caCertificate }, reconnect: false };
-  const connect = (identity: unknown, more: object = {}) => async () => {
-    const device = new DeviceClient(identity as string, { ...options, ...more });
-    for (const event of ["connect", "disconnect", "reconnecting", "error"] as const) device.on(event, note);
-    note(device);
-    try {
-      await device.connect();
-      lab.hub.disconnectDevice("planted");
-      await device.sendTelemetry("x");
-    } finally {
+  const connect =
+    (identity: unknown, more: object = {}) =>
+    async () => {
+      const device = new DeviceClient(identity as string, { ...options, ...more });
+      for (const event of ["connect", "disconnect", "reconnecting", "error"] as const) device.on(event, note);
       note(device);
-      await device.close();
-    }
-  };
+      try {
+        await device.connect();
+        lab.hub.disconnectDevice("planted");
+        await device.sendTelemetry("x");
+      } finally {
+        note(device);
+        await device.close();
+      }
+    };
   lab.hub.createDevice("planted", { primaryKey: key });
   await attempt(connect(`HostName=localhost;DeviceId=planted;SharedAccessKey=${key}`));
   await attempt(connect(`HostName=localhost;DeviceId=planted;SharedAccessKey=${wrong}`));
@@ -108,14 +126,26 @@ test("no secret in any error, event, inspection, warning or diagnostics message"
   await attempt(connect(`HostName=localhost;DeviceId=planted;${key}`));
   await attempt(connect({ hostName: "localhost", deviceId: "planted", sharedAccessKey: `${key}!` }));
   await attempt(connect({ hostName: "localhost", deviceId: "planted", sharedAccessSignature: `${token}&x=${key}` }));
-  await attempt(connect({ hostName: "localhost", deviceId: "planted", sas: () => Promise.reject(new Error("planted-in-provider")) }));
+  await attempt(
+    connect({
+      hostName: "localhost",
+      deviceId: "planted",
+      sas: () => Promise.reject(new Error("planted-in-provider")),
+    }),
+  );
   await attempt(connect({ hostName: "localhost", deviceId: "planted", sas: () => `${token}=${key}` }));
   await attempt(connect({ hostName: "localhost", deviceId: "planted", x509: { cert: "no PEM", key, passphrase } }));
   await attempt(connect({ hostName: "localhost", deviceId: "planted", x509: () => Promise.reject(passphrase) }));
   await attempt(connect({ hostName: "localhost", deviceId: "planted", sharedAccessKey: key }, { tls: {} }));
   await attempt(() => parseConnectionString(`HostName=localhost;DeviceId=d;SharedAccessKey=${key}`));
   await attempt(() => createSasToken({ hostName: "h", deviceId: "d", key: `${key}?`, expiry: 1 }));
-  const provisioning = { idScope: "0ne00000000", registrationId: "r", host: "localhost", port: lab.hub.port, tls: options.tls };
+  const provisioning = {
+    idScope: "0ne00000000",
+    registrationId: "r",
+    host: "localhost",
+    port: lab.hub.port,
+    tls: options.tls,
+  };
   await attempt(() => provisionDevice({ ...provisioning, symmetricKey: wrong }));
   await attempt(() => provisionDevice({ ...provisioning, groupKey: `${key}?` }));
   // Where nobody listens for errors they are process warnings.

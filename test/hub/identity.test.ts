@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { createSasToken, DeviceClient, type DeviceOptions } from "../../src/hub/index.js";
 import { failure, laboratory, next } from "./lab.js";
 
-const lab = laboratory({ });
+const lab = laboratory({});
 const hostName = "localhost";
 const key = Buffer.alloc(32, 7).toString("base64");
 const now = () => Math.floor(Date.now() / 1000);
@@ -12,9 +12,18 @@ const now = () => Math.floor(Date.now() / 1000);
 describe("accepted by the hub", () => {
   test.each<[string, (deviceId: string) => DeviceOptions | string]>([
     ["a connection string", (deviceId) => lab.hub.createDevice(deviceId).connectionString],
-    ["a device's key", (deviceId) => ({ hostName, deviceId, sharedAccessKey: lab.hub.createDevice(deviceId).primaryKey })],
-    ["its other key", (deviceId) => ({ hostName, deviceId, sharedAccessKey: lab.hub.createDevice(deviceId).secondaryKey })],
-    ["a policy's key", (deviceId) => (lab.hub.createDevice(deviceId), lab.hub.connectionString(deviceId, { keyName: "device" }))],
+    [
+      "a device's key",
+      (deviceId) => ({ hostName, deviceId, sharedAccessKey: lab.hub.createDevice(deviceId).primaryKey }),
+    ],
+    [
+      "its other key",
+      (deviceId) => ({ hostName, deviceId, sharedAccessKey: lab.hub.createDevice(deviceId).secondaryKey }),
+    ],
+    [
+      "a policy's key",
+      (deviceId) => (lab.hub.createDevice(deviceId), lab.hub.connectionString(deviceId, { keyName: "device" })),
+    ],
     [
       "a token",
       (deviceId) => {
@@ -27,7 +36,11 @@ describe("accepted by the hub", () => {
       "a provider of tokens",
       (deviceId) => {
         const { primaryKey } = lab.hub.createDevice(deviceId);
-        return { hostName, deviceId, sas: async () => createSasToken({ hostName, deviceId, key: primaryKey as string, expiry: now() + 60 }) };
+        return {
+          hostName,
+          deviceId,
+          sas: async () => createSasToken({ hostName, deviceId, key: primaryKey as string, expiry: now() + 60 }),
+        };
       },
     ],
     [
@@ -44,7 +57,10 @@ describe("accepted by the hub", () => {
         return { hostName, deviceId, x509: async () => ({ cert: certificate as string, key: key as string }) };
       },
     ],
-    ["a module's key", (deviceId) => (lab.hub.createDevice(deviceId), lab.hub.createModule(deviceId, "m").connectionString)],
+    [
+      "a module's key",
+      (deviceId) => (lab.hub.createDevice(deviceId), lab.hub.createModule(deviceId, "m").connectionString),
+    ],
     [
       "a gateway",
       (deviceId) => {
@@ -68,7 +84,13 @@ describe("accepted by the hub", () => {
 
   test("options of both kinds in one object", async () => {
     const { primaryKey } = lab.hub.createDevice("one-object");
-    const options = { hostName, deviceId: "one-object", sharedAccessKey: primaryKey, port: lab.hub.port, tls: { ca: lab.hub.caCertificate } };
+    const options = {
+      hostName,
+      deviceId: "one-object",
+      sharedAccessKey: primaryKey,
+      port: lab.hub.port,
+      tls: { ca: lab.hub.caCertificate },
+    };
     const direct = new DeviceClient(options as DeviceOptions);
     await direct.connect();
     await direct.close();
@@ -80,7 +102,10 @@ test("host is dialled, and the certificate must be for the hub's own name all th
   const client = lab.client(connectionString, { host: "127.0.0.1" });
   await client.connect();
   expect(client.connected).toBe(true);
-  const elsewhere = lab.client(connectionString.replace("localhost", "hub.example"), { host: "127.0.0.1", reconnect: false });
+  const elsewhere = lab.client(connectionString.replace("localhost", "hub.example"), {
+    host: "127.0.0.1",
+    reconnect: false,
+  });
   expect(await failure(elsewhere.connect())).toMatchObject({ code: "ERR_TLS_HOST_NAME" });
 });
 
@@ -92,7 +117,9 @@ test.each([
   ["an unknown name", { keepalive: 5 }, /unknown option keepalive/],
 ])("options that cannot be: %s", (_what, options, message) => {
   const make = () => new DeviceClient({ hostName, deviceId: "d", sharedAccessKey: key }, options as object);
-  expect(make).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", message: expect.stringMatching(message) }));
+  expect(make).toThrow(
+    expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", message: expect.stringMatching(message) }),
+  );
 });
 
 describe("the user name", () => {
@@ -118,7 +145,10 @@ describe("the user name", () => {
           this.destroy();
         },
       });
-    const client = lab.client({ hostName, deviceId: "names", sharedAccessKey: key }, { ...options, createConnection, reconnect: false });
+    const client = lab.client(
+      { hostName, deviceId: "names", sharedAccessKey: key },
+      { ...options, createConnection, reconnect: false },
+    );
     await failure(client.connect());
     // Behind the user name comes the password's length, which is below 256.
     expect(Buffer.from(seen.join(""), "latin1").toString()).toContain(`${username}\u0000`);
@@ -134,7 +164,12 @@ describe("refused by the hub", () => {
       "a token for another device",
       (deviceId) => {
         const { primaryKey } = lab.hub.createDevice(deviceId);
-        const sharedAccessSignature = createSasToken({ hostName, deviceId: "other", key: primaryKey as string, expiry: now() + 60 });
+        const sharedAccessSignature = createSasToken({
+          hostName,
+          deviceId: "other",
+          key: primaryKey as string,
+          expiry: now() + 60,
+        });
         return { hostName, deviceId, sharedAccessSignature };
       },
     ],
@@ -182,7 +217,9 @@ describe("refused at once", () => {
     ["a will of QoS 2", good, { will: { payload: "x", qos: 2 } }, /QoS 2/],
   ])("%s", (_what, identity, options, message) => {
     const make = () => new DeviceClient(identity as DeviceOptions, options);
-    expect(make).toThrow(expect.objectContaining({ name: "HubwireError", kind: "caller", message: expect.stringMatching(message) }));
+    expect(make).toThrow(
+      expect.objectContaining({ name: "HubwireError", kind: "caller", message: expect.stringMatching(message) }),
+    );
     expect(make).not.toThrow(/hunter2/);
   });
 
@@ -223,7 +260,9 @@ describe("a device whose identity the hub refuses", () => {
     const connected = next(client, "connect");
     lab.hub.removeDevice("moving");
     await connected;
-    expect(await lab.hub.invokeMethod("moved", "who", null, { connectTimeout: 5_000 })).toMatchObject({ payload: "moved" });
+    expect(await lab.hub.invokeMethod("moved", "who", null, { connectTimeout: 5_000 })).toMatchObject({
+      payload: "moved",
+    });
     const { completion } = await lab.hub.sendToDevice("moved", "x");
     expect(await completion).toBe("Success");
     expect(messages).toBe(1);

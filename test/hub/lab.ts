@@ -23,7 +23,14 @@ export function laboratory(options: HubOptions = {}): Lab {
   afterEach(async () => {
     await Promise.all(clients.map((client) => client.close({ force: true })));
     clients = [];
-    Object.assign(hub.faults, { connack: 0, pingresp: true, twin: undefined, methodResponses: true, provisioning: undefined, puback: "send" });
+    Object.assign(hub.faults, {
+      connack: 0,
+      pingresp: true,
+      twin: undefined,
+      methodResponses: true,
+      provisioning: undefined,
+      puback: "send",
+    });
   });
   afterAll(() => hub.close());
   return {

@@ -21,9 +21,18 @@ describe("cloud to device", () => {
     });
     const message = await arrived;
     expect(body(message)).toBe("öpen");
-    expect(message).toMatchObject({ messageId: "m1", correlationId: "c1", userId: "u1", contentType: "text/plain", ack: "full" });
+    expect(message).toMatchObject({
+      messageId: "m1",
+      correlationId: "c1",
+      userId: "u1",
+      contentType: "text/plain",
+      ack: "full",
+    });
     expect(message).toMatchObject({ contentEncoding: "utf-8", qos: 1, dup: false, to: expect.stringContaining("c2d") });
-    expect([...message.properties]).toEqual([["door", "näher"], ["none", null]]);
+    expect([...message.properties]).toEqual([
+      ["door", "näher"],
+      ["none", null],
+    ]);
   });
 
   test("is completed when the handler's promise has resolved, not before", async () => {
@@ -142,7 +151,8 @@ describe("a module", () => {
     const { connectionString } = lab.hub.createModule("gateway", "filter");
     const module = lab.client(connectionString);
     const seen: string[] = [];
-    const note = (handler: string) => (message: HubMessage) => void seen.push(`${handler} ${message.inputName} ${body(message)}`);
+    const note = (handler: string) => (message: HubMessage) =>
+      void seen.push(`${handler} ${message.inputName} ${body(message)}`);
     void module.onInput("in1", note("in1"));
     void module.messages(note("any"));
     await module.connect();
@@ -157,7 +167,11 @@ describe("a module", () => {
     expect(seen).toEqual(["in1 in1 to in1", "in2 in2 to in2", "any in3 to in3"]);
     const arrived = next(lab.hub, "telemetry");
     await module.sendToOutput("out1", "x", { messageId: "m" });
-    expect(await arrived).toMatchObject({ deviceId: "gateway", moduleId: "filter", systemProperties: { outputName: "out1", messageId: "m" } });
+    expect(await arrived).toMatchObject({
+      deviceId: "gateway",
+      moduleId: "filter",
+      systemProperties: { outputName: "out1", messageId: "m" },
+    });
   });
 
   test("a message to an input that nobody handles is dropped aloud, and blocks no other", async () => {

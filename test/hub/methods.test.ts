@@ -11,14 +11,20 @@ const lab = laboratory();
 describe("through the hub", () => {
   test("by name, by the catch-all, and unknown", async () => {
     const device = await lab.device("methods");
-    await device.onMethod("reboot", ({ name, payload, requestId }) => ({ status: 202, payload: { name, payload, id: typeof requestId } }));
+    await device.onMethod("reboot", ({ name, payload, requestId }) => ({
+      status: 202,
+      payload: { name, payload, id: typeof requestId },
+    }));
     expect(await lab.hub.invokeMethod("methods", "reboot", { delay: 5 })).toMatchObject({
       status: 202,
       payload: { name: "reboot", payload: { delay: 5 }, id: "string" },
     });
     expect(await lab.hub.invokeMethod("methods", "other", 1)).toMatchObject({ status: 501, payload: null });
     await device.onMethod("*", async ({ name, payload }) => ({ payload: [name, payload] }));
-    expect(await lab.hub.invokeMethod("methods", "other", null)).toMatchObject({ status: 200, payload: ["other", null] });
+    expect(await lab.hub.invokeMethod("methods", "other", null)).toMatchObject({
+      status: 200,
+      payload: ["other", null],
+    });
     await device.onMethod("nothing", () => {});
     expect(await lab.hub.invokeMethod("methods", "nothing", 1)).toMatchObject({ status: 200, payload: null });
     expect(device.errors).toEqual([]);
@@ -26,8 +32,15 @@ describe("through the hub", () => {
 
   test("raw bodies", async () => {
     const device = await lab.device("raw");
-    await device.onMethod("echo", ({ payload }) => ({ status: 200, payload: Buffer.from(payload as Uint8Array).reverse() }), { raw: true });
-    expect(await lab.hub.invokeMethod("raw", "echo", Uint8Array.of(0x31, 0x32))).toMatchObject({ status: 200, payload: 21 });
+    await device.onMethod(
+      "echo",
+      ({ payload }) => ({ status: 200, payload: Buffer.from(payload as Uint8Array).reverse() }),
+      { raw: true },
+    );
+    expect(await lab.hub.invokeMethod("raw", "echo", Uint8Array.of(0x31, 0x32))).toMatchObject({
+      status: 200,
+      payload: 21,
+    });
   });
 
   test("a handler that fails is 500 and says nothing of why; the error event does", async () => {
@@ -94,7 +107,9 @@ describe("from a hub that a test plays", () => {
     methods.called("m", undefined, bytes("1"));
     await settled();
     expect(published).toEqual([]);
-    expect(errors).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", message: expect.stringContaining("without $rid") }]);
+    expect(errors).toMatchObject([
+      { code: "ERR_PROTOCOL_VIOLATION", message: expect.stringContaining("without $rid") },
+    ]);
   });
 
   test("a repeated $rid is answered once while it runs, and again afterwards", async () => {
@@ -105,7 +120,9 @@ describe("from a hub that a test plays", () => {
     methods.called("m", "7", bytes("1"));
     await settled();
     expect(published).toEqual(["$iothub/methods/res/200/?$rid=7 1"]);
-    expect(errors).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", message: expect.stringContaining("still running") }]);
+    expect(errors).toMatchObject([
+      { code: "ERR_PROTOCOL_VIOLATION", message: expect.stringContaining("still running") },
+    ]);
     methods.called("m", "7", bytes("1"));
     await settled();
     expect(published).toHaveLength(2);

@@ -47,7 +47,11 @@ describe("encodeProperties", () => {
     const bag = "__proto__=p&constructor=c&toString=t";
     const own = JSON.parse('{"__proto__":"p","constructor":"c","toString":"t"}') as Record<string, string>;
     expect(encodeProperties(own)).toBe(bag);
-    expect(decoded(bag)).toEqual([["__proto__", "p"], ["constructor", "c"], ["toString", "t"]]);
+    expect(decoded(bag)).toEqual([
+      ["__proto__", "p"],
+      ["constructor", "c"],
+      ["toString", "t"],
+    ]);
     expect(encodeProperties(Object.create({ inherited: "no" }) as Record<string, string>)).toBe("");
   });
 });
@@ -67,7 +71,13 @@ describe("decodeProperties", () => {
     ["a=", [["a", ""]]],
     ["a=b=c", [["a", "b=c"]]],
     ["=x", [["", "x"]]],
-    ["a&&b&", [["a", null], ["b", null]]],
+    [
+      "a&&b&",
+      [
+        ["a", null],
+        ["b", null],
+      ],
+    ],
     ["a=1&a=2", [["a", "2"]]],
     ["a=%2f%2F+", [["a", "//+"]]],
     ["a=100%", [["a", "100%"]]],
@@ -106,7 +116,10 @@ test("random maps come back as they went", () => {
 test("system properties are told from the application's", () => {
   const bag = decodeProperties("%24.mid=m&%24.ct=text%2Fplain&iothub-ack=full&own=1&%24.exp&%24.unknown=x");
   expect(splitProperties(bag)).toEqual({ messageId: "m", contentType: "text/plain", ack: "full", expiry: "" });
-  expect([...bag]).toEqual([["own", "1"], ["$.unknown", "x"]]);
+  expect([...bag]).toEqual([
+    ["own", "1"],
+    ["$.unknown", "x"],
+  ]);
 });
 
 // How long they take is for `npm run bench -- hub` to say; here it is that they come through.

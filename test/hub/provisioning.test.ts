@@ -25,7 +25,12 @@ describe("registers and connects", () => {
       allocate: ({ payload }) => (asked.push(payload), { deviceId: "dev-key", payload: { site: "north" } }),
     });
     const result = await provision("reg-key", { symmetricKey: primaryKey, payload: { model: "M1" } });
-    expect(result).toMatchObject({ assignedHub: "localhost", deviceId: "dev-key", registrationId: "reg-key", payload: { site: "north" } });
+    expect(result).toMatchObject({
+      assignedHub: "localhost",
+      deviceId: "dev-key",
+      registrationId: "reg-key",
+      payload: { site: "north" },
+    });
     expect(asked).toEqual([{ model: "M1" }]);
     for (const identity of [result.connectionString, result.deviceOptions]) {
       const device = lab.client(identity);
@@ -74,7 +79,10 @@ describe("refused", () => {
         throw new Error("no hub is left");
       },
     });
-    expect(await failure(provision("reg-fail", { symmetricKey: primaryKey }))).toMatchObject({ code: "ERR_PROVISIONING", status: 200 });
+    expect(await failure(provision("reg-fail", { symmetricKey: primaryKey }))).toMatchObject({
+      code: "ERR_PROVISIONING",
+      status: 200,
+    });
   });
 
   test("a status that is final", async () => {
@@ -130,7 +138,9 @@ describe("in between", () => {
     const random = () => (abort.abort(), 1);
     const result = failure(provision("reg-abort", { symmetricKey: primaryKey, signal: abort.signal, random }));
     expect(await result).toMatchObject({ code: "ERR_ABORTED" });
-    expect(await failure(provision("reg-abort", { symmetricKey: primaryKey, signal: abort.signal }))).toMatchObject({ code: "ERR_ABORTED" });
+    expect(await failure(provision("reg-abort", { symmetricKey: primaryKey, signal: abort.signal }))).toMatchObject({
+      code: "ERR_ABORTED",
+    });
   });
 });
 

@@ -1,5 +1,8 @@
 /** Pseudo-random test input that is the same in every run. */
-export function random(seed: number): { integer(below: number): number; text(length: number, alphabet: string): string } {
+export function random(seed: number): {
+  integer(below: number): number;
+  text(length: number, alphabet: string): string;
+} {
   let state = seed;
   const integer = (below: number): number => {
     // Mulberry32.

@@ -105,9 +105,17 @@ describe("by a clock that the test moves", () => {
     let calls = 0;
     const sas = async () => {
       if (++calls === 2) throw new Error("vault sealed");
-      return createSasToken({ hostName: "localhost", deviceId: "provider", key: primaryKey as string, expiry: clock.wallTime() / 1000 + 1_000 });
+      return createSasToken({
+        hostName: "localhost",
+        deviceId: "provider",
+        key: primaryKey as string,
+        expiry: clock.wallTime() / 1000 + 1_000,
+      });
     };
-    const device = lab.client({ hostName: "localhost", deviceId: "provider", sas }, { clock, keepAlive: 0, random: () => 0.5 });
+    const device = lab.client(
+      { hostName: "localhost", deviceId: "provider", sas },
+      { clock, keepAlive: 0, random: () => 0.5 },
+    );
     await device.connect();
     const error = next(device, "error");
     clock.advance(801_000);
@@ -172,7 +180,10 @@ test("a token given as text: when the hub closes, the client says that it cannot
   await device.connect();
   const lost = next(device, "disconnect");
   const error = next(device, "error");
-  expect(await lost).toMatchObject({ code: "ERR_CONNECTION_LOST", message: expect.stringMatching(/likely: the SAS token expired/) });
+  expect(await lost).toMatchObject({
+    code: "ERR_CONNECTION_LOST",
+    message: expect.stringMatching(/likely: the SAS token expired/),
+  });
   expect(await error).toMatchObject({ code: "ERR_SAS_EXPIRED", retryable: false });
   expect(await failure(device.sendTelemetry("x"))).toMatchObject({ code: "ERR_NOT_CONNECTED" });
 });

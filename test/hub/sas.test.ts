@@ -1,7 +1,14 @@
 /** SAS tokens: published vectors, strict reading, and the hub's check. */
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { createSasToken, deriveGroupKey, parseSasToken, sasScope, signSasToken, verifySasToken } from "../../src/hub/sas.js";
+import {
+  createSasToken,
+  deriveGroupKey,
+  parseSasToken,
+  sasScope,
+  signSasToken,
+  verifySasToken,
+} from "../../src/hub/sas.js";
 import { random } from "./random.js";
 
 // From the tests of Microsoft's command line for IoT.
@@ -31,7 +38,14 @@ describe("published vectors", () => {
 
 describe("createSasToken", () => {
   test("a module, odd characters, a policy, a fraction of a second", () => {
-    const token = createSasToken({ hostName: "h", deviceId: "d 1!", moduleId: "m*", key: KEY, expiry: 99.9, keyName: "p&q" });
+    const token = createSasToken({
+      hostName: "h",
+      deviceId: "d 1!",
+      moduleId: "m*",
+      key: KEY,
+      expiry: 99.9,
+      keyName: "p&q",
+    });
     const resource = "h%2Fdevices%2Fd%201%21%2Fmodules%2Fm%2A";
     const signature = createHmac("sha256", Buffer.from(KEY, "base64")).update(`${resource}\n99`).digest("base64");
     expect(token).toBe(`SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=99&skn=p%26q`);
@@ -131,8 +145,12 @@ describe("verifySasToken", () => {
 
   test("the signature is over the escapes as they were sent", () => {
     const resource = scope.replaceAll("/", "%2f");
-    const signature = createHmac("sha256", Buffer.from(KEY, "base64")).update(`${resource}\n1471940363`).digest("base64");
-    expect(check(`SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=1471940363`)).toBeUndefined();
+    const signature = createHmac("sha256", Buffer.from(KEY, "base64"))
+      .update(`${resource}\n1471940363`)
+      .digest("base64");
+    expect(
+      check(`SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=1471940363`),
+    ).toBeUndefined();
     expect(check(TOKEN.replaceAll("%2F", "%2f"))).toBe("signature");
   });
 

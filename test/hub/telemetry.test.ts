@@ -52,10 +52,14 @@ describe("encodeTelemetry", () => {
   test("256 KiB, all counted, and not a byte more", () => {
     const room = 256 * 1024;
     expect(encodeTelemetry(identity, Buffer.alloc(room), {}).size).toBe(room);
-    expect(encodeTelemetry(identity, Buffer.alloc(room - 9), { properties: { ä: "ö" }, messageId: "12345" }).size).toBe(room);
+    expect(encodeTelemetry(identity, Buffer.alloc(room - 9), { properties: { ä: "ö" }, messageId: "12345" }).size).toBe(
+      room,
+    );
     const limit = expect.objectContaining({ code: "ERR_LIMIT", retryable: false });
     expect(() => encodeTelemetry(identity, Buffer.alloc(room + 1), {})).toThrow(limit);
-    expect(() => encodeTelemetry(identity, Buffer.alloc(room - 9), { properties: { ä: "öo" }, messageId: "12345" })).toThrow(limit);
+    expect(() =>
+      encodeTelemetry(identity, Buffer.alloc(room - 9), { properties: { ä: "öo" }, messageId: "12345" }),
+    ).toThrow(limit);
     expect(() => encodeTelemetry(identity, "ü".repeat(room / 2 + 1), {})).toThrow(limit);
   });
 
@@ -72,7 +76,9 @@ describe("encodeTelemetry", () => {
     ["a lone surrogate", "x", { messageId: "\ud800" }],
     ["a property said twice", "x", { messageId: "a", properties: { "$.mid": "b" } }],
   ])("%s is refused", (_what, body, options) => {
-    expect(() => encodeTelemetry(identity, body, options)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+    expect(() => encodeTelemetry(identity, body, options)).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+    );
   });
 });
 
@@ -82,14 +88,24 @@ describe("at the hub", () => {
     const arrived = next<TelemetryMessage>(lab.hub, "telemetry");
     await device.sendTelemetry("hällo", {
       qos,
-      properties: new Map([["Küche 1", "&=/#+%"], ["none", null], ["empty", ""], ["__proto__", "data"]]),
+      properties: new Map([
+        ["Küche 1", "&=/#+%"],
+        ["none", null],
+        ["empty", ""],
+        ["__proto__", "data"],
+      ]),
       messageId: "m-1",
       contentType: "text/plain",
     });
     const message = await arrived;
     expect(message).toMatchObject({ deviceId: `telemetry-${qos}`, qos, dup: false });
     expect(Buffer.from(message.payload).toString()).toBe("hällo");
-    expect([...message.properties]).toEqual([["Küche 1", "&=/#+%"], ["none", null], ["empty", ""], ["__proto__", "data"]]);
+    expect([...message.properties]).toEqual([
+      ["Küche 1", "&=/#+%"],
+      ["none", null],
+      ["empty", ""],
+      ["__proto__", "data"],
+    ]);
     expect(message.systemProperties).toEqual({ messageId: "m-1", contentType: "text/plain" });
   });
 

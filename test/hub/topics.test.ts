@@ -42,7 +42,10 @@ describe("read by a device", () => {
     ["$iothub/methods/POST/a/b?/?$rid=1", { kind: "method", methodName: "a/b?", requestId: "1" }],
     ["$iothub/twin/res/200/?$rid=1", { kind: "twin-response", status: 200, requestId: "1", version: undefined }],
     ["$iothub/twin/res/204/?$rid=1&$version=5", { kind: "twin-response", status: 204, requestId: "1", version: 5 }],
-    ["$iothub/twin/res/204/?$version=-5", { kind: "twin-response", status: 204, requestId: undefined, version: undefined }],
+    [
+      "$iothub/twin/res/204/?$version=-5",
+      { kind: "twin-response", status: 204, requestId: undefined, version: undefined },
+    ],
     ["$iothub/twin/PATCH/properties/desired/?$version=9", { kind: "desired", version: 9 }],
     ["$iothub/twin/PATCH/properties/desired/?$version=x", { kind: "desired", version: undefined }],
     [

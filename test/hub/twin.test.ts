@@ -48,7 +48,7 @@ describe("encodeReported", () => {
     ["a string of 4 KiB", { a: "x".repeat(4096) }],
     ["a name of 1 KiB", { ["x".repeat(1024)]: 1 }],
     ["deleting", { a: null }],
-    ["names in other scripts", { größe: 1, "キー": [1, { b: 2 }] }],
+    ["names in other scripts", { größe: 1, キー: [1, { b: 2 }] }],
   ])("%s is taken", (_what, patch) => expect(JSON.parse(encodeReported(patch))).toEqual(patch));
 
   test.each<[string, unknown, string]>([
@@ -62,7 +62,11 @@ describe("encodeReported", () => {
     ["a dollar in a name", { $a: 1 }, "ERR_LIMIT"],
     ["a space in a name", { "a b": 1 }, "ERR_LIMIT"],
     ["a control character in a name", { "a\u0085": 1 }, "ERR_LIMIT"],
-    ["32 KiB and a byte", Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`a${index}`, "x".repeat(3700)])), "ERR_LIMIT"],
+    [
+      "32 KiB and a byte",
+      Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`a${index}`, "x".repeat(3700)])),
+      "ERR_LIMIT",
+    ],
     ["not a number, which would delete", { a: Number.NaN }, "ERR_INVALID_ARGUMENT"],
     ["infinity", { a: [Infinity] }, "ERR_INVALID_ARGUMENT"],
     ["a big integer", { a: 1n }, "ERR_INVALID_ARGUMENT"],
@@ -85,7 +89,10 @@ describe("through the hub", () => {
     lab.hub.updateDesiredProperties("twin", { interval: 5 });
     lab.hub.updateDesiredProperties("twin", { interval: null, mode: { night: true } });
     await until(() => changes.length === 2, "two changes");
-    expect(changes).toEqual([[{ interval: 5 }, 2], [{ interval: null, mode: { night: true } }, 3]]);
+    expect(changes).toEqual([
+      [{ interval: 5 }, 2],
+      [{ interval: null, mode: { night: true } }, 3],
+    ]);
     expect(await device.getTwin()).toEqual({
       desired: { mode: { night: true }, $version: 3 },
       reported: { firmware: "1.0", door: { locked: true }, $version: 3 },
@@ -121,7 +128,9 @@ describe("through the hub", () => {
     const device = await lab.device("between");
     await device.getTwin();
     lab.hub.updateDesiredProperties("between", { late: 1 });
-    const change = new Promise((resolve) => void device.onDesiredProperties((patch, version) => resolve([patch, version])));
+    const change = new Promise(
+      (resolve) => void device.onDesiredProperties((patch, version) => resolve([patch, version])),
+    );
     expect(await change).toEqual([{ late: 1 }, 2]);
   });
 

@@ -79,9 +79,7 @@ describe.each(availableBrokers())("through $name", ({ start }) => {
       const window = qos === 2 ? QOS_2_WINDOW : 500;
       for (let first = 0; first < MANY; first += window) {
         const batch = payloads.slice(first, first + window);
-        await Promise.all(
-          batch.map((payload, i) => from.publishAsync(`in/${qos}/${first + i}`, payload, { qos })),
-        );
+        await Promise.all(batch.map((payload, i) => from.publishAsync(`in/${qos}/${first + i}`, payload, { qos })));
       }
       const wanted = payloads.map((payload, index) => `in/${qos}/${index} ${qos} ${hash(payload)}`);
       expect(await inbox.take(MANY)).toEqual(wanted);
@@ -206,9 +204,7 @@ describe.each(availableBrokers())("through $name", ({ start }) => {
     cleanup.push(() => second.close());
     second.on("connect", note);
     const inbox = new Inbox<string>();
-    const subscribing = second.subscribe(`kept/${qos}`, { qos }, (message) =>
-      inbox.put(text(message.payload)),
-    );
+    const subscribing = second.subscribe(`kept/${qos}`, { qos }, (message) => inbox.put(text(message.payload)));
     await second.connect();
     await subscribing;
     expect(await inbox.take(100)).toEqual(payloads);

@@ -1,11 +1,6 @@
 /** MQTT.js as a client of the emulator: a client that knows MQTT and nothing of IoT Hub. */
 import { once } from "node:events";
-import {
-  connect as mqttConnect,
-  type IClientOptions,
-  type MqttClient as MqttJs,
-  type OnMessageCallback,
-} from "mqtt";
+import { connect as mqttConnect, type IClientOptions, type MqttClient as MqttJs, type OnMessageCallback } from "mqtt";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HubEmulator } from "../../src/emulator/index.js";
 import { createSasToken, encodeProperties, parseConnectionString } from "../../src/hub/index.js";

@@ -16,29 +16,9 @@ const CHARACTERS = [
   ..."abcXYZ019-._~&=/#+%?$@!'()*,:;<>[]{}|\\^`\" \t\n\r",
   ...["\u0000", "\u0001", "\u007f", "\u0080", "é", "ß", "\u07ff", "\u0800", "€", "日"],
   ...["\u200b", "\u202e", "\u2028"],
-  ...[
-    "\ufeff",
-    "\ufffd",
-    "\uffff",
-    "😀",
-    "\u{1f468}\u200d\u{1f469}",
-    "\u{10ffff}",
-    "%20",
-    "%zz",
-    "%25",
-    "$.",
-  ],
+  ...["\ufeff", "\ufffd", "\uffff", "😀", "\u{1f468}\u200d\u{1f469}", "\u{10ffff}", "%20", "%zz", "%25", "$."],
 ];
-const WORDS = [
-  "__proto__",
-  "constructor",
-  "toString",
-  "hasOwnProperty",
-  "null",
-  "undefined",
-  "true",
-  "iothub-ack ",
-];
+const WORDS = ["__proto__", "constructor", "toString", "hasOwnProperty", "null", "undefined", "true", "iothub-ack "];
 
 function text(random: Random): string {
   if (random.below(12) === 0) return random.pick(WORDS);
@@ -78,9 +58,7 @@ function message(bag: Iterable<readonly [string, unknown]>): SdkMessage {
 
 /** The bags of the telemetry in a recording. */
 function bags(packets: readonly Packet[]): string[] {
-  return packets.flatMap((packet) =>
-    packet.type === "publish" ? [packet.topic.slice(TELEMETRY.length)] : [],
-  );
+  return packets.flatMap((packet) => (packet.type === "publish" ? [packet.topic.slice(TELEMETRY.length)] : []));
 }
 
 /** Sends each bag to the SDK as a C2D message; resolves to the messages as the SDK delivers them. */

@@ -2,11 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { createSasToken, deriveGroupKey, parseSasToken } from "../../src/hub/index.js";
 import { verifySasToken } from "../../src/hub/sas.js";
-import {
-  encodeUriComponentStrict,
-  SharedAccessSignature,
-  SymmetricKeySecurityClient,
-} from "./support/sdk.js";
+import { encodeUriComponentStrict, SharedAccessSignature, SymmetricKeySecurityClient } from "./support/sdk.js";
 import { seeded, type Random } from "./support/random.js";
 
 const ROUNDS = 2_000;

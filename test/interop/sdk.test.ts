@@ -33,10 +33,7 @@ async function device(deviceId: string, options: SdkOptions = {}): Promise<SdkDe
 }
 
 /** What the hub is told of this kind about one device from now on. */
-function events<T>(
-  name: "telemetry" | "completed" | "subscribed" | "reportedProperties",
-  deviceId: string,
-): Inbox<T> {
+function events<T>(name: "telemetry" | "completed" | "subscribed" | "reportedProperties", deviceId: string): Inbox<T> {
   const inbox = new Inbox<T>();
   hub.on(name, (event: { deviceId: string }) => {
     if (event.deviceId === deviceId) inbox.put(event as T);
@@ -346,10 +343,7 @@ describe("Microsoft's SDK at the provisioning service", () => {
     const registration = { host: hub.hostName, idScope, registrationId: "sensor-4", proof: { cert, key } };
     const state = await sdkProvision(hub, registration);
     expect(state).toMatchObject({ assignedHub: hub.hostName, deviceId: "sensor-4" });
-    const client = await sdkX509Device(
-      { hostName: state.assignedHub, deviceId: state.deviceId, cert, key },
-      hub,
-    );
+    const client = await sdkX509Device({ hostName: state.assignedHub, deviceId: state.deviceId, cert, key }, hub);
     cleanup.push(() => client.close());
     await client.open();
     await client.sendEvent(new Message("hello"));

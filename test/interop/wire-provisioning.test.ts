@@ -25,8 +25,7 @@ function service(polls: number): Script {
     const reply = (status: string, body: object): void =>
       send({ type: "publish", topic: `$dps/registrations/res/${status}`, payload: JSON.stringify(body) });
     if (left-- > 0) reply(`202/?$rid=${rid}&retry-after=1`, { operationId: "5.op-1", status: "assigning" });
-    else
-      reply(`200/?$rid=${rid}`, { operationId: "5.op-1", status: "assigned", registrationState: ASSIGNED });
+    else reply(`200/?$rid=${rid}`, { operationId: "5.op-1", status: "assigned", registrationState: ASSIGNED });
   };
 }
 
@@ -61,8 +60,7 @@ const TOKEN_DIFFERENCES: Difference[] = [
 
 /** The SDK ends its subscription before DISCONNECT. */
 function noUnsubscribe(packets: readonly string[]): Difference[] {
-  const reason =
-    "with a clean session the subscription ends with the connection; UNSUBSCRIBE costs a round trip";
+  const reason = "with a clean session the subscription ends with the connection; UNSUBSCRIBE costs a round trip";
   return [
     { field: UNSUBSCRIBE, sdk: "filters $dps/registrations/res/#", ours: ABSENT, reason },
     {
@@ -75,11 +73,7 @@ function noUnsubscribe(packets: readonly string[]): Difference[] {
 }
 
 const UNSUBSCRIBE = "UNSUBSCRIBE $dps/registrations/res/#";
-const REGISTER = [
-  "CONNECT",
-  "SUBSCRIBE $dps/registrations/res/#",
-  "PUBLISH $dps/registrations/PUT/iotdps-register/",
-];
+const REGISTER = ["CONNECT", "SUBSCRIBE $dps/registrations/res/#", "PUBLISH $dps/registrations/PUT/iotdps-register/"];
 const POLL = "PUBLISH $dps/registrations/GET/iotdps-get-operationstatus/";
 
 describe("provisioning", () => {
@@ -90,9 +84,9 @@ describe("provisioning", () => {
     });
     const ours = await peer.record(service(1), async () => {
       const tls = { ca: peer.caCertificate };
-      expect(
-        await provisionDevice({ ...ID, symmetricKey: KEY, payload, port: peer.port, tls }),
-      ).toMatchObject(ASSIGNED);
+      expect(await provisionDevice({ ...ID, symmetricKey: KEY, payload, port: peer.port, tls })).toMatchObject(
+        ASSIGNED,
+      );
     });
     expectSame(sdk, ours, KEY, [
       ...CONNECT_DIFFERENCES,

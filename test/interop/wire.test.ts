@@ -96,12 +96,8 @@ async function both<Client extends SdkDeviceClient | SdkModuleClient>(
   return { sdk, ours };
 }
 
-function hubwire(
-  connectionString: string,
-  { ourIdentity, ourOptions }: Partial<Operation<never>>,
-): DeviceClient {
-  const identity =
-    ourIdentity === undefined ? connectionString : { ...parsed(connectionString), ...ourIdentity };
+function hubwire(connectionString: string, { ourIdentity, ourOptions }: Partial<Operation<never>>): DeviceClient {
+  const identity = ourIdentity === undefined ? connectionString : { ...parsed(connectionString), ...ourIdentity };
   const client = new DeviceClient(identity, {
     port: peer.port,
     tls: { ca: peer.caCertificate },
@@ -316,15 +312,13 @@ describe("telemetry", () => {
         field: `${telemetry} in order`,
         sdk: "$.mid $.cid $.uid $.to $.ct $.ce $.ifid $.exp a &=/#+% empty (!) $.sub",
         ours: "$.mid $.cid $.uid $.to $.exp $.ct $.ce $.sub $.ifid a &=/#+% empty (!)",
-        reason:
-          "the order says nothing; to the SDK the subject is a property like others, here a system property",
+        reason: "the order says nothing; to the SDK the subject is a property like others, here a system property",
       },
       {
         field: `${telemetry} (!)`,
         sdk: "(!)=it's%20*",
         ours: "%28%21%29=it%27s%20%2A",
-        reason:
-          "the SDK leaves !'()* unescaped; the hub wants all but RFC 3986's unreserved characters escaped",
+        reason: "the SDK leaves !'()* unescaped; the hub wants all but RFC 3986's unreserved characters escaped",
       },
     ]);
   });
@@ -387,13 +381,9 @@ describe("direct methods", () => {
     const recordings = await onDevice({
       script: call('{"delay":5}'),
       sdk: async (client) => {
-        client.onDeviceMethod(
-          "reboot",
-          (request, response) => void response.send(207, { was: request.payload }),
-        );
+        client.onDeviceMethod("reboot", (request, response) => void response.send(207, { was: request.payload }));
       },
-      ours: (client) =>
-        client.onMethod("reboot", ({ payload }) => ({ status: 207, payload: { was: payload } })),
+      ours: (client) => client.onMethod("reboot", ({ payload }) => ({ status: 207, payload: { was: payload } })),
       last,
     });
     expectSameBehindConnect(recordings);
@@ -520,8 +510,7 @@ describe("twin", () => {
       "SUBSCRIBE $iothub/twin/res/#, PUBLISH $iothub/twin/GET/",
       "SUBSCRIBE $iothub/twin/PATCH/properties/desired/#",
     ];
-    const reason =
-      "a change between the read and the subscription would be missed: we read again once subscribed";
+    const reason = "a change between the read and the subscription would be missed: we read again once subscribed";
     expectSameBehindConnect(recordings, [
       EMPTY_GET,
       {
@@ -638,9 +627,7 @@ describe("the comparison itself", () => {
   it("fails on a difference that is not listed", () => {
     expect(() => expectSame([publish("a/?$rid=1")], [publish("a/?$rid=2")], KEY, [])).not.toThrow();
     expect(() => expectSame([publish("a/?$rid=1")], [publish("a/?$rid=")], KEY, [])).toThrow();
-    expect(() =>
-      expectSame([publish("a")], [{ ...publish("a"), retain: true } as Packet], KEY, []),
-    ).toThrow();
+    expect(() => expectSame([publish("a")], [{ ...publish("a"), retain: true } as Packet], KEY, [])).toThrow();
     expect(() => expectSame([publish("a")], [publish("a"), publish("b")], KEY, [])).toThrow();
     expect(() => expectSame([publish("a"), publish("b")], [publish("b"), publish("a")], KEY, [])).toThrow();
   });

@@ -171,19 +171,41 @@ export class World {
     }
     const { publishes, sends, cuts, forgets, cancels, kills = 0, refusals = 0, stalls = 0 } = scenario;
     this.data = {
-      connection: 0, up: false, accepted: false, toServer: [], toClient: [], published: 0,
+      connection: 0,
+      up: false,
+      accepted: false,
+      toServer: [],
+      toClient: [],
+      published: 0,
       results: publishes.map(() => ""),
       cancelled: publishes.map(() => false),
       orphaned: publishes.map(() => false),
       maybe: publishes.map(() => false),
       died: false,
       sent: publishes.map(() => ({ id: 0, connection: 0, released: false, ever: false })),
-      subscription: "", subscribeId: 0, pending: [], arrivals: [],
+      subscription: "",
+      subscribeId: 0,
+      pending: [],
+      arrivals: [],
       acknowledged: sends.map(() => false),
       refused: sends.map(() => false),
       delivered: sends.map(() => 0),
-      writable: true, serverSession: false, serverKnown: [], serverSubscribed: false, serverOut: [], serverSent: 0,
-      serverNextId: 1, log: [], sessionsLost: 0, unnoticed: false, cuts, forgets, cancels, kills, refusals, stalls,
+      writable: true,
+      serverSession: false,
+      serverKnown: [],
+      serverSubscribed: false,
+      serverOut: [],
+      serverSent: 0,
+      serverNextId: 1,
+      log: [],
+      sessionsLost: 0,
+      unnoticed: false,
+      cuts,
+      forgets,
+      cancels,
+      kills,
+      refusals,
+      stalls,
     };
     if (scenario.store) this.store = newStore(opened.SessionStore);
     this.#newSession();
@@ -222,8 +244,21 @@ export class World {
   /** A deep copy of another world's session, between two calls. */
   #copySession(from: any): void {
     const to = this.session;
-    for (const name of ["__state", "__over", "__now", "__due", "__written", "__cleanSession", "__connectDue",
-      "__isWritable", "__draining", "__qos2Inflight", "__restored", "__answered", "__doubtful"]) {
+    for (const name of [
+      "__state",
+      "__over",
+      "__now",
+      "__due",
+      "__written",
+      "__cleanSession",
+      "__connectDue",
+      "__isWritable",
+      "__draining",
+      "__qos2Inflight",
+      "__restored",
+      "__answered",
+      "__doubtful",
+    ]) {
       to[name] = from[name];
     }
     Object.assign(to.metrics, from.metrics);
@@ -556,7 +591,10 @@ export class World {
             data.serverKnown.push(packetId);
           }
           if (!data.log.includes(message)) {
-            check(data.log.every((earlier) => earlier < message), `message ${message} came out of order`);
+            check(
+              data.log.every((earlier) => earlier < message),
+              `message ${message} came out of order`,
+            );
             data.log.push(message);
           }
         }
@@ -574,7 +612,11 @@ export class World {
       case "puback":
       case "pubcomp": {
         const done = data.serverOut.find(({ id }) => id === packet.packetId);
-        if (done) check(data.unnoticed || data.acknowledged[done.message], `message ${done.message} was lost on its way to the user`);
+        if (done)
+          check(
+            data.unnoticed || data.acknowledged[done.message],
+            `message ${done.message} was lost on its way to the user`,
+          );
         data.serverOut = data.serverOut.filter((out) => out !== done);
         break;
       }
@@ -600,7 +642,10 @@ export class World {
       else if (data.pending.length) this.apply("acknowledge 0");
       else if (data.serverOut.length && data.refusals < (scenario.refusals ?? 0)) {
         // A refused message comes again with the next connection; the others must not have waited for it.
-        check(data.serverOut.every(({ message }) => data.refused[message]), "an acknowledgement was held up");
+        check(
+          data.serverOut.every(({ message }) => data.refused[message]),
+          "an acknowledgement was held up",
+        );
         data.cuts++;
         this.apply("cut");
       } else break;
@@ -609,13 +654,16 @@ export class World {
       const qos = scenario.publishes[i]!;
       const result = data.results[i]!;
       if (data.orphaned[i] && !data.cancelled[i]) {
-        const mayBeLost = !qos || data.maybe[i] || (qos === 2 && (data.sessionsLost > 0));
+        const mayBeLost = !qos || data.maybe[i] || (qos === 2 && data.sessionsLost > 0);
         check(mayBeLost || data.log.includes(i), `message ${i} was accepted and lost`);
       } else check(result !== "", `message ${i} was never settled`);
       if (result === "ERR_SESSION_LOST") check(data.sessionsLost > 0, `message ${i}: no session was lost`);
     }
     check(session.metrics.inflight === 0 && session.metrics.queued === 0, "messages are left over");
-    check(session.__table.every((exchange: unknown) => exchange === undefined), "an identifier is left taken");
+    check(
+      session.__table.every((exchange: unknown) => exchange === undefined),
+      "an identifier is left taken",
+    );
     const { __ring: ring, __free: free } = session.__ids;
     check(ring.length === 0 || free === ring.length - 1, "an identifier was lost");
     check(data.unnoticed || !session.__inbound?.__known.size, "a QoS 2 identifier is left over");
@@ -649,21 +697,27 @@ export class World {
       // The server's identifiers are as they are; they count up with its messages.
       text += "|" + slots.slice(head).join() + "|";
       for (const [id, deliveryId] of known) text += `${id}=${place(deliveryId)},`;
-      for (const { deliveryId, message } of data.pending) text += `;${message}@${Math.max(-1, deliveryId - base - head)}`;
+      for (const { deliveryId, message } of data.pending)
+        text += `;${message}@${Math.max(-1, deliveryId - base - head)}`;
     }
     for (const record of this.store?.records.values() ?? []) {
       text += `/${record[0]},${record[0] === 4 ? record[2] : name(record[2]!)},${record[3] ?? 0},${record[7] ?? 0}`;
     }
     text += "|" + data.toServer.map((packet) => shorten(packet, SERVERS_TO_SERVER, name)).join();
     text += "|" + data.toClient.map((packet) => shorten(packet, SERVERS_TO_CLIENT, name)).join();
-    text += "|" + data.sent.map(({ id, connection, released, ever }) =>
-      `${name(id)}${connection === data.connection}${released}${ever}`).join();
-    text += `|${data.up}${data.accepted}${data.published}${data.results}${data.cancelled}${data.orphaned}${data.maybe}${data.died}` +
+    text +=
+      "|" +
+      data.sent
+        .map(({ id, connection, released, ever }) => `${name(id)}${connection === data.connection}${released}${ever}`)
+        .join();
+    text +=
+      `|${data.up}${data.accepted}${data.published}${data.results}${data.cancelled}${data.orphaned}${data.maybe}${data.died}` +
       `|${data.subscription}${name(data.subscribeId)}|${data.acknowledged}${data.refused}${data.delivered}${data.writable}` +
       `|${data.serverSession}${data.serverKnown.map(name)}${data.serverSubscribed}${data.serverSent}${data.log}` +
       `|${data.sessionsLost > 0}${data.unnoticed}${data.cuts},${data.forgets},${data.cancels},${data.kills},${data.refusals},${data.stalls}`;
     for (const { message, id, phase } of data.serverOut) text += `o${message},${id}${phase}`;
-    for (const { message, id, acknowledged, deliveryId } of data.arrivals) text += `a${message},${id},${acknowledged}@${place(deliveryId)}`;
+    for (const { message, id, acknowledged, deliveryId } of data.arrivals)
+      text += `a${message},${id},${acknowledged}@${place(deliveryId)}`;
     return text;
   }
 }

@@ -110,9 +110,7 @@ await Promise.all(
       writeFileSync(path, source.slice(0, start) + text + source.slice(end));
       if (await survives(folder)) {
         survivors.push(mutant);
-        console.log(
-          `survived: ${name}:${row}: ${source.slice(start, end)} -> ${text || "(nothing)"}   in   ${line}`,
-        );
+        console.log(`survived: ${name}:${row}: ${source.slice(start, end)} -> ${text || "(nothing)"}   in   ${line}`);
       }
       writeFileSync(path, source);
       if (++done % 100 === 0) console.error(`${done} of ${total}, ${survivors.length} survived`);

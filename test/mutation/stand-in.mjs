@@ -34,10 +34,7 @@ export async function finish() {
 }
 
 const partial = (actual, expected) =>
-  typeof expected === "object" &&
-  expected !== null &&
-  !ArrayBuffer.isView(expected) &&
-  !Array.isArray(expected)
+  typeof expected === "object" && expected !== null && !ArrayBuffer.isView(expected) && !Array.isArray(expected)
     ? Object.keys(expected).every((key) => actual !== null && partial(actual?.[key], expected[key]))
     : alike(actual, expected);
 

@@ -134,13 +134,16 @@ describe("CONNACK", () => {
     [3, "ERR_SERVER_UNAVAILABLE", true],
     [4, "ERR_BAD_CREDENTIALS", false],
     [5, "ERR_NOT_AUTHORIZED", false],
-  ])("[MQTT-3.1.2-2 +] [MQTT-3.1.3-8 +] [MQTT-3.1.3-9 +] [MQTT-3.2.2-5 +] code %i is %s", (returnCode, code, retryable) => {
-    const h = new Harness().open();
-    h.feedBytes([0x20, 2, 0, returnCode]);
-    expect(h.failures).toMatchObject([{ code, retryable }]);
-    expect(h.session.state).toBe("closed");
-    expect(h.connections).toEqual([]);
-  });
+  ])(
+    "[MQTT-3.1.2-2 +] [MQTT-3.1.3-8 +] [MQTT-3.1.3-9 +] [MQTT-3.2.2-5 +] code %i is %s",
+    (returnCode, code, retryable) => {
+      const h = new Harness().open();
+      h.feedBytes([0x20, 2, 0, returnCode]);
+      expect(h.failures).toMatchObject([{ code, retryable }]);
+      expect(h.session.state).toBe("closed");
+      expect(h.connections).toEqual([]);
+    },
+  );
 
   test("[MQTT-3.1.2-2 -] [MQTT-3.1.3-8 -] [MQTT-3.1.3-9 -] other codes are not taken for those", () => {
     const h = new Harness().open();
@@ -223,7 +226,9 @@ describe("CONNACK", () => {
   test("[MQTT-3.2.2-2 +] session present 1: resumed, no subscription is asked for again", () => {
     const h = new Harness().connect();
     h.session.subscribe([{ topicFilter: "f", qos: 1 }], "s", h.now);
-    h.feed({ type: "suback", packetId: 1, returnCodes: [1] }).publish("a").sent();
+    h.feed({ type: "suback", packetId: 1, returnCodes: [1] })
+      .publish("a")
+      .sent();
     h.reconnect(true);
     expect(h.connections).toEqual([false, true]);
     expect(h.sentLines()).toEqual(["publish#2 dup q1 a"]);
@@ -282,7 +287,14 @@ describe("CONNACK", () => {
 
   test("a restored subscription that is refused is reported and forgotten", () => {
     const h = new Harness().connect();
-    h.session.subscribe([{ topicFilter: "f", qos: 0 }, { topicFilter: "g", qos: 0 }], "s", h.now);
+    h.session.subscribe(
+      [
+        { topicFilter: "f", qos: 0 },
+        { topicFilter: "g", qos: 0 },
+      ],
+      "s",
+      h.now,
+    );
     h.feed({ type: "suback", packetId: 1, returnCodes: [0, 0] });
     h.reconnect(false).sent();
     h.feed({ type: "suback", packetId: 2, returnCodes: [0x80, 0] });
@@ -314,7 +326,14 @@ describe("violations", () => {
     ["reserved flags", [0x41, 2, 0, 1]],
   ])("[MQTT-4.8.0-1 +] %s: fails once, delivers and writes nothing after it", (_, bytes) => {
     const h = new Harness().connect();
-    h.session.subscribe([{ topicFilter: "a", qos: 0 }, { topicFilter: "b", qos: 0 }], "s", h.now);
+    h.session.subscribe(
+      [
+        { topicFilter: "a", qos: 0 },
+        { topicFilter: "b", qos: 0 },
+      ],
+      "s",
+      h.now,
+    );
     h.sent();
     h.feedBytes([...encode(publish), ...bytes, ...encode({ ...publish, packetId: 10 })]);
     h.feed({ ...publish, packetId: 11 });
@@ -329,8 +348,14 @@ describe("violations", () => {
   test("[MQTT-4.8.0-1 -] unexpected but legal packets are none", () => {
     const h = new Harness().connect();
     h.feed(
-      { type: "puback", packetId: 7 }, { type: "pubcomp", packetId: 7 }, { type: "suback", packetId: 7, returnCodes: [0] },
-      { type: "unsuback", packetId: 7 }, { type: "pingresp" }, { type: "pubrec", packetId: 7 }, { type: "pubrel", packetId: 8 });
+      { type: "puback", packetId: 7 },
+      { type: "pubcomp", packetId: 7 },
+      { type: "suback", packetId: 7, returnCodes: [0] },
+      { type: "unsuback", packetId: 7 },
+      { type: "pingresp" },
+      { type: "pubrec", packetId: 7 },
+      { type: "pubrel", packetId: 8 },
+    );
     expect(h.failures).toEqual([]);
     expect(h.sentLines()).toEqual(["pubrel#7", "pubcomp#8"]);
   });

@@ -56,7 +56,9 @@ describe("keep alive", () => {
     const h = connected().advance(K * 0.9);
     for (let i = 0; i < 10; i++) {
       expect(h.sentLines()).toEqual(["pingreq"]);
-      h.advance(K * 0.4).feed({ type: "pingresp" }).advance(K * 0.5);
+      h.advance(K * 0.4)
+        .feed({ type: "pingresp" })
+        .advance(K * 0.5);
     }
     expect(h.failures).toEqual([]);
   });
@@ -70,12 +72,15 @@ describe("keep alive", () => {
     expect(h.session.state).toBe("closed");
   });
 
-  test.each([0, 1, 2] as const)("[MQTT-3.12.4-1 -] a dead path is noticed in time while publishing with QoS %i", (qos) => {
-    const h = connected();
-    const { failed } = run(h, 5 * K, K / 100, () => h.publish("x", qos));
-    expect(failed).toBeGreaterThan(K * 1.3);
-    expect(failed).toBeLessThanOrEqual(K * 1.5);
-  });
+  test.each([0, 1, 2] as const)(
+    "[MQTT-3.12.4-1 -] a dead path is noticed in time while publishing with QoS %i",
+    (qos) => {
+      const h = connected();
+      const { failed } = run(h, 5 * K, K / 100, () => h.publish("x", qos));
+      expect(failed).toBeGreaterThan(K * 1.3);
+      expect(failed).toBeLessThanOrEqual(K * 1.5);
+    },
+  );
 
   test("a path that dies at any time after a byte came is noticed within 1.5 intervals of that byte", () => {
     for (let alive = 0; alive < 3 * K; alive += K / 7) {
@@ -138,7 +143,9 @@ describe("keep alive", () => {
 
   test("a new connection begins anew", () => {
     const h = connected();
-    h.advance(K * 0.9).lose().advance(10 * K);
+    h.advance(K * 0.9)
+      .lose()
+      .advance(10 * K);
     h.connect(true, { keepAlive: K / 1000 }).sent();
     h.advance(K * 0.9 - 1);
     expect(h.failures).toEqual([]);

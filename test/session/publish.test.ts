@@ -35,8 +35,13 @@ describe("outgoing messages", () => {
   test("[MQTT-4.3.2-1 -] no other acknowledgement completes QoS 1", () => {
     const h = new Harness().connect();
     h.publish("a").sent();
-    h.feed({ type: "puback", packetId: 2 }, { type: "pubcomp", packetId: 1 }, { type: "unsuback", packetId: 1 },
-      { type: "suback", packetId: 1, returnCodes: [0] }, { type: "pubrec", packetId: 1 });
+    h.feed(
+      { type: "puback", packetId: 2 },
+      { type: "pubcomp", packetId: 1 },
+      { type: "unsuback", packetId: 1 },
+      { type: "suback", packetId: 1, returnCodes: [0] },
+      { type: "pubrec", packetId: 1 },
+    );
     expect(h.results()).toEqual([]);
     expect(h.failures).toEqual([]);
     h.feed({ type: "puback", packetId: 1 }, { type: "puback", packetId: 1 });
@@ -96,8 +101,12 @@ describe("outgoing messages", () => {
     h.feed({ type: "puback", packetId: 2 });
     expect(h.sentLines()).toEqual(["publish#5 q1 e"]);
     h.lose().publish("f").connect(true);
-    expect(h.sentLines()).toEqual(
-      ["publish#1 dup q1 a", "publish#3 dup q2 c", "publish#4 dup q1 d", "publish#5 dup q1 e"]);
+    expect(h.sentLines()).toEqual([
+      "publish#1 dup q1 a",
+      "publish#3 dup q2 c",
+      "publish#4 dup q1 d",
+      "publish#5 dup q1 e",
+    ]);
     expect(h.session.metrics).toMatchObject({ resends: 4, inflight: 4, queued: 1 });
     h.feed({ type: "puback", packetId: 1 });
     expect(h.sentLines()).toEqual(["publish#6 q1 f"]);
@@ -133,10 +142,18 @@ describe("outgoing messages", () => {
   test("illegal messages throw at once, sent or queued, and change nothing", () => {
     for (const h of [new Harness().connect(), new Harness()]) {
       const before = h.session.metrics.queued;
-      for (const [topic, payload, qos] of [["", "x", 1], ["a/+", "x", 1], ["t", 7, 1], ["t", "x", 3], ["t", "\ud800", 0],
-        ["\0", "x", 0], ["x".repeat(70_000), "x", 2]] as [string, string, 1][]) {
-        expect(() => h.session.publish(topic, payload, qos, false, "r", h.now))
-          .toThrow(expect.objectContaining({ code: "ERR_INVALID_PACKET" }));
+      for (const [topic, payload, qos] of [
+        ["", "x", 1],
+        ["a/+", "x", 1],
+        ["t", 7, 1],
+        ["t", "x", 3],
+        ["t", "\ud800", 0],
+        ["\0", "x", 0],
+        ["x".repeat(70_000), "x", 2],
+      ] as [string, string, 1][]) {
+        expect(() => h.session.publish(topic, payload, qos, false, "r", h.now)).toThrow(
+          expect.objectContaining({ code: "ERR_INVALID_PACKET" }),
+        );
       }
       expect(() => h.session.publish("t", "x", 1, "yes" as never, "r", h.now)).toThrow(HubwireError);
       expect(h.sentLines()).toEqual([]);

@@ -26,7 +26,12 @@ function play(seed: number): number {
     operationTimeout: 2_000,
     connectTimeout: 1_000,
     queue: {
-      maxCount: random(6), maxBytes: 20, maxAge: 5_000, qos0: random(2) > 0, overflow: random(2) ? "reject" : "drop-oldest" },
+      maxCount: random(6),
+      maxBytes: 20,
+      maxAge: 5_000,
+      qos0: random(2) > 0,
+      overflow: random(2) ? "reject" : "drop-oldest",
+    },
     store: random(3) ? undefined : new MemoryStore(),
   });
   h.autoAcknowledge = random(2) > 0;
@@ -65,7 +70,9 @@ function play(seed: number): number {
       case 1:
         if (random(3) === 0) h.lose();
         break;
-      case 2: case 3: case 4:
+      case 2:
+      case 3:
+      case 4:
         ask((request) => h.publish(request, random(3) as QoS));
         break;
       case 5:
@@ -75,7 +82,8 @@ function play(seed: number): number {
         ask((request) => session.unsubscribe([`f${random(3)}`], request, h.now));
         break;
       case 7:
-        if (asked.length) session.cancel(asked[random(asked.length)]!, new HubwireError("ERR_ABORTED", "aborted"), h.now);
+        if (asked.length)
+          session.cancel(asked[random(asked.length)]!, new HubwireError("ERR_ABORTED", "aborted"), h.now);
         break;
       case 8: {
         const delivery = h.deliveries[random(h.deliveries.length || 1)];

@@ -16,8 +16,11 @@ describe("incoming messages", () => {
   test("[MQTT-3.3.4-1 +] [MQTT-2.3.1-6 +] answered by QoS: nothing, PUBACK, PUBREC, with the id of the PUBLISH", () => {
     const h = new Harness().connect();
     h.feed(message(0, 0, "zero"), message(0x1234, 1, "one"), message(7, 2, "two"));
-    expect(h.deliveries.map(({ text, qos, topic, retain, dup }) => [text, qos, topic, retain, dup])).toEqual(
-      [["zero", 0, "t", false, false], ["one", 1, "t", false, false], ["two", 2, "t", false, false]]);
+    expect(h.deliveries.map(({ text, qos, topic, retain, dup }) => [text, qos, topic, retain, dup])).toEqual([
+      ["zero", 0, "t", false, false],
+      ["one", 1, "t", false, false],
+      ["two", 2, "t", false, false],
+    ]);
     expect(h.sentBytes()).toEqual([0x40, 2, 0x12, 0x34, 0x50, 2, 0, 7]);
   });
 
@@ -131,7 +134,10 @@ describe("incoming messages", () => {
     h.session.acknowledge(b!, h.now);
     expect(h.sentLines()).toEqual([]);
     h.reconnect(true).feed(message(1, 1, "a", true), message(2, 2, "b", true));
-    expect(h.deliveries.slice(3).map(({ text, dup }) => [text, dup])).toEqual([["a", true], ["b", true]]);
+    expect(h.deliveries.slice(3).map(({ text, dup }) => [text, dup])).toEqual([
+      ["a", true],
+      ["b", true],
+    ]);
   });
 
   test("[MQTT-4.5.0-2 +] [MQTT-3.3.2-3 +] a message that no subscription asked for is acknowledged all the same", () => {
@@ -203,9 +209,25 @@ test("trace and metrics tell of every packet and its size", () => {
   h.session.subscribe([{ topicFilter: "f", qos: 0 }], "s", h.now);
   h.feed(message(300, 1, "xyz"), { type: "puback", packetId: 1 }, { type: "suback", packetId: 2, returnCodes: [0] });
   expect(lines).toEqual([
-    "out connect 0 15", "in connack 0 4", "out publish 1 8", "out publish 0 6", "out subscribe 2 8",
-    "in publish 300 10", "out puback 300 4", "in puback 1 4", "in suback 2 5"]);
+    "out connect 0 15",
+    "in connack 0 4",
+    "out publish 1 8",
+    "out publish 0 6",
+    "out subscribe 2 8",
+    "in publish 300 10",
+    "out puback 300 4",
+    "in puback 1 4",
+    "in suback 2 5",
+  ]);
   expect(h.session.metrics).toEqual({
-    packetsReceived: 4, packetsSent: 5, messagesReceived: 1, messagesSent: 2, resends: 0, duplicatesSuppressed: 0,
-    inflight: 0, queued: 0, queuedBytes: 0 });
+    packetsReceived: 4,
+    packetsSent: 5,
+    messagesReceived: 1,
+    messagesSent: 2,
+    resends: 0,
+    duplicatesSuppressed: 0,
+    inflight: 0,
+    queued: 0,
+    queuedBytes: 0,
+  });
 });

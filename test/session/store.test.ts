@@ -28,16 +28,38 @@ describe("a session with a store", () => {
   test("killed with messages queued, sent and released: the next process finishes them, in order, with their ids", () => {
     const store = new MemoryStore();
     const h = new Harness({ store, maxInflight: 4 }).connect();
-    for (const [name, qos] of [["a", 2], ["b", 1], ["c", 2], ["d", 2], ["e", 1], ["f", 2]] as const) h.publish(name, qos);
+    for (const [name, qos] of [
+      ["a", 2],
+      ["b", 1],
+      ["c", 2],
+      ["d", 2],
+      ["e", 1],
+      ["f", 2],
+    ] as const)
+      h.publish(name, qos);
     h.feed({ type: "pubrec", packetId: 3 }, { type: "pubrec", packetId: 1 });
     const second = next(store, true);
-    expect(second.sentLines()).toEqual(["pubrel#3", "pubrel#1", "publish#2 dup q1 b", "publish#4 dup q2 d",
-      "publish#5 q1 e", "publish#6 q2 f"]);
+    expect(second.sentLines()).toEqual([
+      "pubrel#3",
+      "pubrel#1",
+      "publish#2 dup q1 b",
+      "publish#4 dup q2 d",
+      "publish#5 q1 e",
+      "publish#6 q2 f",
+    ]);
     second.publish("g");
     expect(second.sentLines()).toEqual(["publish#7 q1 g"]);
-    second.feed({ type: "pubcomp", packetId: 3 }, { type: "pubcomp", packetId: 1 }, { type: "puback", packetId: 2 },
-      { type: "pubrec", packetId: 4 }, { type: "pubcomp", packetId: 4 }, { type: "puback", packetId: 5 },
-      { type: "pubrec", packetId: 6 }, { type: "pubcomp", packetId: 6 }, { type: "puback", packetId: 7 });
+    second.feed(
+      { type: "pubcomp", packetId: 3 },
+      { type: "pubcomp", packetId: 1 },
+      { type: "puback", packetId: 2 },
+      { type: "pubrec", packetId: 4 },
+      { type: "pubcomp", packetId: 4 },
+      { type: "puback", packetId: 5 },
+      { type: "pubrec", packetId: 6 },
+      { type: "pubcomp", packetId: 6 },
+      { type: "puback", packetId: 7 },
+    );
     expect(second.results(), "nobody in this process asked for the others").toEqual(["g:ok"]);
     expect(store.records.size).toBe(0);
     expect(second.session.metrics).toMatchObject({ inflight: 0, queued: 0, queuedBytes: 0 });
@@ -74,8 +96,10 @@ describe("a session with a store", () => {
     h.autoAcknowledge = false;
     h.feed({ type: "publish", topic: "t", qos: 2, packetId: 6 });
     const second = next(store, true);
-    second.feed({ type: "publish", topic: "t", qos: 2, packetId: 5, dup: true },
-      { type: "publish", topic: "t", qos: 2, packetId: 6, dup: true });
+    second.feed(
+      { type: "publish", topic: "t", qos: 2, packetId: 5, dup: true },
+      { type: "publish", topic: "t", qos: 2, packetId: 6, dup: true },
+    );
     expect(second.deliveries).toHaveLength(1);
     expect(second.sentLines()).toEqual(["pubrec#5", "pubrec#6"]);
     second.feed({ type: "pubrel", packetId: 5 }, { type: "pubrel", packetId: 6 });

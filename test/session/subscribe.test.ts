@@ -13,8 +13,11 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
     h.session.subscribe([{ topicFilter: "g", qos: 2 }], "s2", h.now);
     h.session.unsubscribe(["f"], "u1", h.now);
     expect(h.sentLines()).toEqual(["subscribe#1", "subscribe#2", "unsubscribe#3"]);
-    h.feed({ type: "unsuback", packetId: 3 }, { type: "suback", packetId: 2, returnCodes: [2] },
-      { type: "suback", packetId: 1, returnCodes: [0] });
+    h.feed(
+      { type: "unsuback", packetId: 3 },
+      { type: "suback", packetId: 2, returnCodes: [2] },
+      { type: "suback", packetId: 1, returnCodes: [0] },
+    );
     expect(h.settled).toEqual([
       { request: "u1", code: undefined, returnCodes: undefined },
       { request: "s2", code: undefined, returnCodes: [2] },
@@ -27,9 +30,15 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
     h.session.subscribe(f, "s", h.now);
     h.session.unsubscribe(["f"], "u", h.now);
     h.publish("p");
-    h.feed({ type: "suback", packetId: 9, returnCodes: [0, 0] }, { type: "unsuback", packetId: 9 },
-      { type: "unsuback", packetId: 1 }, { type: "suback", packetId: 2, returnCodes: [0] },
-      { type: "suback", packetId: 3, returnCodes: [0] }, { type: "puback", packetId: 1 }, { type: "puback", packetId: 2 });
+    h.feed(
+      { type: "suback", packetId: 9, returnCodes: [0, 0] },
+      { type: "unsuback", packetId: 9 },
+      { type: "unsuback", packetId: 1 },
+      { type: "suback", packetId: 2, returnCodes: [0] },
+      { type: "suback", packetId: 3, returnCodes: [0] },
+      { type: "puback", packetId: 1 },
+      { type: "puback", packetId: 2 },
+    );
     expect(h.settled).toEqual([]);
     expect(h.failures).toEqual([]);
   });
@@ -42,19 +51,24 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
     expect(h.settled).toEqual([{ request: "s", code: undefined, returnCodes: [2, 0x80, 0, 1] }]);
     h.sent();
     h.reconnect(false);
-    expect(h.sent()).toMatchObject([{ subscriptions: [{ topicFilter: "a" }, { topicFilter: "c" }, { topicFilter: "d" }] }]);
+    expect(h.sent()).toMatchObject([
+      { subscriptions: [{ topicFilter: "a" }, { topicFilter: "c" }, { topicFilter: "d" }] },
+    ]);
   });
 
-  test.each([[[0x90, 3, 0, 1, 0]], [[0x90, 5, 0, 1, 0, 0, 0]]])("[MQTT-3.8.4-5 -] [MQTT-3.9.3-1 -] %j: another number is a violation", (bytes) => {
-    const h = new Harness().connect();
-    h.session.subscribe([...f, { topicFilter: "g", qos: 0 }], "s", h.now);
-    h.feedBytes(bytes);
-    expect(h.failures).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", statement: "MQTT-3.8.4-5" }]);
-    expect(h.settled).toEqual([]);
-    h.sent();
-    h.connect(true);
-    expect(h.sentLines(), "asked again on the next connection").toEqual(["subscribe#2"]);
-  });
+  test.each([[[0x90, 3, 0, 1, 0]], [[0x90, 5, 0, 1, 0, 0, 0]]])(
+    "[MQTT-3.8.4-5 -] [MQTT-3.9.3-1 -] %j: another number is a violation",
+    (bytes) => {
+      const h = new Harness().connect();
+      h.session.subscribe([...f, { topicFilter: "g", qos: 0 }], "s", h.now);
+      h.feedBytes(bytes);
+      expect(h.failures).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION", statement: "MQTT-3.8.4-5" }]);
+      expect(h.settled).toEqual([]);
+      h.sent();
+      h.connect(true);
+      expect(h.sentLines(), "asked again on the next connection").toEqual(["subscribe#2"]);
+    },
+  );
 
   test("[MQTT-3.9.3-2 -] codes that do not exist are a violation", () => {
     const h = new Harness().connect();

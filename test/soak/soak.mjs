@@ -87,16 +87,19 @@ function drop(pair) {
 const proxyPort = await listen(proxy);
 let cutter;
 function planCut() {
-  cutter = setTimeout(() => {
-    for (const pair of pairs) {
-      if (random() < 0.6) {
-        cuts++;
-        pair.doomed = true;
-        if (random() < 0.3) drop(pair);
+  cutter = setTimeout(
+    () => {
+      for (const pair of pairs) {
+        if (random() < 0.6) {
+          cuts++;
+          pair.doomed = true;
+          if (random() < 0.3) drop(pair);
+        }
       }
-    }
-    planCut();
-  }, cutEvery * (0.5 + random()));
+      planCut();
+    },
+    cutEvery * (0.5 + random()),
+  );
 }
 
 // --- what arrives
@@ -229,7 +232,8 @@ function slope(column) {
   return ((top / bottom) * 3_600_000) / 2 ** 20;
 }
 
-const lost = sent[1] - trackers[1].next - trackers[1].ahead.size + (sent[2] - trackers[2].next - trackers[2].ahead.size);
+const lost =
+  sent[1] - trackers[1].next - trackers[1].ahead.size + (sent[2] - trackers[2].next - trackers[2].ahead.size);
 const result = {
   minutes,
   cuts,

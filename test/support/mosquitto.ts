@@ -69,7 +69,12 @@ export class Mosquitto {
       lines.push(`certfile ${join(folder, "chain.pem")}`, `keyfile ${join(folder, "key.pem")}`);
     }
     if (options.persistence) {
-      lines.push("persistence true", `persistence_location ${folder}/`, "autosave_on_changes true", "autosave_interval 1");
+      lines.push(
+        "persistence true",
+        `persistence_location ${folder}/`,
+        "autosave_on_changes true",
+        "autosave_interval 1",
+      );
     }
     // Started as root it gives its rights up, and could then not read the files above.
     if (process.getuid?.() === 0) lines.push("user root");

@@ -15,8 +15,7 @@ export interface Broker {
 /** What the tests run against. In CI mosquitto must be there: a step that may be left out proves nothing. */
 export function availableBrokers(): { name: string; start: () => Promise<Broker> }[] {
   const brokers = [{ name: "Aedes", start: startAedes }];
-  if (spawnSync("mosquitto", ["-h"]).error === undefined)
-    brokers.push({ name: "mosquitto", start: startMosquitto });
+  if (spawnSync("mosquitto", ["-h"]).error === undefined) brokers.push({ name: "mosquitto", start: startMosquitto });
   else if (process.env["CI"]) throw new Error("mosquitto is not installed");
   else console.warn("mosquitto is not installed: the tests against it do not run");
   return brokers;
@@ -50,12 +49,7 @@ async function startMosquitto(): Promise<Broker> {
   const config = join(folder, "mosquitto.conf");
   writeFileSync(
     config,
-    [
-      `listener ${port} 127.0.0.1`,
-      "allow_anonymous true",
-      "max_queued_messages 0",
-      "set_tcp_nodelay true",
-    ].join("\n"),
+    [`listener ${port} 127.0.0.1`, "allow_anonymous true", "max_queued_messages 0", "set_tcp_nodelay true"].join("\n"),
   );
   const child = spawn("mosquitto", ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
   const exited = once(child, "exit");

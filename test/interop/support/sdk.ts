@@ -17,14 +17,11 @@ import type { Client as DeviceClientType, ModuleClient as ModuleClientType } fro
 const require = createRequire(import.meta.url);
 const device = require("azure-iot-device") as typeof import("azure-iot-device");
 const deviceMqtt = require("azure-iot-device-mqtt") as typeof import("azure-iot-device-mqtt");
-const provisioning =
-  require("azure-iot-provisioning-device") as typeof import("azure-iot-provisioning-device");
+const provisioning = require("azure-iot-provisioning-device") as typeof import("azure-iot-provisioning-device");
 const provisioningMqtt =
   require("azure-iot-provisioning-device-mqtt") as typeof import("azure-iot-provisioning-device-mqtt");
 // The transport's own copy, which npm may keep below it.
-const { MqttBase } = createRequire(require.resolve("azure-iot-provisioning-device-mqtt"))(
-  "azure-iot-mqtt-base",
-) as {
+const { MqttBase } = createRequire(require.resolve("azure-iot-provisioning-device-mqtt"))("azure-iot-mqtt-base") as {
   MqttBase: new () => { setOptions(options: { ca: string }): void };
 };
 export const { SymmetricKeySecurityClient } =
@@ -46,8 +43,7 @@ export interface Target {
 
 /** The connection string with the port that the SDK has no other place for. */
 export function withPort(connectionString: string, port: number): string {
-  const dialled =
-    /;GatewayHostName=([^;]*)/.exec(connectionString) ?? /HostName=([^;]*)/.exec(connectionString);
+  const dialled = /;GatewayHostName=([^;]*)/.exec(connectionString) ?? /HostName=([^;]*)/.exec(connectionString);
   return `${connectionString.replace(/;GatewayHostName=[^;]*/, "")};GatewayHostName=${dialled?.[1]}:${port}`;
 }
 
@@ -94,10 +90,7 @@ export async function sdkModule(
   target: Target,
   options: SdkOptions = {},
 ): Promise<SdkModuleClient> {
-  const client = device.ModuleClient.fromConnectionString(
-    withPort(connectionString, target.port),
-    deviceMqtt.Mqtt,
-  );
+  const client = device.ModuleClient.fromConnectionString(withPort(connectionString, target.port), deviceMqtt.Mqtt);
   client.setRetryPolicy(new common.NoRetry());
   await client.setOptions({ ca: target.caCertificate, ...options });
   return client;
@@ -122,8 +115,7 @@ export async function sdkProvision(
       ? new SymmetricKeySecurityClient(registrationId, proof)
       : {
           getRegistrationId: () => registrationId,
-          getCertificate: (callback: (error: null, certificate: typeof proof) => void) =>
-            callback(null, proof),
+          getCertificate: (callback: (error: null, certificate: typeof proof) => void) => callback(null, proof),
         };
   const client = provisioning.ProvisioningDeviceClient.create(
     `${host}:${target.port}`,
