@@ -3,7 +3,7 @@ import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
 
 const dist = process.env.HUBWIRE_DIST ?? resolve(import.meta.dirname, "../dist");
-export const hub = await import(pathToFileURL(resolve(dist, "hub/wire.js")).href);
+export const hub = await import(pathToFileURL(resolve(dist, "wire/index.js")).href);
 
 const { utf8Slice, ucs2Slice } = Buffer.prototype;
 
