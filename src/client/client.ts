@@ -11,6 +11,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { QoS } from "../codec/types.js";
+import { emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { Session } from "../session/index.js";
 import type { SessionSink } from "../session/types.js";
@@ -25,8 +26,8 @@ import type {
   SubscribeOptions,
 } from "./api.js";
 import { Backoff } from "./backoff.js";
-import type { Timer } from "./clock.js";
-import { Connection, type ConnectionSink } from "./connection.js";
+import type { Timer } from "../clock.js";
+import { Connection, type ConnectionSink } from "../transport/connection.js";
 import { packetChannel, reconnectChannel, stateChannel } from "./diagnostics.js";
 import { Dispatcher, type Route } from "./dispatch.js";
 import { type Credentials, type MqttClientOptions, resolveOptions } from "./options.js";
@@ -763,19 +764,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     else this.#connection.resume();
   }
 
-  /**
-   * A listener that throws must not reach the session or the socket; a lonely error must not end the process.
-   */
   #emit<E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]): void {
-    try {
-      if (event === "error" && this.listenerCount("error") === 0) {
-        process.emitWarning(values[0] as HubwireError);
-      } else (this.emit as (event: string, ...values: unknown[]) => boolean).call(this, event, ...values);
-    } catch (cause) {
-      const error = new HubwireError("ERR_HANDLER", `a listener of "${event}" failed`, { cause });
-      if (event === "error") process.emitWarning(error);
-      else this.#emit("error", error);
-    }
+    emitSafely(this, event, ...values);
   }
 }
 

@@ -16,8 +16,8 @@ export type {
   SignalOptions,
   SubscribeOptions,
 } from "./api.js";
-export { systemClock } from "./clock.js";
-export type { Clock, Timer } from "./clock.js";
+export { systemClock } from "../clock.js";
+export type { Clock, Timer } from "../clock.js";
 export type { Credentials, MqttClientOptions, OfflineQueueOptions } from "./options.js";
 export { Subscription } from "./subscription.js";
 export type { MessageHandler } from "./subscription.js";

@@ -10,8 +10,8 @@ import type { WillInit } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import type { ConnectOptions, SessionOptions, SessionStore } from "../session/types.js";
 import type { ReconnectOptions } from "./backoff.js";
-import { type Clock, systemClock } from "./clock.js";
-import type { Endpoint } from "./connection.js";
+import { type Clock, systemClock } from "../clock.js";
+import type { Endpoint } from "../transport/connection.js";
 
 /** What authenticates one connection attempt. */
 export interface Credentials {

@@ -6,8 +6,8 @@
  * violation.
  */
 import type { ConnectPacket } from "../codec/index.js";
-import { decodeProperties } from "../hub/property-bag.js";
-import { parseSasToken, sasScope, verifySasToken } from "../hub/sas.js";
+import { decodeProperties } from "../wire/property-bag.js";
+import { parseSasToken, sasScope, verifySasToken } from "../wire/sas.js";
 import type { Device } from "./device.js";
 import type { ConnectedEvent, HubContext } from "./events.js";
 import type { Link, Verdict } from "./link.js";

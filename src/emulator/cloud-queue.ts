@@ -8,8 +8,8 @@
 import { randomUUID } from "node:crypto";
 import { checkTopicName } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import { encodeProperties, propertyEntries, SYSTEM_PROPERTIES, type PropertiesInit } from "../hub/property-bag.js";
-import { Alarm, type Clock } from "./clock.js";
+import { encodeProperties, propertyEntries, SYSTEM_PROPERTIES, type PropertiesInit } from "../wire/property-bag.js";
+import { Alarm, type Clock } from "../clock.js";
 import type { Limits } from "./limits.js";
 
 /** Which outcomes the sender wants to be told of by the `feedback` event. */

@@ -8,7 +8,7 @@
 import { matchTopic } from "../codec/index.js";
 import type { ConnectPacket, QoS, Will } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import { decodeProperties, splitProperties, type SystemProperties } from "../hub/property-bag.js";
+import { decodeProperties, splitProperties, type SystemProperties } from "../wire/property-bag.js";
 import {
   cloudToDeviceTopic,
   DESIRED_FILTER,
@@ -20,7 +20,7 @@ import {
   parseOutbound,
   TWIN_RESPONSES_FILTER,
   twinResponseTopic,
-} from "../hub/topics.js";
+} from "../wire/topics.js";
 import { CloudQueue, messageBytes, type CloudMessage, type CloudOutcome, type SendOptions } from "./cloud-queue.js";
 import type { ConnectedEvent, HubContext, Source, TelemetryMessage } from "./events.js";
 import { violation, type CloseReason, type Endpoint, type Link } from "./link.js";

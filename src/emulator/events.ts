@@ -6,8 +6,8 @@
 import type { EventEmitter } from "node:events";
 import type { QoS } from "../codec/index.js";
 import type { HubwireError } from "../errors.js";
-import type { SystemProperties } from "../hub/property-bag.js";
-import type { Clock } from "./clock.js";
+import type { SystemProperties } from "../wire/property-bag.js";
+import type { Clock } from "../clock.js";
 import type { CloudCompletion } from "./cloud-queue.js";
 import type { Faults } from "./faults.js";
 import type { Limits } from "./limits.js";

@@ -11,7 +11,7 @@ import type { ConnectPacket } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import { admitDevice } from "./admission.js";
 import { createAuthority, createSelfSigned, type Authority } from "./certificates.js";
-import { systemClock, type Clock } from "./clock.js";
+import { backgroundClock, type Clock } from "../clock.js";
 import type { CloudOutcome, SendOptions } from "./cloud-queue.js";
 import { Device } from "./device.js";
 import type { HubContext, HubEvents } from "./events.js";
@@ -197,7 +197,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     this.hostName = options.hostName ?? "localhost";
     this.caCertificate = caCertificate;
     const limits = { ...defaultLimits, ...options.limits };
-    this.#context = { clock: options.clock ?? systemClock, limits, faults: this.faults, events: this };
+    this.#context = { clock: options.clock ?? backgroundClock, limits, faults: this.faults, events: this };
     for (const [keyName, key] of Object.entries(options.policies ?? randomPolicies())) {
       const deviceConnect = !POLICIES_WITHOUT_DEVICE_CONNECT.includes(keyName);
       this.#policies.set(keyName, { keyName, primaryKey: checkedKey(key), deviceConnect });

@@ -7,7 +7,7 @@ export {
   type CertificateOptions,
   type IssuedCertificate,
 } from "./certificates.js";
-export type { Clock } from "./clock.js";
+export type { Clock } from "../clock.js";
 export type { Acknowledgement, CloudCompletion, CloudOutcome, SendOptions } from "./cloud-queue.js";
 export type {
   ConnectedEvent,

@@ -9,7 +9,7 @@ import type { X509Certificate } from "node:crypto";
 import { Decoder, PacketWriter } from "../codec/index.js";
 import type { ConnectPacket, PacketSink, QoS, SubscriptionRequest, Will } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import { Alarm, type Clock } from "./clock.js";
+import { Alarm, type Clock } from "../clock.js";
 import type { Faults } from "./faults.js";
 import type { Limits } from "./limits.js";
 

@@ -6,7 +6,7 @@
  */
 import { checkTopicName } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import { methodTopic } from "../hub/topics.js";
+import { methodTopic } from "../wire/topics.js";
 import type { HubContext } from "./events.js";
 import type { Json } from "./twin.js";
 

@@ -8,8 +8,8 @@
 import { randomUUID, type X509Certificate } from "node:crypto";
 import { matchTopic } from "../codec/index.js";
 import type { ConnectPacket, QoS } from "../codec/index.js";
-import { deriveGroupKey, verifySasToken } from "../hub/sas.js";
-import { parseOutbound, PROVISIONING_FILTER, provisioningResponseTopic } from "../hub/topics.js";
+import { deriveGroupKey, verifySasToken } from "../wire/sas.js";
+import { parseOutbound, PROVISIONING_FILTER, provisioningResponseTopic } from "../wire/topics.js";
 import { NOT_AUTHORIZED } from "./admission.js";
 import type { HubContext } from "./events.js";
 import { violation, type Endpoint, type Link, type Verdict } from "./link.js";

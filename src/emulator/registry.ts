@@ -6,7 +6,7 @@
  */
 import { randomBytes, X509Certificate } from "node:crypto";
 import { HubwireError } from "../errors.js";
-import { isBase64 } from "../hub/sas.js";
+import { isBase64 } from "../wire/sas.js";
 
 /** How a device or module proves who it is. */
 export type Authentication =

@@ -6,11 +6,11 @@
  * No error made here has a cause that comes from a provider of secrets.
  */
 import type { ConnectionOptions } from "node:tls";
-import type { Clock } from "../client/clock.js";
+import type { Clock } from "../clock.js";
 import type { Credentials } from "../client/options.js";
 import { HubwireError } from "../errors.js";
-import { checkIdentity, parseConnectionString } from "./connection-string.js";
-import { isBase64, parseSasToken, sasScope, signSasToken } from "./sas.js";
+import { checkIdentity, parseConnectionString } from "../wire/connection-string.js";
+import { isBase64, parseSasToken, sasScope, signSasToken } from "../wire/sas.js";
 
 /** A client certificate, PEM. */
 export interface X509 {

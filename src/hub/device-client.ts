@@ -8,18 +8,20 @@
 import { EventEmitter } from "node:events";
 import type { Message } from "../session/types.js";
 import { asyncDispose, type CloseOptions, MqttClient, type SignalOptions } from "../client/client.js";
-import { systemClock } from "../client/clock.js";
+import { setAlarm, systemClock } from "../clock.js";
 import type { MqttClientOptions } from "../client/options.js";
+import { emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { CredentialSource, type DeviceOptions, divideOptions, resolveIdentity } from "./credentials.js";
 import { edgeIdentity } from "./edge.js";
 import { type Activity, explainError, isRefusal } from "./explain.js";
 import { type HubMessage, hubMessage, Inbox, type MessageHandler } from "./inbox.js";
-import { HUB_LIMITS } from "./limits.js";
-import { abortable, asHubwireError, type Link, setAlarm } from "./link.js";
+import { HUB_LIMITS } from "../wire/limits.js";
+import { abortable } from "../abort.js";
+import { asHubwireError, type Link } from "./link.js";
 import { type MethodHandler, type MethodOptions, Methods } from "./methods.js";
 import { encodeTelemetry, type TelemetryBody, type TelemetryOptions } from "./telemetry.js";
-import { cloudToDeviceTopic, inputsFilter, parseInbound } from "./topics.js";
+import { cloudToDeviceTopic, inputsFilter, parseInbound } from "../wire/topics.js";
 import { type DesiredHandler, type Twin, TwinClient } from "./twin.js";
 
 /**
@@ -521,15 +523,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     if (!this.#closed) this.#emit("error", error);
   }
 
-  /** A listener that throws must not reach the connection; a lonely error must not end the process. */
   #emit<E extends keyof DeviceEvents>(event: E, ...values: DeviceEvents[E]): void {
-    try {
-      if (event === "error" && this.listenerCount("error") === 0) process.emitWarning(values[0] as HubwireError);
-      else (this.emit as (event: string, ...values: unknown[]) => boolean).call(this, event, ...values);
-    } catch (error) {
-      const failure = new HubwireError("ERR_HANDLER", `a listener of "${event}" failed`, { cause: error });
-      if (event === "error") process.emitWarning(failure);
-      else this.#emit("error", failure);
-    }
+    emitSafely(this, event, ...values);
   }
 }

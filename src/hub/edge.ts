@@ -3,11 +3,11 @@
  *
  * Invariant: the module holds no key; each token is signed by the daemon's workload API, over its unix socket or HTTP.
  */
-import type { Clock } from "../client/clock.js";
+import type { Clock } from "../clock.js";
 import { HubwireError } from "../errors.js";
-import { parseConnectionString } from "./connection-string.js";
+import { parseConnectionString } from "../wire/connection-string.js";
 import type { DeviceOptions } from "./credentials.js";
-import { sasRequest, sasScope } from "./sas.js";
+import { sasRequest, sasScope } from "../wire/sas.js";
 
 /** The module's identity. Throws ERR_INVALID_ARGUMENT, which names a variable that is missing. */
 export function edgeIdentity(

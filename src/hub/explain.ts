@@ -3,7 +3,7 @@
  * and nothing else, so the error lists what fits what was just done, most likely first.
  */
 import { HubwireError } from "../errors.js";
-import { HUB_LIMITS } from "./limits.js";
+import { HUB_LIMITS } from "../wire/limits.js";
 
 /** What was going on when the connection closed. Times in ms. */
 export interface Activity {

@@ -8,7 +8,7 @@
 import type { Message } from "../session/types.js";
 import { HubwireError } from "../errors.js";
 import { type Link, track } from "./link.js";
-import { decodeProperties, splitProperties, type SystemProperties } from "./property-bag.js";
+import { decodeProperties, splitProperties, type SystemProperties } from "../wire/property-bag.js";
 
 /** A message from the cloud, or to a module's input, with its system properties. */
 export interface HubMessage extends SystemProperties {

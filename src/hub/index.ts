@@ -2,18 +2,18 @@
 import type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
 export { HubwireError } from "../errors.js";
 export type { ErrorCode, ErrorKind } from "../errors.js";
-export { parseConnectionString } from "./connection-string.js";
-export type { ConnectionString } from "./connection-string.js";
+export { parseConnectionString } from "../wire/connection-string.js";
+export type { ConnectionString } from "../wire/connection-string.js";
 export type { DeviceOptions, X509 } from "./credentials.js";
 export { DeviceClient } from "./device-client.js";
 export type { DeviceClientOptions, DeviceEvents, TelemetryMessage } from "./device-client.js";
 export type { HubMessage, MessageHandler } from "./inbox.js";
 export type { MethodHandler, MethodOptions, MethodRequest, MethodResponse } from "./methods.js";
-export { decodeProperties, encodeProperties } from "./property-bag.js";
-export type { PropertiesInit, SystemProperties } from "./property-bag.js";
+export { decodeProperties, encodeProperties } from "../wire/property-bag.js";
+export type { PropertiesInit, SystemProperties } from "../wire/property-bag.js";
 export type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
-export { createSasToken, deriveGroupKey, parseSasToken } from "./sas.js";
-export type { SasIdentity, SasToken } from "./sas.js";
+export { createSasToken, deriveGroupKey, parseSasToken } from "../wire/sas.js";
+export type { SasIdentity, SasToken } from "../wire/sas.js";
 export type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
 export type { DesiredHandler, Twin, TwinProperties } from "./twin.js";
 

@@ -1,5 +1,5 @@
 /** What the parts of a device client share: time, the connection, and a place for errors that no caller waits for. */
-import type { Clock } from "../client/clock.js";
+import type { Clock } from "../clock.js";
 import { HubwireError } from "../errors.js";
 
 export interface Link {
@@ -24,19 +24,6 @@ export function track(busy: Set<Promise<unknown>>, work: Promise<unknown>): void
   work.then(done, done);
 }
 
-/** Calls back once, `delay` ms from now, however long that is: clocks may fire early. Returns what cancels it. */
-export function setAlarm(clock: Clock, delay: number, callback: () => void): () => void {
-  const due = clock.now() + delay;
-  let timer: unknown;
-  const arm = (): void => {
-    const left = due - clock.now();
-    timer = left > 0 ? clock.setTimer(arm, left) : undefined;
-    if (left <= 0) callback();
-  };
-  timer = clock.setTimer(arm, Math.max(0, delay));
-  return () => clock.clearTimer(timer);
-}
-
 /** Errors of our own stay as they are; any other becomes the cause of one. */
 export const asHubwireError = (error: unknown, message: string): HubwireError =>
   error instanceof HubwireError ? error : new HubwireError("ERR_HANDLER", message, { cause: error });
@@ -58,15 +45,4 @@ export function parseObject(payload: Uint8Array): JsonObject | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Runs `operation` unless and until `signal` is aborted, which rejects with ERR_ABORTED. */
-export function abortable<T>(signal: AbortSignal | undefined, operation: Promise<T>): Promise<T> {
-  if (!signal) return operation;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new HubwireError("ERR_ABORTED", "aborted by the caller"));
-    signal.addEventListener("abort", abort, { once: true });
-    operation.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-    if (signal.aborted) abort();
-  });
 }

@@ -6,9 +6,10 @@
  * failure; the `error` event does.
  */
 import { HubwireError } from "../errors.js";
-import { asHubwireError, type Link, setAlarm, textOf, track } from "./link.js";
-import { HUB_LIMITS } from "./limits.js";
-import { methodResponseTopic, METHODS_FILTER } from "./topics.js";
+import { setAlarm } from "../clock.js";
+import { asHubwireError, type Link, textOf, track } from "./link.js";
+import { HUB_LIMITS } from "../wire/limits.js";
+import { methodResponseTopic, METHODS_FILTER } from "../wire/topics.js";
 
 export interface MethodRequest {
   name: string;

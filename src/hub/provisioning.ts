@@ -6,14 +6,15 @@
  * enumerable properties.
  */
 import { MqttClient, type SignalOptions } from "../client/client.js";
-import { systemClock } from "../client/clock.js";
+import { abortable } from "../abort.js";
+import { setAlarm, systemClock } from "../clock.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
 import type { DeviceOptions, X509 } from "./credentials.js";
 import { isRefusal } from "./explain.js";
-import { abortable, parseObject, setAlarm } from "./link.js";
-import { deriveGroupKey, isBase64, signSasToken } from "./sas.js";
-import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic } from "./topics.js";
+import { parseObject } from "./link.js";
+import { deriveGroupKey, isBase64, signSasToken } from "../wire/sas.js";
+import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic } from "../wire/topics.js";
 
 /** What to register, with one of `symmetricKey`, `groupKey` and `x509`; how to connect. Durations in ms. */
 export interface ProvisioningOptions

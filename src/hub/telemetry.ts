@@ -4,9 +4,9 @@
  * Invariant: what is returned is within the hub's size limit and of a QoS that it takes; otherwise a typed error.
  */
 import { HubwireError } from "../errors.js";
-import { HUB_LIMITS } from "./limits.js";
-import { encodeProperties, type PropertiesInit, propertyEntries, SYSTEM_PROPERTIES } from "./property-bag.js";
-import { telemetryTopic } from "./topics.js";
+import { HUB_LIMITS } from "../wire/limits.js";
+import { encodeProperties, type PropertiesInit, propertyEntries, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
+import { telemetryTopic } from "../wire/topics.js";
 
 /** Text and bytes are sent as they are, anything else as JSON. */
 export type TelemetryBody = unknown;

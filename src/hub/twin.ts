@@ -6,19 +6,12 @@
  * may be repeated. Changes of desired properties reach the handler in the order of their versions, each at most once;
  * what happened without a connection reaches it as one patch.
  */
+import { abortable } from "../abort.js";
+import { setAlarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
-import {
-  abortable,
-  asHubwireError,
-  isJsonObject,
-  type JsonObject,
-  type Link,
-  parseObject,
-  setAlarm,
-  textOf,
-} from "./link.js";
-import { HUB_LIMITS } from "./limits.js";
-import { DESIRED_FILTER, reportedTopic, TWIN_RESPONSES_FILTER, twinGetTopic } from "./topics.js";
+import { asHubwireError, isJsonObject, type JsonObject, type Link, parseObject, textOf } from "./link.js";
+import { HUB_LIMITS } from "../wire/limits.js";
+import { DESIRED_FILTER, reportedTopic, TWIN_RESPONSES_FILTER, twinGetTopic } from "../wire/topics.js";
 
 /** JSON of a twin's section, as the hub keeps it. */
 export interface TwinProperties {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { Alarm } from "../../src/emulator/clock.js";
-import { FakeClock } from "./fake-clock.js";
+import { Alarm } from "../../src/clock.js";
+import { FakeClock } from "../support/clock.js";
 
 const LONGEST = 2 ** 31 - 1;
 
 describe("Alarm", () => {
   it("fires once, at the time last set, earlier or later", () => {
-    const clock = new FakeClock();
+    const clock = new FakeClock(Date.now());
     const fired: number[] = [];
     const alarm = new Alarm(clock, () => fired.push(clock.now()));
     const start = clock.now();
@@ -16,18 +16,18 @@ describe("Alarm", () => {
     alarm.set(start + 80);
     clock.advance(1000);
     expect(fired).toEqual([start + 80]);
-    expect(clock.timers).toBe(0);
+    expect(clock.pending).toBe(0);
   });
 
   it("moves to later times without a new timer", () => {
-    const clock = new FakeClock();
+    const clock = new FakeClock(Date.now());
     const alarm = new Alarm(clock, () => {});
     for (let later = 100; later < 200; later++) alarm.set(clock.now() + later);
     expect(clock.delays).toEqual([100]);
   });
 
   it("counts further than a timer can", () => {
-    const clock = new FakeClock();
+    const clock = new FakeClock(Date.now());
     let fired = 0;
     const alarm = new Alarm(clock, () => fired++);
     alarm.set(clock.now() + 3 * LONGEST);
@@ -39,12 +39,12 @@ describe("Alarm", () => {
   });
 
   it("does not fire after it was stopped or set to never", () => {
-    const clock = new FakeClock();
+    const clock = new FakeClock(Date.now());
     let fired = 0;
     const alarm = new Alarm(clock, () => fired++);
     alarm.set(clock.now() + 1);
     alarm.stop();
-    expect(clock.timers).toBe(0);
+    expect(clock.pending).toBe(0);
     alarm.set(clock.now() + 1);
     alarm.set(Infinity);
     clock.advance(10);

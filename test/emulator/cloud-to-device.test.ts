@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Packet } from "../../src/codec/index.js";
 import { HubEmulator, type CloudCompletion, type CreatedIdentity } from "../../src/emulator/index.js";
-import { FakeClock } from "./fake-clock.js";
+import { FakeClock } from "../support/clock.js";
 import { event, RawClient } from "./raw-client.js";
 
 const HOUR = 3_600_000;
-const clock = new FakeClock();
+const clock = new FakeClock(Date.now());
 let hub: HubEmulator;
 let device: CreatedIdentity;
 let filter: string;

@@ -4,11 +4,11 @@ import { Duplex } from "node:stream";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createAuthority, createSelfSigned, HubEmulator } from "../../src/emulator/index.js";
 import type { ConnectedEvent, DisconnectedEvent, RefusedEvent } from "../../src/emulator/index.js";
-import { createSasToken, signSasToken } from "../../src/hub/sas.js";
-import { FakeClock } from "./fake-clock.js";
+import { createSasToken, signSasToken } from "../../src/wire/sas.js";
+import { FakeClock } from "../support/clock.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
-const clock = new FakeClock();
+const clock = new FakeClock(Date.now());
 let hub: HubEmulator;
 let key: string;
 beforeAll(async () => {

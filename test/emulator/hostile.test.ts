@@ -3,8 +3,8 @@ import { Duplex } from "node:stream";
 import { expect, it } from "vitest";
 import { encode, type PacketInit } from "../../src/codec/index.js";
 import { HubEmulator, HubwireError, type ViolationEvent } from "../../src/emulator/index.js";
-import { signSasToken } from "../../src/hub/sas.js";
-import { random as seeded } from "../hub/random.js";
+import { signSasToken } from "../../src/wire/sas.js";
+import { seeded } from "../support/random.js";
 import { connectPacket, RawClient } from "./raw-client.js";
 
 const TOPICS = [
@@ -61,7 +61,7 @@ function packet(random: (below: number) => number): PacketInit {
 }
 
 it("survives a thousand of them", async () => {
-  const { integer: random } = seeded(20_161_114);
+  const { below: random } = seeded(20_161_114);
   const hub = await HubEmulator.start();
   const device = hub.createDevice("d1");
   const { primaryKey } = hub.createEnrollment("r1");

@@ -6,8 +6,8 @@ import * as tls from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { decode, encode } from "../../src/codec/index.js";
 import { createAuthority, HubEmulator } from "../../src/emulator/index.js";
-import { parseConnectionString } from "../../src/hub/connection-string.js";
-import { FakeClock } from "./fake-clock.js";
+import { parseConnectionString } from "../../src/wire/connection-string.js";
+import { FakeClock } from "../support/clock.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
 const hubs: HubEmulator[] = [];
@@ -230,7 +230,7 @@ describe("faults", () => {
 
 describe("close", () => {
   it("closes every connection, settles everything, leaves no timer, and may be called again", async () => {
-    const clock = new FakeClock();
+    const clock = new FakeClock(Date.now());
     const hub = await start({ clock });
     const device = hub.createDevice("d1");
     const client = await RawClient.connected(hub, device);
@@ -245,7 +245,7 @@ describe("close", () => {
     expect(await completion).toBe("Purged");
     while ((await client.next()) !== "closed");
     expect(await silent.next()).toBe("closed");
-    expect(clock.timers).toBe(0);
+    expect(clock.pending).toBe(0);
     await hub.close();
     await expect(hub.sendToDevice("d1", "x")).rejects.toMatchObject({ code: "ERR_CLOSED" });
     await expect(hub.invokeMethod("d1", "x")).rejects.toMatchObject({ code: "ERR_CLOSED" });

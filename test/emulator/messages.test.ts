@@ -3,10 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HubEmulator } from "../../src/emulator/index.js";
 import type { CreatedIdentity, DisconnectedEvent, TelemetryMessage, ViolationEvent } from "../../src/emulator/index.js";
 import type { PacketInit } from "../../src/codec/index.js";
-import { FakeClock } from "./fake-clock.js";
+import { FakeClock } from "../support/clock.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
-const clock = new FakeClock();
+const clock = new FakeClock(Date.now());
 let hub: HubEmulator;
 let device: CreatedIdentity;
 let client: RawClient;

@@ -1,10 +1,10 @@
 /** Direct methods from the service's side. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { HubEmulator, type CreatedIdentity } from "../../src/emulator/index.js";
-import { FakeClock } from "./fake-clock.js";
+import { FakeClock } from "../support/clock.js";
 import { event, RawClient } from "./raw-client.js";
 
-const clock = new FakeClock();
+const clock = new FakeClock(Date.now());
 let hub: HubEmulator;
 let device: CreatedIdentity;
 let client: RawClient;

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ConnectInit } from "../../src/codec/index.js";
 import { createAuthority, createSelfSigned, HubEmulator, type RegisteredEvent } from "../../src/emulator/index.js";
-import { deriveGroupKey, signSasToken } from "../../src/hub/sas.js";
+import { deriveGroupKey, signSasToken } from "../../src/wire/sas.js";
 import { connectPacket, event, RawClient } from "./raw-client.js";
 
 let hub: HubEmulator;

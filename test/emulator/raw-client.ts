@@ -5,7 +5,7 @@
 import * as tls from "node:tls";
 import { encode, PacketReader, type ConnectInit, type Packet, type PacketInit } from "../../src/codec/index.js";
 import type { HubEmulator } from "../../src/emulator/index.js";
-import { createSasToken } from "../../src/hub/sas.js";
+import { createSasToken } from "../../src/wire/sas.js";
 import { soon } from "../support/peer.js";
 
 /** A far future, in seconds. */

@@ -12,7 +12,7 @@ import { createAuthority } from "../../src/emulator/certificates.js";
 import { inOrder, Mosquitto } from "../support/mosquitto.js";
 import { soon } from "../support/peer.js";
 import { FaultProxy, faultKinds, type Direction, type Fault } from "./proxy.js";
-import { below, pick, randomFrom } from "./random.js";
+import { seeded } from "../support/random.js";
 
 /** `out`: the client publishes; `in`: it receives. */
 export type Flow = "out" | "in";
@@ -64,16 +64,16 @@ export function* everyByte(flow: Flow, qos: 1 | 2, cleanSession: boolean): Itera
 
 /** The scenario of a seed: up to four connections in a row are spoilt, at any byte. */
 export function scenarioOf(seed: number, counting: Counting): Scenario {
-  const random = randomFrom(seed);
-  const flow = pick(random, ["out", "in"] as const);
-  const qos = pick(random, [1, 2] as const);
-  const cleanSession = random() < 0.25;
+  const { next, below, pick } = seeded(seed);
+  const flow = pick(["out", "in"] as const);
+  const qos = pick([1, 2] as const);
+  const cleanSession = next() < 0.25;
   const length = exchangeLength(flow, qos, cleanSession);
-  const plan = Array.from({ length: 1 + below(random, 4) }, (): Fault => {
-    const direction = pick(random, ["up", "down"] as const);
+  const plan = Array.from({ length: 1 + below(4) }, (): Fault => {
+    const direction = pick(["up", "down"] as const);
     // A TLS 1.3 handshake and its tickets are about 2,000 bytes down and 700 up.
     const bound = counting === "application" ? length[direction] + 1 : direction === "up" ? 1_500 : 3_000;
-    return { kind: pick(random, faultKinds), direction, offset: below(random, bound) };
+    return { kind: pick(faultKinds), direction, offset: below(bound) };
   });
   return { flow, qos, cleanSession, plan };
 }
@@ -170,7 +170,7 @@ export class Lab {
       connectTimeout: 1_500,
       operationTimeout: PATIENCE,
       reconnect: { minDelay: 2, maxDelay: 50 },
-      random: randomFrom(number),
+      random: seeded(number).next,
     });
     client.on("error", (error) => {
       if (error.code !== "ERR_TAKEOVER") problems.push(`error event ${error.code}: ${error.message}`);

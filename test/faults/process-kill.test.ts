@@ -13,7 +13,7 @@ import { expect, test } from "vitest";
 import { MqttClient } from "../../src/client/index.js";
 import { inOrder, Mosquitto, mosquittoAvailable } from "../support/mosquitto.js";
 import { soon } from "../support/peer.js";
-import { below, randomFrom } from "./random.js";
+import { seeded } from "../support/random.js";
 
 const program = resolve(import.meta.dirname, "publisher.mjs");
 const KILLS = 15;
@@ -39,7 +39,7 @@ async function publish(port: number, store: string, run: number, count: number, 
 const here = test.skipIf(!mosquittoAvailable());
 
 here("what publish() accepted survives SIGKILL", { timeout: 60_000 }, async () => {
-  const random = randomFrom(Number(process.env["HUBWIRE_FAULT_FROM"] ?? 7));
+  const { below } = seeded(Number(process.env["HUBWIRE_FAULT_FROM"] ?? 7));
   const broker = await Mosquitto.start({ config: inOrder });
   const folder = mkdtempSync(join(tmpdir(), "hubwire-kill-"));
   const store = join(folder, "store");
@@ -59,7 +59,7 @@ here("what publish() accepted survives SIGKILL", { timeout: 60_000 }, async () =
     let settled = 0;
     for (let run = 0; run <= KILLS; run++) {
       const last = run === KILLS;
-      const lines = last ? Infinity : 1 + below(random, COUNT * 1.5);
+      const lines = last ? Infinity : 1 + below(COUNT * 1.5);
       const work = publish(broker.port, store, run, last ? 10 : COUNT, lines);
       const said = await soon(work, `run ${run}`, 20_000);
       if (said.length >= lines) killed++;

@@ -7,7 +7,7 @@ import { Duplex } from "node:stream";
 import { expect, test } from "vitest";
 import { HubwireError, MqttClient } from "../../src/client/index.js";
 import { FakeClock } from "../support/clock.js";
-import { randomFrom } from "./random.js";
+import { seeded } from "../support/random.js";
 
 const CLIENTS = 1_000;
 const BIN = 100;
@@ -75,7 +75,7 @@ test.each([
 ])("a server that was away for %s gets its clients back without a stampede", async (_title, away) => {
   const clock = new FakeClock();
   const server = new Server(clock);
-  const random = randomFrom(away);
+  const random = seeded(away).next;
   const clients = Array.from({ length: CLIENTS }, (_, index) => {
     const createConnection = server.dial();
     return new MqttClient({ clientId: `c${index}`, createConnection, clock, random, keepAlive: 0 });

@@ -1,7 +1,7 @@
 /** When tokens are made, for which time, and when they are renewed, by a clock that the test moves. */
 import { describe, expect, test } from "vitest";
 import { CredentialSource, resolveIdentity, type DeviceOptions } from "../../src/hub/credentials.js";
-import { createSasToken, parseSasToken } from "../../src/hub/sas.js";
+import { createSasToken, parseSasToken } from "../../src/wire/sas.js";
 import { FakeClock } from "../support/clock.js";
 
 const key = Buffer.alloc(32, 7).toString("base64");

@@ -9,7 +9,7 @@ import { inspect } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { DeviceClient } from "../../src/hub/index.js";
 import { edgeIdentity } from "../../src/hub/edge.js";
-import { verifySasToken } from "../../src/hub/sas.js";
+import { verifySasToken } from "../../src/wire/sas.js";
 import { FakeClock } from "../support/clock.js";
 import { failure, laboratory } from "./lab.js";
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { encodeReported, mergePatch, patchBetween } from "../../src/hub/twin.js";
 import { FakeClock } from "../support/clock.js";
 import { failure, laboratory, next, until } from "./lab.js";
-import { random } from "./random.js";
+import { seeded } from "../support/random.js";
 
 const lab = laboratory();
 const json = (text: string) => JSON.parse(text) as Record<string, unknown>;
@@ -25,13 +25,13 @@ describe("patches", () => {
   });
 
   test("what is found between two documents leads from one to the other, and is empty between equals", () => {
-    const { integer } = random(9);
+    const { below } = seeded(9);
     const value = (depth: number): unknown => {
-      if (depth > 0 && integer(2) === 0) return document(depth - 1);
-      return [1, "a", true, [1, { b: null }], integer(3)][integer(5)];
+      if (depth > 0 && below(2) === 0) return document(depth - 1);
+      return [1, "a", true, [1, { b: null }], below(3)][below(5)];
     };
     const document = (depth: number): Record<string, unknown> =>
-      Object.fromEntries(Array.from({ length: integer(4) }, () => ["abc"[integer(3)] as string, value(depth)]));
+      Object.fromEntries(Array.from({ length: below(4) }, () => ["abc"[below(3)] as string, value(depth)]));
     for (let round = 0; round < 2000; round++) {
       const [before, after] = [document(3), document(3)];
       expect(mergePatch(before, patchBetween(before, after))).toEqual(after);
@@ -44,7 +44,7 @@ describe("encodeReported", () => {
   const nested = (levels: number): object => (levels === 1 ? { end: 1 } : { a: nested(levels - 1) });
   test.each<[string, object]>([
     ["ten levels", nested(10)],
-    ["an integer of 2^52", { a: 2 ** 52, b: -(2 ** 52), c: 1e300 * 0 + 0.5 }],
+    ["an below of 2^52", { a: 2 ** 52, b: -(2 ** 52), c: 1e300 * 0 + 0.5 }],
     ["a string of 4 KiB", { a: "x".repeat(4096) }],
     ["a name of 1 KiB", { ["x".repeat(1024)]: 1 }],
     ["deleting", { a: null }],
@@ -54,7 +54,7 @@ describe("encodeReported", () => {
   test.each<[string, unknown, string]>([
     ["a function, which JSON would leave out", { a: () => 1 }, "ERR_INVALID_ARGUMENT"],
     ["eleven levels", nested(11), "ERR_LIMIT"],
-    ["an integer beyond 2^52", { a: { b: [2 ** 52 + 1] } }, "ERR_LIMIT"],
+    ["an below beyond 2^52", { a: { b: [2 ** 52 + 1] } }, "ERR_LIMIT"],
     ["a string over 4 KiB", { a: "ü".repeat(2049) }, "ERR_LIMIT"],
     ["a name over 1 KiB", { ["ü".repeat(513)]: 1 }, "ERR_LIMIT"],
     ["an empty name", { "": 1 }, "ERR_LIMIT"],
@@ -69,7 +69,7 @@ describe("encodeReported", () => {
     ],
     ["not a number, which would delete", { a: Number.NaN }, "ERR_INVALID_ARGUMENT"],
     ["infinity", { a: [Infinity] }, "ERR_INVALID_ARGUMENT"],
-    ["a big integer", { a: 1n }, "ERR_INVALID_ARGUMENT"],
+    ["a big below", { a: 1n }, "ERR_INVALID_ARGUMENT"],
     ["an array", [1], "ERR_INVALID_ARGUMENT"],
     ["null", null, "ERR_INVALID_ARGUMENT"],
     ["text", "{}", "ERR_INVALID_ARGUMENT"],

@@ -8,7 +8,7 @@ import { MqttClient, type Message } from "../../src/client/index.js";
 import type { QoS } from "../../src/codec/index.js";
 import { availableBrokers, type Broker } from "./support/brokers.js";
 import { Inbox } from "./support/inbox.js";
-import { seeded } from "./support/random.js";
+import { seeded } from "../support/random.js";
 
 type Options = Partial<ConstructorParameters<typeof MqttClient>[0]>;
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Packet } from "../../src/codec/index.js";
 import { decodeProperties, encodeProperties } from "../../src/hub/index.js";
-import { seeded, type Random } from "./support/random.js";
+import { seeded, type Random } from "../support/random.js";
 import { startRecordingPeer, type RecordingPeer, type Script } from "./support/recording-peer.js";
 import { Message, sdkDevice, type SdkDeviceClient, type SdkMessage } from "./support/sdk.js";
 

@@ -1,9 +1,9 @@
 /** SAS tokens, ours and those of Microsoft's SDK, for the same key, scope and expiry. */
 import { describe, expect, it } from "vitest";
 import { createSasToken, deriveGroupKey, parseSasToken } from "../../src/hub/index.js";
-import { verifySasToken } from "../../src/hub/sas.js";
+import { verifySasToken } from "../../src/wire/sas.js";
 import { encodeUriComponentStrict, SharedAccessSignature, SymmetricKeySecurityClient } from "./support/sdk.js";
-import { seeded, type Random } from "./support/random.js";
+import { seeded, type Random } from "../support/random.js";
 
 const ROUNDS = 2_000;
 /** What IoT Hub allows in the id of a device, but for `*`, which has a test of its own. */

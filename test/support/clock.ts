@@ -1,5 +1,5 @@
-/** A clock that moves only when it is told to. */
-import type { Clock } from "../../src/client/clock.js";
+/** A clock that moves only when it is told to. The wall clock may be moved on its own (`wallOffset`), as users do. */
+import type { Clock } from "../../src/clock.js";
 
 interface FakeTimer {
   at: number;
@@ -9,8 +9,15 @@ interface FakeTimer {
 export class FakeClock implements Clock {
   #now = 1_000;
   readonly #timers = new Set<FakeTimer>();
+  /** Delays asked for, oldest first. */
+  readonly delays: number[] = [];
   /** What is added to the time since the start to make the wall clock's time. */
-  wallOffset = 1_700_000_000_000;
+  wallOffset: number;
+
+  /** The wall clock stands at `wallTime`, ms since the epoch, in the beginning. */
+  constructor(wallTime = 1_700_000_001_000) {
+    this.wallOffset = wallTime - this.#now;
+  }
 
   /** Timers that are set; a leak shows here. */
   get pending(): number {
@@ -26,6 +33,7 @@ export class FakeClock implements Clock {
   }
 
   setTimer(callback: () => void, delay: number): FakeTimer {
+    this.delays.push(delay);
     const timer = { at: this.#now + delay, callback };
     this.#timers.add(timer);
     return timer;

@@ -1,8 +1,8 @@
 /** Connection strings: what is read, what is refused and how it is said, and that no secret is repeated. */
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { parseConnectionString } from "../../src/hub/connection-string.js";
-import { random } from "./random.js";
+import { parseConnectionString } from "../../src/wire/connection-string.js";
+import { seeded } from "../support/random.js";
 
 const KEY = "c2VjcmV0LWtleS1mb3ItdGVzdHM=";
 const SAS = "SharedAccessSignature sr=h%2Fdevices%2Fd&sig=c2VjcmV0c2ln&se=99";
@@ -90,7 +90,7 @@ test("printing what was read shows no secret, and copying it keeps it", () => {
 });
 
 test("any text is read or refused", () => {
-  const { integer, text } = random(11);
+  const { below, text } = seeded(11);
   const parts = [
     "HostName=",
     "DeviceId=",
@@ -105,8 +105,8 @@ test("any text is read or refused", () => {
   ];
   for (let round = 0; round < 3000; round++) {
     const candidate = Array.from(
-      { length: integer(12) },
-      () => parts[integer(parts.length)] + text(integer(3), ";=a\0é"),
+      { length: below(12) },
+      () => parts[below(parts.length)] + text(below(3), ";=a\0é"),
     ).join("");
     try {
       expect(parseConnectionString(candidate).hostName).toBeTypeOf("string");

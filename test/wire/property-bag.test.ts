@@ -1,7 +1,7 @@
 /** Property bags: what is written, what is read, and that neither can be made slow or to throw anything else. */
 import { describe, expect, test } from "vitest";
-import { decodeProperties, encodeProperties, splitProperties } from "../../src/hub/property-bag.js";
-import { random } from "./random.js";
+import { decodeProperties, encodeProperties, splitProperties } from "../../src/wire/property-bag.js";
+import { seeded } from "../support/random.js";
 
 const decoded = (bag: string): [string, string | null][] => [...decodeProperties(bag)];
 
@@ -87,9 +87,9 @@ describe("decodeProperties", () => {
   ])("%s", (bag, entries) => expect(decoded(bag)).toEqual(entries));
 
   test("takes any text", () => {
-    const { integer, text } = random(7);
+    const { below, text } = seeded(7);
     for (let round = 0; round < 3000; round++) {
-      const bag = text(integer(40), "%&=?+a0fFcC3$./#\ud800\udc00é ");
+      const bag = text(below(40), "%&=?+a0fFcC3$./#\ud800\udc00é ");
       for (const [name, value] of decodeProperties(bag)) {
         expect(typeof name).toBe("string");
         expect(value === null || typeof value === "string").toBe(true);
@@ -99,12 +99,12 @@ describe("decodeProperties", () => {
 });
 
 test("random maps come back as they went", () => {
-  const { integer, text } = random(42);
+  const { below, text } = seeded(42);
   const alphabet = "abz019-._~ &=/#+%?!'()*$\0\n\u007f\u00fc\u20ac\u{1f4a1}\ufeff\uffff__proto__";
   for (let round = 0; round < 2000; round++) {
     const map = new Map<string, string | null>();
-    for (let count = integer(8); count > 0; count--) {
-      map.set(text(1 + integer(8), alphabet), integer(5) === 0 ? null : text(integer(12), alphabet));
+    for (let count = below(8); count > 0; count--) {
+      map.set(text(1 + below(8), alphabet), below(5) === 0 ? null : text(below(12), alphabet));
     }
     const bag = encodeProperties(map);
     expect([...decodeProperties(bag)]).toEqual([...map]);

@@ -1,0 +1,38 @@
+/**
+ * AbortSignals, the one way in which a caller ends its waiting.
+ *
+ * Invariants: a signal is checked before it is used, so that one that is none is ERR_INVALID_ARGUMENT; one listener a
+ * signal and owner is enough, however many calls share it, so that Node has no leak to warn of.
+ */
+import { HubwireError } from "./errors.js";
+
+/** The error of a call that its signal ended. */
+export const aborted = (signal: AbortSignal): HubwireError =>
+  new HubwireError("ERR_ABORTED", "aborted by its signal", { cause: signal.reason });
+
+/** Throws ERR_INVALID_ARGUMENT where `signal` is there and is no AbortSignal. */
+export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (signal === undefined) return;
+  const { aborted, addEventListener, removeEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  const all = typeof aborted === "boolean" && typeof addEventListener === "function";
+  if (!all || typeof removeEventListener !== "function") {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "signal must be an AbortSignal");
+  }
+}
+
+/** Throws ERR_INVALID_ARGUMENT where `signal` is none, ERR_ABORTED where it is aborted already. */
+export function throwIfAborted(signal: unknown): void {
+  checkSignal(signal);
+  if (signal?.aborted) throw aborted(signal);
+}
+
+/** Runs `operation` unless and until `signal` is aborted, which rejects with ERR_ABORTED. */
+export function abortable<T>(signal: AbortSignal | undefined, operation: Promise<T>): Promise<T> {
+  if (!signal) return operation;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(aborted(signal));
+    signal.addEventListener("abort", abort, { once: true });
+    operation.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) abort();
+  });
+}
