@@ -11,6 +11,7 @@ import { setAlarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import { asHubwireError, isJsonObject, type JsonObject, type Link, parseObject, textOf } from "./link.js";
 import { HUB_LIMITS } from "../wire/limits.js";
+import { twinObjection, twinSize } from "../wire/twin-limits.js";
 import { DESIRED_FILTER, reportedTopic, TWIN_RESPONSES_FILTER, twinGetTopic } from "../wire/topics.js";
 
 /** JSON of a twin's section, as the hub keeps it. */
@@ -64,26 +65,6 @@ export function patchBetween(before: JsonObject, after: JsonObject): JsonObject 
 const overLimit = (what: string): HubwireError =>
   new HubwireError("ERR_LIMIT", `the hub takes no reported properties with ${what}`);
 
-function checkValue(value: unknown, depth: number): void {
-  if (typeof value === "string" && Buffer.byteLength(value) > HUB_LIMITS.twinString) {
-    throw overLimit(`a string over ${HUB_LIMITS.twinString} bytes`);
-  }
-  if (Number.isInteger(value) && Math.abs(value as number) > HUB_LIMITS.twinInteger) {
-    throw overLimit("an integer beyond plus or minus 2^52; send it as a string");
-  }
-  if (typeof value !== "object" || value === null) return;
-  if (depth > HUB_LIMITS.twinDepth) throw overLimit(`more than ${HUB_LIMITS.twinDepth} levels`);
-  for (const [name, member] of Object.entries(value)) {
-    if (!Array.isArray(value)) {
-      if (name === "" || Buffer.byteLength(name) > HUB_LIMITS.twinKey) {
-        throw overLimit(`a name that is empty or over ${HUB_LIMITS.twinKey} bytes`);
-      }
-      if (/[\0-\x1f\x7f-\x9f.$ ]/.test(name)) throw overLimit("a control character, '.', '$' or space in a name");
-    }
-    checkValue(member, depth + 1);
-  }
-}
-
 /** The JSON of a patch that the hub will take. Throws ERR_LIMIT, or ERR_INVALID_ARGUMENT for what is not JSON. */
 export function encodeReported(patch: unknown): string {
   let json: string | undefined;
@@ -100,8 +81,11 @@ export function encodeReported(patch: unknown): string {
   if (!json?.startsWith("{")) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "the reported properties must be an object");
   }
-  if (Buffer.byteLength(json) > HUB_LIMITS.twin) throw overLimit(`over ${HUB_LIMITS.twin} bytes`);
-  checkValue(JSON.parse(json), 1);
+  const section = JSON.parse(json) as JsonObject;
+  const objection = twinObjection(section, json);
+  if (objection !== undefined) throw overLimit(objection);
+  const size = twinSize(section);
+  if (size > HUB_LIMITS.twin) throw overLimit(`${size} bytes, which is over ${HUB_LIMITS.twin}`);
   return json;
 }
 

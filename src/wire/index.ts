@@ -4,3 +4,4 @@ export * from "./limits.js";
 export * from "./property-bag.js";
 export * from "./sas.js";
 export * from "./topics.js";
+export * from "./twin-limits.js";

@@ -43,8 +43,10 @@ describe("patches", () => {
 describe("encodeReported", () => {
   const nested = (levels: number): object => (levels === 1 ? { end: 1 } : { a: nested(levels - 1) });
   test.each<[string, object]>([
-    ["ten levels", nested(10)],
-    ["an below of 2^52", { a: 2 ** 52, b: -(2 ** 52), c: 1e300 * 0 + 0.5 }],
+    ["ten levels below the root", nested(11)],
+    ["integers of 2^52 - 1 and -2^52", { a: 2 ** 52 - 1, b: -(2 ** 52) }],
+    ["a number that is written with an exponent", { a: 6.02e23 }],
+    ["32 KiB that are much more as JSON", Object.fromEntries([..."abcdefg"].map((name) => [name, '"'.repeat(4096)]))],
     ["a string of 4 KiB", { a: "x".repeat(4096) }],
     ["a name of 1 KiB", { ["x".repeat(1024)]: 1 }],
     ["deleting", { a: null }],
@@ -53,8 +55,15 @@ describe("encodeReported", () => {
 
   test.each<[string, unknown, string]>([
     ["a function, which JSON would leave out", { a: () => 1 }, "ERR_INVALID_ARGUMENT"],
-    ["eleven levels", nested(11), "ERR_LIMIT"],
-    ["an below beyond 2^52", { a: { b: [2 ** 52 + 1] } }, "ERR_LIMIT"],
+    ["eleven levels below the root", nested(12), "ERR_LIMIT"],
+    ["an integer of 2^52", { a: { b: [2 ** 52] } }, "ERR_LIMIT"],
+    ["null in an array", { a: [{ b: null }] }, "ERR_LIMIT"],
+    ["undefined in an array, which JSON makes null", { a: [undefined] }, "ERR_LIMIT"],
+    [
+      "numbers, which are 8 bytes each however short",
+      Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`k${index}`, 1])),
+      "ERR_LIMIT",
+    ],
     ["a string over 4 KiB", { a: "ü".repeat(2049) }, "ERR_LIMIT"],
     ["a name over 1 KiB", { ["ü".repeat(513)]: 1 }, "ERR_LIMIT"],
     ["an empty name", { "": 1 }, "ERR_LIMIT"],
@@ -69,7 +78,7 @@ describe("encodeReported", () => {
     ],
     ["not a number, which would delete", { a: Number.NaN }, "ERR_INVALID_ARGUMENT"],
     ["infinity", { a: [Infinity] }, "ERR_INVALID_ARGUMENT"],
-    ["a big below", { a: 1n }, "ERR_INVALID_ARGUMENT"],
+    ["a bigint", { a: 1n }, "ERR_INVALID_ARGUMENT"],
     ["an array", [1], "ERR_INVALID_ARGUMENT"],
     ["null", null, "ERR_INVALID_ARGUMENT"],
     ["text", "{}", "ERR_INVALID_ARGUMENT"],
