@@ -6,7 +6,7 @@
  * agree.
  */
 import { checkBoolean, checkInteger, dataLength } from "./checks.js";
-import { parse } from "./decode.js";
+import { parse } from "./parse.js";
 import { INVALID, fault } from "./fault.js";
 import { Fields } from "./fields.js";
 import { stringLength } from "./utf8.js";

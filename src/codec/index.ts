@@ -2,6 +2,6 @@
 export { HubwireError, type ErrorCode } from "../errors.js";
 export { MAX_PACKET_SIZE } from "./fault.js";
 export { checkTopicFilter, checkTopicName, matchTopic } from "./topics.js";
-export { Decoder, PacketReader, decode, type DecoderOptions } from "./decoder.js";
+export { Decoder, PacketReader, decode, type DecoderOptions } from "./framing.js";
 export { PacketWriter, encode } from "./writer.js";
 export type * from "./types.js";

@@ -8,7 +8,7 @@
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
 import { checkBoolean, checkInteger, dataLength } from "./checks.js";
-import { FIRST_BYTES, NAMES } from "./decode.js";
+import { FIRST_BYTES, NAMES } from "./parse.js";
 import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
 import { nonZero } from "./fields.js";
 import { checkName } from "./topics.js";

@@ -10,7 +10,7 @@
  */
 import { isBytes, plainBytes } from "./checks.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
-import { NAMES, deliver, packetSize } from "./decode.js";
+import { NAMES, deliver, packetSize } from "./parse.js";
 import { TopicCache } from "./topic-cache.js";
 import type { AcknowledgementPacket, EmptyPacket, Packet, PacketSink } from "./types.js";
 
