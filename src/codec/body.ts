@@ -5,7 +5,7 @@
  * refused here; all other rules are the decoder's own, run over the finished body, so that the two sides
  * agree.
  */
-import { checkBoolean, checkInteger, dataLength } from "./checks.js";
+import { checkBoolean, checkInteger, dataLength } from "./values.js";
 import { parse } from "./parse.js";
 import { INVALID, fault } from "./fault.js";
 import { Fields } from "./fields.js";

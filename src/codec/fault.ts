@@ -6,8 +6,8 @@
  */
 import { HubwireError, type ErrorCode } from "../errors.js";
 
-/** The largest remaining length (section 2.2.3), bytes; a whole packet is at most 5 bytes more. */
-export const MAX_PACKET_SIZE = 268_435_455;
+/** The largest whole packet that there can be, bytes: its remaining length (section 2.2.3) and five more. */
+export const MAX_PACKET_SIZE = 268_435_460;
 
 export const MALFORMED = "ERR_MALFORMED_PACKET";
 export const TOO_LARGE = "ERR_PACKET_TOO_LARGE";

@@ -8,7 +8,7 @@
  *
  * The constants were chosen with `npm run bench -- codec`.
  */
-import { isBytes, plainBytes } from "./checks.js";
+import { isBytes, plainBytes } from "./values.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
 import { NAMES, deliver, packetSize } from "./parse.js";
 import { TopicCache } from "./topic-cache.js";
@@ -70,7 +70,7 @@ export class Decoder {
       }
     }
     if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
-    const { maxPacketSize = MAX_PACKET_SIZE + 5 } = options;
+    const { maxPacketSize = MAX_PACKET_SIZE } = options;
     if (!(typeof maxPacketSize === "number" && maxPacketSize >= 2)) {
       throw invalidArgument("maxPacketSize must be a number over 1");
     }

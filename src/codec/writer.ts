@@ -5,14 +5,10 @@
  * a failed call leaves the output as it was; every field of the caller's object is read once; memory that
  * `take` gave away is never written again.
  */
-import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
-import { checkBoolean, checkInteger, dataLength } from "./checks.js";
-import { FIRST_BYTES, NAMES } from "./parse.js";
-import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
-import { nonZero } from "./fields.js";
-import { checkName } from "./topics.js";
-import { stringLength } from "./utf8.js";
+import { checkFlags, checkPacketId, refusal, topicLength, typeOf, wholeSize, withDefaults } from "./check.js";
+import { dataLength } from "./values.js";
+import { FIRST_BYTES } from "./parse.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 
 const FIRST_SLAB = 512;
@@ -30,30 +26,6 @@ const FEW_WORDS = 96;
 
 const NOTHING = Buffer.allocUnsafeSlow(0);
 const NO_VIEW = new DataView(NOTHING.buffer);
-
-function isPacketId(value: number): boolean {
-  return typeof value === "number" && (value & 0xffff) === value && value !== 0;
-}
-
-function checkPacketId(value: unknown): void {
-  checkInteger(value, "packetId", 0xffff);
-  nonZero(value as number, INVALID);
-}
-
-/** Throws the ERR_INVALID_PACKET for fields of a PUBLISH that do not belong together. */
-function refusePublish(qos: QoS, retain: boolean, dup: boolean, packetId: number): never {
-  checkInteger(qos, "qos", 2, "3.3.1-4");
-  checkBoolean(retain, "retain");
-  checkBoolean(dup, "dup");
-  if (qos > 0) checkPacketId(packetId);
-  throw dup ? fault(INVALID, "DUP with QoS 0", "3.3.1-2") : fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
-}
-
-/** The bytes that `length` takes in the fixed header. */
-function lengthSize(length: number): number {
-  if (length > MAX_PACKET_SIZE) throw fault(INVALID, "packet is over 268,435,455 bytes");
-  return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
-}
 
 /** Set by the class, for `encode`: writes a packet and takes just it. */
 let takeOne: (writer: PacketWriter, packet: PacketInit) => Uint8Array;
@@ -140,14 +112,13 @@ export class PacketWriter {
 
   /** Makes room for a packet and writes its fixed header. */
   #begin(first: number, length: number): void {
-    this.#reserve(1 + lengthSize(length) + length);
+    this.#reserve(wholeSize(length));
     this.#at = this.#fixedHeader(first, length);
   }
 
   /** Checks a topic name and keeps its bytes, for it will come again. */
   #learn(topic: string): void {
-    const length = stringLength(topic, "topic", INVALID);
-    checkName(topic, INVALID);
+    const length = topicLength(topic);
     if (this.#topicMemory.length < length) {
       this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
       this.#topicView = new DataView(this.#topicMemory.buffer);
@@ -215,14 +186,11 @@ export class PacketWriter {
     lend: number,
   ): number {
     if (topic !== this.#topic || topic === "") this.#learn(topic);
-    const legal = qos === 0 ? packetId === 0 && !dup : (qos === 1 || qos === 2) && isPacketId(packetId);
-    if (!legal || typeof retain !== "boolean" || typeof dup !== "boolean") {
-      refusePublish(qos, retain, dup, packetId);
-    }
+    checkFlags(qos, retain, dup, packetId);
     const payloadLength = dataLength(payload, "payload");
     const length = (qos === 0 ? 2 : 4) + this.#topicBytes.length + payloadLength;
     const lent = payloadLength >= lend && typeof payload !== "string" ? payloadLength : 0;
-    const size = 1 + lengthSize(length) + length;
+    const size = wholeSize(length);
     this.#reserve(size - lent);
     let at = this.#fixedHeader(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length);
     at = this.#topicName(at);
@@ -239,7 +207,7 @@ export class PacketWriter {
   }
 
   #acknowledge(first: number, packetId: number): void {
-    if (!isPacketId(packetId)) checkPacketId(packetId);
+    checkPacketId(packetId);
     this.#reserve(4);
     const slab = this.#slab;
     const at = this.#at;
@@ -281,11 +249,9 @@ export class PacketWriter {
   /** Writes any packet. Payloads are copied. Throws ERR_INVALID_PACKET. */
   packet(packet: PacketInit): void {
     try {
-      const name = packet.type;
-      if (name === "publish") return this.#publishPacket(packet as PublishInit);
-      const type = NAMES.indexOf(name);
+      const type = typeOf(packet);
       const first = FIRST_BYTES[type]!;
-      if (type < 1) throw fault(INVALID, "unknown packet type");
+      if (type === 3) this.#publishPacket(packet as PublishInit);
       else if (type > 11) this.#begin(first, 0);
       else if ((type > 3 && type < 8) || type === 11) {
         this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
@@ -294,21 +260,14 @@ export class PacketWriter {
         this.#begin(first, body.length);
         this.#data(body, body.length);
       }
-    } catch (cause) {
-      // A getter of the caller's object may throw anything; and what the decoder's rules refuse is its fault
-      // here.
-      if (!(cause instanceof HubwireError)) {
-        throw new HubwireError(INVALID, "packet can't be read", { cause });
-      }
-      const { code, message, statement } = cause;
-      throw code === INVALID ? cause : new HubwireError(INVALID, message, { statement });
+    } catch (error) {
+      throw refusal(error);
     }
   }
 
   #publishPacket(packet: PublishInit): void {
-    const { topic, payload = NOTHING, qos = 0, retain = false, dup = false, packetId } = packet;
-    if (qos === 0 && packetId !== undefined) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
-    this.#publish(topic, payload, qos, retain, dup, qos === 0 ? 0 : (packetId as number), Infinity);
+    const { topic, payload, qos, retain, dup, packetId } = withDefaults(packet);
+    this.#publish(topic, payload, qos, retain, dup, packetId, Infinity);
   }
 }
 

@@ -3,8 +3,8 @@
  * breaks, whole and byte by byte; and the same thing refused by the encoder where a packet object can say it.
  */
 import { describe, expect, test } from "vitest";
-import { Decoder, PacketWriter, decode, encode, type PacketInit } from "../../src/codec/index.js";
-import { cut, hex, read, refusal, toHex } from "./support.js";
+import { Decoder, PacketWriter, decode, type PacketInit } from "../../src/codec/index.js";
+import { cut, hex, read, refusal, toHex, encode } from "./support.js";
 
 const connect = "0004 4d515454 04";
 

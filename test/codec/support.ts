@@ -1,11 +1,17 @@
 /** Helpers of the codec's tests. */
+import { expect } from "vitest";
 import {
   Decoder,
   HubwireError,
   PacketReader,
+  checkPacket,
+  checkPublish,
+  encode as encodeOnly,
+  publishSize,
   type DecoderOptions,
   type ErrorCode,
   type Packet,
+  type PacketInit,
 } from "../../src/codec/index.js";
 
 /** Bytes from hexadecimal digits; white space is for the reader. */
@@ -35,6 +41,31 @@ export function refusal(action: () => unknown): HubwireError {
     throw new Error("something else than a HubwireError was thrown", { cause: error });
   }
   throw new Error("nothing was thrown");
+}
+
+/** What `action` comes to: its value, or all that there is to know of its error. */
+function result<T>(action: () => T): T | (Pick<HubwireError, "code" | "message" | "cause"> & { statement: unknown }) {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof HubwireError)) throw error;
+    const { code, message, statement, cause } = error;
+    return { code, message, statement, cause };
+  }
+}
+
+/** `encode`; fails where those that check without encoding would have said something else. */
+export function encode(packet: PacketInit): Uint8Array {
+  const outcome = result(() => encodeOnly(packet));
+  const size = outcome instanceof Uint8Array ? outcome.length : outcome;
+  expect(result(() => checkPacket(packet))).toStrictEqual(size);
+  if (typeof size === "number" && packet.type === "publish") {
+    const { topic, payload = "", qos = 0, retain = false } = packet;
+    expect(checkPublish(topic, payload, qos, retain)).toBe(size);
+    expect(publishSize(topic, payload, qos)).toBe(size);
+    expect(publishSize(topic, Buffer.from(payload as string).length, qos)).toBe(size);
+  }
+  return outcome instanceof Uint8Array ? outcome : encodeOnly(packet);
 }
 
 export interface Outcome {

@@ -1,7 +1,7 @@
 /** Every packet type in literal bytes, both directions, whole and split everywhere. */
 import { describe, expect, test } from "vitest";
-import { PacketReader, PacketWriter, decode, encode, type Packet } from "../../src/codec/index.js";
-import { calls, concat, cut, read } from "./support.js";
+import { PacketReader, PacketWriter, decode, type Packet } from "../../src/codec/index.js";
+import { calls, concat, cut, read, encode } from "./support.js";
 import { vectors } from "./vectors.js";
 
 const all = concat(...vectors.map(({ bytes }) => bytes));

@@ -1,0 +1,156 @@
+/**
+ * Whether a packet may be sent, and how large it will be, without encoding it. `PacketWriter` asks the same
+ * functions in the same order, so that what passes here is written, and what does not is refused alike.
+ *
+ * Invariants: every field of the caller's object is read once; of a good PUBLISH nothing is allocated.
+ */
+import { HubwireError } from "../errors.js";
+import { bodyOf } from "./body.js";
+import { INVALID, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
+import { nonZero } from "./fields.js";
+import { NAMES } from "./parse.js";
+import { checkName } from "./topics.js";
+import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
+import { stringLength } from "./utf8.js";
+import { checkBoolean, checkInteger, dataLength } from "./values.js";
+
+const NO_PAYLOAD = "";
+
+/** The size of a packet with that remaining length, bytes. Throws ERR_INVALID_PACKET for more than there can be. */
+export function wholeSize(length: number): number {
+  const size = length + (length < 0x80 ? 2 : length < 0x4000 ? 3 : length < 0x200000 ? 4 : 5);
+  if (size > MAX_PACKET_SIZE) throw fault(INVALID, "packet is over 268,435,460 bytes");
+  return size;
+}
+
+/** Checks a topic name and returns its bytes in UTF-8. Throws ERR_INVALID_PACKET. */
+export function topicLength(topic: string): number {
+  const length = stringLength(topic, "topic", INVALID);
+  checkName(topic, INVALID);
+  return length;
+}
+
+function isPacketId(value: number): boolean {
+  return typeof value === "number" && (value & 0xffff) === value && value !== 0;
+}
+
+/** Throws ERR_INVALID_PACKET. */
+export function checkPacketId(value: number): void {
+  if (isPacketId(value)) return;
+  checkInteger(value, "packetId", 0xffff);
+  nonZero(value, INVALID);
+}
+
+/** Checks what stands beside topic and payload in a PUBLISH. Throws ERR_INVALID_PACKET. */
+export function checkFlags(qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
+  const legal = qos === 0 ? packetId === 0 && !dup : (qos === 1 || qos === 2) && isPacketId(packetId);
+  if (legal && typeof retain === "boolean" && typeof dup === "boolean") return;
+  checkInteger(qos, "qos", 2, "3.3.1-4");
+  checkBoolean(retain, "retain");
+  checkBoolean(dup, "dup");
+  if (qos > 0) checkPacketId(packetId);
+  throw dup ? fault(INVALID, "DUP with QoS 0", "3.3.1-2") : fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
+}
+
+/** A PUBLISH with nothing left out; `packetId` is 0 with QoS 0. Throws ERR_INVALID_PACKET. */
+export function withDefaults(packet: PublishInit) {
+  const { topic, payload = NO_PAYLOAD, qos = 0, retain = false, dup = false, packetId } = packet;
+  if (qos === 0 && packetId !== undefined) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
+  return { topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : (packetId as number) };
+}
+
+/** The number of the packet's type (section 2.2.1). Throws ERR_INVALID_PACKET. */
+export function typeOf(packet: PacketInit): number {
+  const type = NAMES.indexOf(packet.type);
+  if (type < 1) throw fault(INVALID, "unknown packet type");
+  return type;
+}
+
+/**
+ * What to throw for what came up while a packet was read: a getter of the caller's object may throw anything,
+ * and what the decoder's rules refuse is the caller's fault here.
+ */
+export function refusal(cause: unknown): HubwireError {
+  if (!(cause instanceof HubwireError)) return new HubwireError(INVALID, "packet can't be read", { cause });
+  const { code, message, statement } = cause;
+  return code === INVALID ? cause : new HubwireError(INVALID, message, { statement });
+}
+
+/** Checks a PUBLISH and returns its size, bytes. Throws ERR_INVALID_PACKET. */
+function check(
+  topic: string,
+  payload: Uint8Array | string,
+  qos: QoS,
+  retain: boolean,
+  dup: boolean,
+  packetId: number,
+): number {
+  const topicBytes = topicLength(topic);
+  checkFlags(qos, retain, dup, packetId);
+  return sizeOf(topicBytes, dataLength(payload, "payload"), qos);
+}
+
+/** The size of a PUBLISH with a topic of that many bytes and a payload of that many, bytes. */
+function sizeOf(topicBytes: number, payloadBytes: number, qos: QoS): number {
+  return wholeSize((qos === 0 ? 2 : 4) + topicBytes + payloadBytes);
+}
+
+/**
+ * The size of a legal PUBLISH as `encode` writes it, bytes, fixed header included; `payload` may be its length
+ * in bytes. Checks nothing but that there can be such a packet: throws ERR_INVALID_PACKET for one over
+ * MAX_PACKET_SIZE.
+ */
+export function publishSize(topic: string, payload: Uint8Array | string | number, qos: QoS): number {
+  const payloadBytes =
+    typeof payload === "number" ? payload : typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
+  return sizeOf(Buffer.byteLength(topic), payloadBytes, qos);
+}
+
+/**
+ * Checks a PUBLISH whose packet identifier is still to come. Returns its size, bytes, fixed header included.
+ * Throws the ERR_INVALID_PACKET that encoding it would. Allocates nothing.
+ */
+export function checkPublish(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean): number {
+  return check(topic, payload, qos, retain, false, qos === 0 ? 0 : 1);
+}
+
+/**
+ * Checks any packet. Returns its size, bytes, fixed header included. Throws the ERR_INVALID_PACKET that
+ * encoding it would.
+ */
+export function checkPacket(packet: PacketInit): number {
+  try {
+    const type = typeOf(packet);
+    if (type > 11) return 2;
+    if (type === 3) {
+      const { topic, payload, qos, retain, dup, packetId } = withDefaults(packet as PublishInit);
+      return check(topic, payload, qos, retain, dup, packetId);
+    }
+    if ((type > 3 && type < 8) || type === 11) {
+      checkPacketId((packet as AcknowledgementPacket).packetId);
+      return 4;
+    }
+    return wholeSize(bodyOf(type, packet).length);
+  } catch (error) {
+    throw refusal(error);
+  }
+}
+
+/**
+ * Control characters and what Unicode says is no character (section 1.5.3). A low surrogate that ends a plane
+ * is one only behind the high surrogates that end in six ones.
+ */
+const UNSENDABLE =
+  /[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]|[\ud83f\ud87f\ud8bf\ud8ff\ud93f\ud97f\ud9bf\ud9ff\uda3f\uda7f\udabf\udaff\udb3f\udb7f\udbbf\udbff][\udffe\udfff]/;
+
+/**
+ * Checks that a topic name or filter is free of what section 1.5.3 says one should not send: U+0001 to U+001F,
+ * U+007F to U+009F and the non-characters of Unicode. A receiver may close the connection on them, and
+ * mosquitto does; `encode` and `decode` let them pass. `name` says in the error which string it is. Throws
+ * ERR_INVALID_ARGUMENT.
+ */
+export function checkSendable(text: string, name: string): void {
+  if (UNSENDABLE.test(text)) {
+    throw invalidArgument(`${name} has a control character or a non-character, on which servers close the connection`);
+  }
+}
