@@ -32,17 +32,18 @@ function local(name: string): string[] {
 const layerOf = (name: string) => (name.includes("/") ? (name.split("/")[0] as string) : name.replace(/\.ts$/, ""));
 
 /** What each layer may import besides itself. */
-const ground = ["abort", "clock", "emit", "errors"];
+const ground = ["abort", "check", "clock", "emit", "errors"];
 const allowed: Record<string, readonly string[]> = {
   errors: [],
   clock: [],
-  abort: ["errors"],
+  abort: ["check", "errors"],
+  check: ["errors"],
   emit: ["errors"],
   codec: ["errors"],
-  session: ["codec", "errors"],
+  session: ["codec", "check", "errors"],
   transport: ground,
   client: ["session", "transport", "codec", ...ground],
-  wire: ["errors"],
+  wire: ["check", "errors"],
   hub: ["client", "session", "codec", "wire", ...ground],
   emulator: ["wire", "codec", "transport", ...ground],
   cli: ["hub", "emulator", "wire", ...ground],

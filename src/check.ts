@@ -1,0 +1,69 @@
+/**
+ * The one way to look at what a caller hands over.
+ *
+ * Invariants: an unknown option is an error, because a misspelt one that is silently ignored is found out in production;
+ * each option is read once, so that what was checked is what is used; whatever is wrong, a getter that throws included,
+ * leaves as ERR_INVALID_ARGUMENT, which names the option and never quotes a value: it may be a secret.
+ */
+import { HubwireError } from "./errors.js";
+
+/** A type as `typeof` names it (several: `string|object`; null is `null`; `any`), or the bounds of a number. */
+export type Rule = string | readonly [least: number, most: number];
+
+/** The options that there are. */
+export type Rules = { readonly [name: string]: Rule };
+
+/** The error of a wrong argument. */
+export const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", text);
+
+const typeName = (value: unknown): string => (value === null ? "null" : typeof value);
+
+/**
+ * A copy of `options` that keeps to `rules`; undefined has none. `what` they are the options of, e.g. "publish". A number
+ * is a whole one where its upper bound is finite, and never NaN. Throws ERR_INVALID_ARGUMENT.
+ */
+export function checkOptions<T extends object>(options: T | undefined, rules: Rules, what: string): T {
+  const copy: Record<string, unknown> = {};
+  if (options === undefined) return copy as T;
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalid(`the options of ${what} must be an object`);
+  }
+  let name: string | undefined;
+  let unknown: string | undefined;
+  try {
+    for (name in options) {
+      if (Object.hasOwn(rules, name)) copy[name] = (options as Record<string, unknown>)[name];
+      else unknown ??= name;
+    }
+  } catch {
+    throw invalid(
+      name === undefined ? `the options of ${what} cannot be read` : `option ${name} of ${what} cannot be read`,
+    );
+  }
+  if (unknown !== undefined) throw unknownOption(unknown, rules, what);
+  for (name in copy) {
+    const value = copy[name];
+    if (value !== undefined) checkValue(value, rules[name] as Rule, `option ${name} of ${what}`);
+  }
+  return copy as T;
+}
+
+function unknownOption(name: string, rules: Rules, what: string): HubwireError {
+  const names = Object.keys(rules);
+  const meant = names.find((known) => known.toLowerCase() === name.toLowerCase());
+  const hint = meant === undefined ? `there are: ${names.join(", ")}` : `is ${meant} meant?`;
+  return invalid(`unknown option ${JSON.stringify(name).slice(0, 60)} of ${what}; ${hint}`);
+}
+
+/** Throws ERR_INVALID_ARGUMENT where `value` is not as `rule` says; `what` it is, e.g. "the topic". */
+export function checkValue(value: unknown, rule: Rule, what: string): void {
+  if (typeof rule === "string") {
+    if (typeof value === rule || rule === "any" || rule.split("|").includes(typeName(value))) return;
+    throw invalid(`${what} must be a ${rule.replaceAll("|", " or ")}, not ${typeName(value)}`);
+  }
+  const [least, most] = rule;
+  const fine = typeof value === "number" && value >= least && value <= most;
+  if (!fine || (most < Infinity && !Number.isInteger(value))) {
+    throw invalid(`${what} must be a ${most < Infinity ? "whole " : ""}number from ${least} to ${most}`);
+  }
+}
