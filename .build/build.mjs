@@ -1,27 +1,108 @@
-// Makes `dist/` from `src`: the code by rolldown, a chunk for what several entries share and for what is only loaded
-// with `import()`; the declarations by the compiler.
+// Makes `dist/` from `src`, for `import` (.js, .d.ts) and for `require` (.cjs, .d.cts). The code comes from rolldown: a
+// file for each entry that only re-exports what its `index.ts` names, a chunk for what several share and one for what
+// is only loaded with `import()`. The declarations come from the compiler, one for each module that an entry's types
+// lead to. Why it is built so is in src/README.md, with the figures.
 import { execFileSync } from "node:child_process";
-import { renameSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { rolldown } from "rolldown";
+import { parseSync } from "rolldown/utils";
 
 const root = resolve(import.meta.dirname, "..");
 const next = join(root, ".build/next");
-const entries = ["hub/index", "client/index", "codec/index", "client/file-store", "emulator/index", "cli/main", "wire/index"];
+
+/** Entries of the package, which have both forms. */
+const entries = ["hub/index", "client/index", "codec/index", "client/file-store", "emulator/index"];
+/** The command; and what fuzzing and benchmarks take from inside, which the package does not ship. */
+const internal = ["cli/main", "wire/index"];
+
+/**
+ * The chunks, lower layers first: what importing one of the client's entries loads at once goes by folders, so that few
+ * files are read; what only the emulator or an `import()` needs is left to the bundler.
+ */
+function chunks() {
+  const source = join(root, "src");
+  const layers = [["base", "."], ["codec"], ["wire"], ["client", "session", "transport", "client"], ["hub"]];
+  let atOnce;
+  return layers.map(([name, ...folders], index) => ({
+    priority: layers.length - index,
+    debugName: name,
+    name(id, modules) {
+      if (atOnce === undefined) {
+        atOnce = new Set(["hub/index", "client/index", "codec/index"].map((entry) => join(source, `${entry}.ts`)));
+        for (const module of atOnce) for (const next of modules.getModuleInfo(module).importedIds) atOnce.add(next);
+      }
+      const folder = relative(source, dirname(id)) || ".";
+      return atOnce.has(id) && (folders.length > 0 ? folders : [name]).includes(folder) ? name : null;
+    },
+  }));
+}
+
+async function emitCode(format, extension, names) {
+  const bundle = await rolldown({
+    input: Object.fromEntries(names.map((name) => [name, join(root, "src", `${name}.ts`)])),
+    external: /^node:/,
+    platform: "node",
+    preserveEntrySignatures: "strict",
+    resolve: { extensionAlias: { ".js": [".ts"] } },
+    transform: { target: "node18" },
+  });
+  const { output } = await bundle.write({
+    dir: next,
+    format,
+    entryFileNames: `[name]${extension}`,
+    chunkFileNames: `shared/[name]${extension}`,
+    comments: { annotation: true, jsdoc: false, legal: false },
+    minify: false,
+    codeSplitting: { groups: chunks() },
+  });
+  await bundle.close();
+  return output;
+}
+
+/** The specifiers of a declaration file's modules, each with its place in the text. */
+function specifiers(text, file) {
+  const { program, errors } = parseSync(file, text, { lang: "dts" });
+  if (errors.length > 0) throw new Error(`${file}: ${errors[0].message}`);
+  const found = [];
+  const visit = (node) => {
+    if (node === null || typeof node !== "object") return;
+    if (typeof node.source?.value === "string") found.push(node.source);
+    for (const child of Object.values(node)) visit(child);
+  };
+  visit(program);
+  return found;
+}
+
+/** Keeps the declarations that an entry leads to, and writes each once more for `require`. */
+function emitDeclarations() {
+  const compiler = join(root, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [compiler, "-p", "src", "--emitDeclarationOnly", "--outDir", next], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
+  const reached = new Set(entries.map((name) => join(next, `${name}.d.ts`)));
+  for (const file of reached) {
+    const text = readFileSync(file, "utf8");
+    let common = text;
+    // From the last to the first, so that places stay right.
+    for (const { value, end } of specifiers(text, file).sort((a, b) => b.start - a.start)) {
+      if (!value.startsWith(".")) continue;
+      reached.add(resolve(dirname(file), value.replace(/\.js$/, ".d.ts")));
+      common = `${common.slice(0, end - ".js'".length)}.cjs${common.slice(end - 1)}`;
+    }
+    writeFileSync(file.replace(/\.ts$/, ".cts"), common);
+  }
+  for (const name of readdirSync(next, { recursive: true })) {
+    const file = join(next, name);
+    if (file.endsWith(".d.ts") && !reached.has(file)) rmSync(file);
+  }
+}
 
 rmSync(next, { recursive: true, force: true });
-const bundle = await rolldown({
-  input: Object.fromEntries(entries.map((entry) => [entry, join(root, "src", `${entry}.ts`)])),
-  external: /^node:/,
-  platform: "node",
-  resolve: { extensionAlias: { ".js": [".ts"] } },
-});
-await bundle.write({ dir: next, format: "esm", chunkFileNames: "shared/[name].js", minify: false });
-await bundle.close();
-execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "src", "--emitDeclarationOnly", "--outDir", next], {
-  cwd: root,
-  stdio: "inherit",
-});
+await emitCode("esm", ".js", [...entries, ...internal]);
+await emitCode("cjs", ".cjs", entries);
+emitDeclarations();
 
 // Swapped in at once, so that a program which imports `dist/` never sees half of it.
 const [dist, old] = [join(root, "dist"), join(root, ".build/old")];
@@ -33,4 +114,5 @@ try {
 }
 renameSync(next, dist);
 rmSync(old, { recursive: true, force: true });
-console.log("built dist/");
+// Not to standard output, which is npm's own where it packs.
+console.error("built dist/");

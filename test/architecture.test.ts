@@ -130,11 +130,18 @@ describe("package", () => {
     ]);
   });
 
-  test("every sub-path names files that the build makes", () => {
-    for (const [path, target] of Object.entries(manifest["exports"] as Record<string, string | { default: string }>)) {
+  test("every sub-path names the files that the build makes, for import and for require", () => {
+    type Target = { types: string; default: string };
+    const paths = manifest["exports"] as Record<string, string | { import: Target; require: Target }>;
+    for (const [path, target] of Object.entries(paths)) {
       if (typeof target === "string") continue;
-      const source = target.default.replace(/^\.\/dist\//, "").replace(/\.js$/, ".ts");
-      expect(files, path).toContain(source);
+      const name = target.import.default.replace(/^\.\/dist\/|\.js$/g, "");
+      expect(files, path).toContain(`${name}.ts`);
+      const pair = (module: string, types: string) => ({
+        types: `./dist/${name}${types}`,
+        default: `./dist/${name}${module}`,
+      });
+      expect(target, path).toEqual({ import: pair(".js", ".d.ts"), require: pair(".cjs", ".d.cts") });
     }
   });
 

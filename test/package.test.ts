@@ -1,11 +1,56 @@
 /** The package as npm would publish it, unpacked into an empty project: what it holds, and that it works from there. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = resolve(import.meta.dirname, "..");
+const publicNames: Record<string, string[]> = {
+  hubwire: [
+    "DeviceClient",
+    "HubwireError",
+    "createSasToken",
+    "decodeProperties",
+    "deriveGroupKey",
+    "encodeProperties",
+    "parseConnectionString",
+    "parseSasToken",
+    "provisionDevice",
+  ],
+  "hubwire/mqtt": ["HubwireError", "MqttClient", "SessionStore", "Subscription", "systemClock"],
+  "hubwire/codec": [
+    "Decoder",
+    "HubwireError",
+    "MAX_PACKET_SIZE",
+    "PacketReader",
+    "PacketWriter",
+    "checkTopicFilter",
+    "checkTopicName",
+    "decode",
+    "encode",
+    "matchTopic",
+  ],
+  "hubwire/file-store": ["FileStore"],
+  "hubwire/emulator": ["HubEmulator", "HubwireError", "createAuthority", "createSelfSigned", "defaultLimits"],
+};
+type Target = { types: string; default: string };
+function exportsOf(path: string): { import: Target; require: Target } {
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    exports: Record<string, { import: Target; require: Target }>;
+  };
+  return exports[path.replace("hubwire", ".")]!;
+}
+
 let project: string;
 let installed: string;
 
@@ -31,7 +76,7 @@ const node = (...args: string[]) => execFileSync(process.execPath, args, { cwd: 
 describe("the published package", () => {
   test("holds the built code, its types and its papers, and nothing else", () => {
     for (const name of files())
-      expect(name).toMatch(/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|d\.ts))$/);
+      expect(name).toMatch(/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.*\.(js|cjs|d\.ts|d\.cts))$/);
     expect(
       files()
         .filter((name) => !name.startsWith("dist/"))
@@ -43,35 +88,61 @@ describe("the published package", () => {
     expect(files().reduce((sum, name) => sum + statSync(join(installed, name)).size, 0)).toBeLessThan(1_000_000);
   });
 
-  test.each([
-    [
-      "hubwire",
+  describe.each(Object.entries(publicNames))("%s exports what its index names and nothing else", (path, names) => {
+    test.each([
+      ["import", ["--input-type=module", "-e", `console.log(JSON.stringify(Object.keys(await import("${path}"))))`]],
+      ["require", ["--input-type=commonjs", "-p", `JSON.stringify(Object.keys(require("${path}")))`]],
       [
-        "DeviceClient",
-        "HubwireError",
-        "createSasToken",
-        "decodeProperties",
-        "encodeProperties",
-        "parseConnectionString",
-        "provisionDevice",
+        "import, of the CommonJS form",
+        [
+          "--input-type=module",
+          "-e",
+          `import { createRequire } from "node:module";
+        const { default: _, "module.exports": __, ...names } =
+          await import(createRequire(process.cwd() + "/").resolve("${path}"));
+        console.log(JSON.stringify(Object.keys(names)));`,
+        ],
       ],
-    ],
-    ["hubwire/mqtt", ["HubwireError", "MqttClient", "SessionStore"]],
-    ["hubwire/file-store", ["FileStore"]],
-    ["hubwire/codec", ["Decoder", "HubwireError", "PacketReader", "decode", "encode"]],
-    ["hubwire/emulator", ["HubEmulator", "HubwireError"]],
-  ])("%s exports its public names", (path, names) => {
-    const keys = JSON.parse(
-      node("--input-type=module", "-e", `console.log(JSON.stringify(Object.keys(await import("${path}"))))`),
-    ) as string[];
-    for (const name of names) expect(keys).toContain(name);
+    ])("by %s", (_, args) => {
+      expect((JSON.parse(node(...args)) as string[]).sort()).toEqual(names);
+    });
   });
 
-  test("all sub-paths share one error class", () => {
-    const paths = ["hubwire", "hubwire/mqtt", "hubwire/codec", "hubwire/emulator"];
-    const program = `const all = await Promise.all(${JSON.stringify(paths)}.map((path) => import(path)));
-      console.log(new Set(all.map(({ HubwireError }) => HubwireError)).size);`;
-    expect(node("--input-type=module", "-e", program)).toBe("1\n");
+  test("all sub-paths share one error class, in either form", () => {
+    const paths = JSON.stringify(Object.keys(publicNames).filter((path) => path !== "hubwire/file-store"));
+    const check = `console.log(all.length, new Set(all.map(({ HubwireError }) => HubwireError)).size);`;
+    const load = (how: string) => `const all = ${how}; ${check}`;
+    expect(node("--input-type=module", "-e", load(`await Promise.all(${paths}.map((path) => import(path)))`))).toBe(
+      "4 1\n",
+    );
+    expect(node("--input-type=commonjs", "-e", load(`${paths}.map((path) => require(path))`))).toBe("4 1\n");
+  });
+
+  test("an error of the other form is told by its code", () => {
+    const program = `
+      const { createRequire } = await import("node:module");
+      const { decode } = createRequire(process.cwd() + "/")("hubwire/codec");
+      const { HubwireError } = await import("hubwire");
+      try { decode(new Uint8Array(1)); } catch (error) { console.log(error instanceof HubwireError, error.name, error.code); }`;
+    expect(node("--input-type=module", "-e", program)).toBe("false HubwireError ERR_MALFORMED_PACKET\n");
+  });
+
+  test("packed from a clone that nobody has built, it is the same package", () => {
+    const clone = join(project, "clone");
+    execFileSync("git", ["clone", "--quiet", "--depth=1", `file://${root}`, clone]);
+    symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
+    const [{ files: packed }] = JSON.parse(
+      execFileSync("npm", ["pack", "--dry-run", "--json", "--loglevel=error"], {
+        cwd: clone,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+      }),
+    ) as [{ files: { path: string }[] }];
+    const names = packed.map(({ path }) => path);
+    for (const path of Object.keys(publicNames)) {
+      const { import: esm, require: cjs } = exportsOf(path);
+      for (const file of [esm.types, esm.default, cjs.types, cjs.default]) expect(names).toContain(file.slice(2));
+    }
   });
 
   test("the command runs from there", () => {
