@@ -97,9 +97,12 @@ describe("structure", () => {
 
   test("one file a side opens sockets", () => {
     // Importing a type opens nothing.
-    const importsSockets = /^import (?!type )[^;]*"node:(net|tls|dgram|http2|https)";/m;
+    const importsSockets =
+      /^import (?!type )[^;]*"node:(net|tls|dgram|http2|https)";|\b(?<!typeof )import\("node:(net|tls|dgram|http2|https)"\)/m;
     const openers = files.filter((name) => importsSockets.test(text.get(name) ?? ""));
-    expect(openers).toEqual(["emulator/server.ts", "transport/connection.ts"]);
+    expect(openers).toEqual(["emulator/server.ts", "transport/builtins.ts"]);
+    const users = files.filter((name) => /\bload(Net|Tls)\b/.test(text.get(name) ?? "") && name !== openers[1]);
+    expect(users).toEqual(["transport/dial.ts", "transport/tls.ts"]);
   });
 
   test("one file signs tokens", () => {

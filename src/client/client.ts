@@ -27,7 +27,7 @@ import type {
 } from "./api.js";
 import { Backoff } from "./backoff.js";
 import type { Timer } from "../clock.js";
-import { Connection, type ConnectionSink } from "../transport/connection.js";
+import { Connection, type ConnectionSink, TlsSessions } from "../transport/connection.js";
 import { packetChannel, reconnectChannel, stateChannel } from "./diagnostics.js";
 import { Dispatcher, type Route } from "./dispatch.js";
 import { type Credentials, type MqttClientOptions, resolveOptions } from "./options.js";
@@ -118,7 +118,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   /** Counts attempts, so that an answer to an older one is known as such. */
   #attempt = 0;
   #credentials: Credentials = {};
-  #tlsSession: Buffer | undefined;
+  readonly #tlsSessions = new TlsSessions();
 
   #timer: Timer;
   #timerAt = Infinity;
@@ -187,7 +187,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
         this.#wakeAt = Math.min(this.#wakeAt, this.#clock.now() + FAREWELL);
         this.#arm();
       },
-      resumable: (session) => (this.#tlsSession = session),
+      progress: () => {},
       closed: (error) => this.#down(error),
     };
   }
@@ -434,11 +434,9 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       }
       if (attempt !== this.#attempt) return;
     }
-    // A session made under other terms of trust must not be resumed: the certificate is not looked at again.
-    if (fresh.tls !== this.#credentials.tls) this.#tlsSession = undefined;
     this.#credentials = fresh;
-    this.#connection = new Connection({ ...endpoint, tls: fresh.tls }, this.#connectionSink);
-    this.#connection.open(this.#tlsSession);
+    this.#connection = new Connection({ ...endpoint, tls: fresh.tls }, this.#connectionSink, this.#tlsSessions);
+    this.#connection.open();
   }
 
   #opened(): void {

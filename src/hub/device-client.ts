@@ -284,7 +284,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     const { clock } = this.#link;
     const server = gatewayHostName ?? hostName;
     const { host = server } = options;
-    const tls = host === server ? options.tls : { servername: server, ...options.tls };
+    const tls = host === server ? options.tls : { ...options.tls, servername: options.tls?.servername ?? server };
     const source = new CredentialSource(identity, clientId, tls, clock, options.random ?? Math.random);
     const lastWords = will && encodeTelemetry(identity, will.payload, will);
     const mqtt = new MqttClient({

@@ -157,6 +157,7 @@ test("all packets of one tick leave as one write", async () => {
   const { connect } = await import("node:net");
   let writes = 0;
   const client = new MqttClient({
+    protocol: "mqtt",
     clientId: "c",
     createConnection: () => {
       const socket = connect(peer.port, "127.0.0.1");

@@ -611,7 +611,7 @@ describe("reconnect()", () => {
         },
       });
     };
-    const client = new MqttClient({ clientId: "c", createConnection, clock });
+    const client = new MqttClient({ protocol: "mqtt", clientId: "c", createConnection, clock });
     cleanups.push(() => client.close({ force: true }));
     await client.connect();
     const renewed = outcome(client.reconnect());

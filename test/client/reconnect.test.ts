@@ -90,7 +90,14 @@ test("the reconnects of 1,000 clients after a restart spread out: no 100 ms bin 
       sockets.push(socket);
       return socket;
     };
-    const client = new MqttClient({ clientId: `c${index}`, createConnection, clock, random, keepAlive: 0 });
+    const client = new MqttClient({
+      protocol: "mqtt",
+      clientId: `c${index}`,
+      createConnection,
+      clock,
+      random,
+      keepAlive: 0,
+    });
     void client.connect();
     return client;
   });

@@ -206,11 +206,11 @@ test("inspecting a client shows no password and no key", async () => {
   expect(text).not.toContain("PRIVATE KEY");
 });
 
-test("a socket that the caller made is used as it is", async () => {
+test("a socket that the caller made is used as it is with protocol mqtt", async () => {
   const server = await peer({ script: accept });
   const made = () => rawConnect(server.port, "127.0.0.1");
-  const plain = client(1, { createConnection: made });
-  const later = client(1, { createConnection: async () => made() });
+  const plain = client(1, { protocol: "mqtt", createConnection: made });
+  const later = client(1, { protocol: "mqtt", createConnection: async () => made() });
   await plain.connect();
   await later.connect();
   expect([plain.connected, later.connected]).toEqual([true, true]);

@@ -78,7 +78,7 @@ test.each([
   const random = seeded(away).next;
   const clients = Array.from({ length: CLIENTS }, (_, index) => {
     const createConnection = server.dial();
-    return new MqttClient({ clientId: `c${index}`, createConnection, clock, random, keepAlive: 0 });
+    return new MqttClient({ protocol: "mqtt", clientId: `c${index}`, createConnection, clock, random, keepAlive: 0 });
   });
   try {
     await Promise.all(clients.map((client) => client.connect()));

@@ -147,7 +147,7 @@ describe("the user name", () => {
       });
     const client = lab.client(
       { hostName, deviceId: "names", sharedAccessKey: key },
-      { ...options, createConnection, reconnect: false },
+      { ...options, protocol: "mqtt", createConnection, reconnect: false },
     );
     await failure(client.connect());
     // Behind the user name comes the password's length, which is below 256.

@@ -155,6 +155,7 @@ describe.each(availableBrokers())("through $name", ({ start }) => {
     await hubwire("h-will-broken", {
       ...will("broken"),
       reconnect: false,
+      protocol: "mqtt",
       createConnection: () => (socket = connectSocket(broker.port, "127.0.0.1")),
     });
     socket?.destroy();

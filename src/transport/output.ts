@@ -1,0 +1,122 @@
+/**
+ * What is on its way out of one connection.
+ *
+ * Invariants: bytes leave in the order in which they came; what a call of `write` brings leaves as one write as long as
+ * little waits, and in slices, one ahead of the network, when much does; no byte is copied, and what has left is not
+ * held.
+ */
+import type { Duplex } from "node:stream";
+
+/** Bytes that wait for the network above which the owner holds its output back. */
+const HIGH_WATER = 256 * 1024;
+/** Of what waits, bytes that are handed on at a time: each slice that the network takes is a sign of life. */
+const SLICE = 64 * 1024;
+const NOTHING = new Uint8Array(0);
+
+/** What the owner hears. */
+export interface OutputEvents {
+  /** The network took a part of what had to wait. */
+  progress(): void;
+  /** `write` returned false before, and there is room again. */
+  writable(): void;
+}
+
+export class Output {
+  readonly #stream: Duplex;
+  readonly #events: OutputEvents;
+  readonly #wrap: ((chunks: readonly Uint8Array[]) => Uint8Array) | undefined;
+  readonly #onTaken = (error?: Error | null): void => this.#taken(error);
+  /** Not handed on yet; `#at` is the first of it. */
+  #waiting: Uint8Array[] = [];
+  #at = 0;
+  #waitingBytes = 0;
+  /** Slices that the stream has and the network has not taken. */
+  #handed = 0;
+  #blocked = false;
+  #onEmpty: (() => void) | undefined;
+
+  /** `wrap` makes a frame of what leaves together. */
+  constructor(stream: Duplex, events: OutputEvents, wrap?: (chunks: readonly Uint8Array[]) => Uint8Array) {
+    this.#stream = stream;
+    this.#events = events;
+    this.#wrap = wrap;
+  }
+
+  /** Sends the chunks, which must not change any more. False: hold further output until `writable`. */
+  write(chunks: readonly Uint8Array[]): boolean {
+    let bytes = 0;
+    for (const chunk of chunks) bytes += chunk.length;
+    if (this.#waitingBytes === 0 && this.#stream.writableLength + bytes < HIGH_WATER) {
+      this.#send(chunks);
+      return true;
+    }
+    for (const chunk of chunks) if (chunk.length > 0) this.#waiting.push(chunk);
+    this.#waitingBytes += bytes;
+    this.#handOn();
+    this.#blocked ||= this.#waitingBytes > 0 || this.#stream.writableLength >= HIGH_WATER;
+    return !this.#blocked;
+  }
+
+  /** Calls back when the network has taken everything; nothing may be written after that. */
+  end(done: () => void): void {
+    this.#onEmpty = () => this.#stream.end(done);
+    if (this.#waitingBytes === 0) this.#onEmpty();
+  }
+
+  /** Keeps one slice ahead of the one that the network is taking. */
+  #handOn(): void {
+    while (this.#waitingBytes > 0 && this.#handed < 2) {
+      this.#handed++;
+      this.#send(this.#slice(), this.#onTaken);
+    }
+    if (this.#waitingBytes === 0) this.#waiting = [];
+    else if (this.#at > 1_024) this.#waiting.splice(0, this.#at);
+    else return;
+    this.#at = 0;
+  }
+
+  /** Takes the next slice from what waits. */
+  #slice(): Uint8Array[] {
+    const parts: Uint8Array[] = [];
+    let room = Math.min(SLICE, this.#waitingBytes);
+    this.#waitingBytes -= room;
+    while (room > 0) {
+      const chunk = this.#waiting[this.#at] as Uint8Array;
+      const whole = chunk.length <= room;
+      const part = whole ? chunk : chunk.subarray(0, room);
+      this.#waiting[this.#at] = whole ? NOTHING : chunk.subarray(room);
+      if (whole) this.#at++;
+      room -= part.length;
+      parts.push(part);
+    }
+    return parts;
+  }
+
+  /** As one write; calls back when the network has taken all of it. */
+  #send(chunks: readonly Uint8Array[], taken?: (error?: Error | null) => void): void {
+    const stream = this.#stream;
+    if (this.#wrap !== undefined) {
+      stream.write(this.#wrap(chunks), taken);
+      return;
+    }
+    const last = chunks.length - 1;
+    if (last > 0) stream.cork();
+    for (let i = 0; i < last; i++) stream.write(chunks[i]);
+    if (last >= 0) stream.write(chunks[last], taken);
+    if (last > 0) stream.uncork();
+  }
+
+  #taken(error: Error | null | undefined): void {
+    this.#handed--;
+    // The stream is gone, and its owner knows.
+    if (error) return;
+    this.#handOn();
+    this.#events.progress();
+    if (this.#waitingBytes > 0) return;
+    this.#onEmpty?.();
+    this.#onEmpty = undefined;
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#events.writable();
+  }
+}

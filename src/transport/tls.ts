@@ -1,0 +1,113 @@
+/**
+ * TLS as the client wants it: which options go to `node:tls`, and when a certificate is for the host.
+ *
+ * Invariants: certificates are verified and TLS 1.2 is the least unless the caller's own options say otherwise; an
+ * option that is undefined or null is one that was not given; a check that throws refuses.
+ */
+import type { Duplex } from "node:stream";
+import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
+import { HubwireError } from "../errors.js";
+import { loadCrypto, loadNet, loadTls } from "./builtins.js";
+import { termsOf, type TlsSessions } from "./tls-sessions.js";
+
+/** What the caller may not set: the connection itself is made here. */
+const OWN = ["host", "port", "path", "socket"];
+
+/** A TLS socket that has begun its handshake. */
+export interface Secured {
+  socket: TLSSocket;
+  /** The connection works: its session may be resumed. */
+  proven: () => void;
+}
+
+/** Begins TLS with `host`: over `stream`, or over a TCP connection of its own where there is none. */
+export async function secure(
+  host: string,
+  port: number,
+  given: ConnectionOptions | undefined,
+  stream: Duplex | undefined,
+  sessions: TlsSessions,
+): Promise<Secured> {
+  const tls = await loadTls();
+  const options = await mergeOptions(host, given);
+  const terms = await termsOf({ ...options, host, port });
+  const session = sessions.take(terms);
+  const socket = tls.connect({
+    ...options,
+    checkServerIdentity: await identityCheck(options),
+    host,
+    port,
+    ...(stream && { socket: stream }),
+    ...(session && { session }),
+  });
+  // Whoever waits for it listens too.
+  socket.on("error", () => {});
+  if (stream) {
+    stream.on("error", (error) => socket.destroy(error)).on("close", () => socket.destroy());
+    socket.on("close", () => stream.destroy());
+  }
+  let newest = session;
+  let proven = false;
+  socket.on("session", (made) => {
+    newest = made;
+    if (proven) sessions.put(terms, made);
+  });
+  return {
+    socket,
+    proven: () => {
+      proven = true;
+      if (newest) sessions.put(terms, newest);
+    },
+  };
+}
+
+async function mergeOptions(host: string, given: ConnectionOptions = {}): Promise<ConnectionOptions> {
+  const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null));
+  const forbidden = OWN.find((name) => name in own);
+  if (forbidden !== undefined) {
+    const text = `tls.${forbidden} cannot be set: give host and port beside tls, or createConnection`;
+    throw new HubwireError("ERR_INVALID_ARGUMENT", text);
+  }
+  const check = own["checkServerIdentity"];
+  if (check !== undefined && typeof check !== "function") {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "tls.checkServerIdentity must be a function");
+  }
+  // RFC 6066, section 3: an address is no server name.
+  const name = (await loadNet()).isIP(host) ? {} : { servername: host };
+  return { minVersion: "TLSv1.2", ...name, ...own };
+}
+
+type IdentityCheck = NonNullable<ConnectionOptions["checkServerIdentity"]>;
+
+/** The caller's check, or ours; what it throws would else leave through the event loop. */
+async function identityCheck({ checkServerIdentity }: ConnectionOptions): Promise<IdentityCheck> {
+  const check = checkServerIdentity ?? (await ownCheck());
+  return (host, certificate) => {
+    try {
+      return check(host, certificate);
+    } catch (error) {
+      return error instanceof Error ? error : new Error("tls.checkServerIdentity failed", { cause: error });
+    }
+  };
+}
+
+async function ownCheck(): Promise<IdentityCheck> {
+  const [tls, net, { X509Certificate }] = await Promise.all([loadTls(), loadNet(), loadCrypto()]);
+  return (host, certificate) => {
+    // Node 22.23 and 24.17 find no IPv6 address in a certificate.
+    if (net.isIP(host)) {
+      return new X509Certificate(certificate.raw).checkIP(host)
+        ? undefined
+        : mismatch(`the certificate is not for the address ${host}`);
+    }
+    return hasAlternativeName(certificate)
+      ? tls.checkServerIdentity(host, certificate)
+      : mismatch(`the certificate has no subject alternative name, so it cannot be for ${host}`);
+  };
+}
+
+/** Node accepts a certificate that names its host in the common name alone; RFC 9525, section 6.3 does not. */
+const hasAlternativeName = (certificate: PeerCertificate): boolean =>
+  /(^|, )(DNS|IP Address):/.test(certificate.subjectaltname ?? "");
+
+const mismatch = (text: string): Error => Object.assign(new Error(text), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
