@@ -13,36 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { publicNames } from "./support/public-names.js";
 
 const root = resolve(import.meta.dirname, "..");
-const publicNames: Record<string, string[]> = {
-  hubwire: [
-    "DeviceClient",
-    "HubwireError",
-    "createSasToken",
-    "decodeProperties",
-    "deriveGroupKey",
-    "encodeProperties",
-    "parseConnectionString",
-    "parseSasToken",
-    "provisionDevice",
-  ],
-  "hubwire/mqtt": ["HubwireError", "MqttClient", "SessionStore", "Subscription", "systemClock"],
-  "hubwire/codec": [
-    "Decoder",
-    "HubwireError",
-    "MAX_PACKET_SIZE",
-    "PacketReader",
-    "PacketWriter",
-    "checkTopicFilter",
-    "checkTopicName",
-    "decode",
-    "encode",
-    "matchTopic",
-  ],
-  "hubwire/file-store": ["FileStore"],
-  "hubwire/emulator": ["HubEmulator", "HubwireError", "createAuthority", "createSelfSigned", "defaultLimits"],
-};
 type Target = { types: string; default: string };
 function exportsOf(path: string): { import: Target; require: Target } {
   const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {

@@ -1,0 +1,68 @@
+/**
+ * Before the tests: the runtimes, installed once into the user's cache, and the package as npm would publish it, in a
+ * project of its own together with the programs that the tests run.
+ */
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { arch, homedir, platform, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { TestProject } from "vitest/node";
+import { bunVersion, denoVersion, nodeVersions, postjectVersion } from "./versions.js";
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** Folder of the installed runtimes. */
+    runtimes: string;
+    /** Folder of the project that has the package installed. */
+    project: string;
+  }
+}
+
+const root = resolve(import.meta.dirname, "../..");
+
+/** `node_modules` with every runtime; npm's own `node` package takes its programs from the same packages. */
+function installRuntimes(): string {
+  const packages = [
+    ...Object.entries(nodeVersions).map(
+      ([line, version]) => `node-${line}@npm:node-${platform()}-${arch()}@${version}`,
+    ),
+    `bun@${bunVersion}`,
+    `deno@${denoVersion}`,
+    `postject@${postjectVersion}`,
+  ];
+  const versions = packages.map((name) => name.slice(name.lastIndexOf("@") + 1)).join("_");
+  const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "hubwire-runtimes");
+  const folder = join(cache, versions);
+  if (!existsSync(folder)) {
+    mkdirSync(cache, { recursive: true });
+    const next = mkdtempSync(join(cache, "next-"));
+    writeFileSync(join(next, "package.json"), JSON.stringify({ private: true }));
+    // Bun's and Deno's packages put their program in place when they are installed.
+    const flags = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+    execFileSync("npm", ["install", ...flags, ...packages], { cwd: next, stdio: ["ignore", "ignore", "inherit"] });
+    // Only what was installed completely gets the name that is looked for.
+    renameSync(next, folder);
+  }
+  return join(folder, "node_modules");
+}
+
+function installPackage(): string {
+  const project = mkdtempSync(join(tmpdir(), "hubwire-runtimes-"));
+  const pack = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", project];
+  const [{ filename }] = JSON.parse(execFileSync("npm", pack, { cwd: root, encoding: "utf8" })) as [
+    { filename: string },
+  ];
+  const installed = join(project, "node_modules/hubwire");
+  mkdirSync(installed, { recursive: true });
+  execFileSync("tar", ["-xzf", join(project, filename), "-C", installed, "--strip-components=1"]);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ private: true }));
+  cpSync(join(import.meta.dirname, "programs"), project, { recursive: true });
+  return project;
+}
+
+export default function setup({ provide }: TestProject): () => void {
+  provide("runtimes", installRuntimes());
+  const project = installPackage();
+  provide("project", project);
+  return () => rmSync(project, { recursive: true });
+}
