@@ -54,6 +54,8 @@ async function emitCode(format, extension, names) {
     chunkFileNames: `shared/[name]${extension}`,
     comments: { annotation: true, jsdoc: false, legal: false },
     minify: false,
+    // There are places without `import()`: Jest, a start-up snapshot, a single executable.
+    dynamicImportInCjs: false,
     codeSplitting: { groups: chunks() },
   });
   await bundle.close();
