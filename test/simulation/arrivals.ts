@@ -1,0 +1,71 @@
+/**
+ * Judges what arrives at the server: each message as often as its QoS says, in order, under an identifier that is free,
+ * within the window.
+ */
+import type { PublishPacket } from "../../src/codec/types.js";
+import type { Session } from "./broker.js";
+import type { ProgramOptions } from "./program.js";
+import type { Report } from "./report.js";
+
+export class Arrivals {
+  /** How often the server took each message as a new one. */
+  readonly times = new Map<number, number>();
+  /** QoS 2 may arrive twice: the server broke the rules for it. */
+  lenient = false;
+  /** Messages may overtake one that was held back. */
+  unordered = false;
+  readonly #report: Report;
+  readonly #options: ProgramOptions;
+  /** The newest message of each QoS that arrived. */
+  readonly #newest = [0, 0, 0];
+
+  constructor(report: Report, options: ProgramOptions) {
+    this.#report = report;
+    this.#options = options;
+  }
+
+  arrived(id: number, { qos, packetId = 0, dup }: PublishPacket, session: Session, first: boolean): void {
+    this.#report.log(`server gets message ${id} (QoS ${qos}${dup ? ", DUP" : ""}${qos ? `, id ${packetId}` : ""})`);
+    const before = this.times.get(id) ?? 0;
+    if (qos > 0) {
+      const other = session.taken.get(packetId);
+      this.#report.check(
+        other === undefined || other === id,
+        () => `message ${id} has identifier ${packetId}, which message ${other} still has`,
+      );
+      const inflight = session.taken.size + +!session.taken.has(packetId);
+      this.#report.check(
+        inflight <= this.#options.maxInflight,
+        () => `${inflight} messages on their way, maxInflight is ${this.#options.maxInflight}`,
+      );
+    }
+    if (!first) return;
+    this.times.set(id, before + 1);
+    if (before > 0) {
+      this.#report.check(qos === 1 || (qos === 2 && this.lenient), () => `message ${id} (QoS ${qos}) arrived twice`);
+      return;
+    }
+    this.#report.check(
+      this.unordered || id > this.#newest[qos]!,
+      () => `message ${id} (QoS ${qos}) arrived after message ${this.#newest[qos]}`,
+    );
+    this.#newest[qos] = Math.max(this.#newest[qos]!, id);
+  }
+
+  /** `publish` resolved. */
+  completed(id: number, qos: number): void {
+    if (qos === 0) return;
+    const times = this.times.get(id) ?? 0;
+    this.#report.check(
+      times > 0 && (qos === 1 || this.lenient || times === 1),
+      () => `publish ${id} (QoS ${qos}) resolved, and the message arrived ${times} times`,
+    );
+  }
+
+  /** `publish` rejected with an error that says that the message was never sent. */
+  refused(id: number, text: string): void {
+    const unsent = text === "ERR_QUEUE_FULL" && this.#options.queue && this.#options.queue.overflow === "reject";
+    if (unsent)
+      this.#report.check(!this.times.has(id), () => `publish ${id} ended with ${text}, and the message arrived`);
+  }
+}

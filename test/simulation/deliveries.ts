@@ -1,0 +1,195 @@
+/**
+ * Judges the messages to the user: none to a live subscription is lost or doubled against its QoS, none is acknowledged
+ * before its handler is done, acknowledgements keep the order of arrival.
+ *
+ * A subscription is live from the moment at which `subscribe` resolved to the moment at which somebody asked for its end:
+ * in between, each message that the server sent first is owed to it. Before and after, it may get messages and need not.
+ */
+import type { Copy } from "./broker.js";
+import { matches } from "./broker.js";
+import type { Line } from "./line.js";
+import type { Handler, ProgramOptions } from "./program.js";
+import type { Report } from "./report.js";
+import type { Scheduler } from "./scheduler.js";
+
+/** A subscription of the user's, as far as those who judge are concerned. */
+export interface Sub {
+  readonly id: number;
+  readonly filter: string;
+  readonly handler: Handler | undefined;
+  /** `subscribe` has resolved, and nobody asked for its end. */
+  live: boolean;
+  /** `unsubscribe` has resolved: its handler gets nothing any more. */
+  over: boolean;
+}
+
+interface Got {
+  times: number;
+  /** Handlers that failed with it, and that took too long. */
+  failures: number;
+  late: number;
+  /** When the handler began that is not done; NaN where none is. */
+  busySince: number;
+  outcome: "" | "taken" | "failed";
+  /** The transmission that was delivered last. */
+  transmission: number;
+}
+
+interface Sending {
+  copy: Copy;
+  owed: Sub[];
+  end: number;
+  number: number;
+}
+
+export class Deliveries {
+  readonly subs: Sub[] = [];
+  delivered = 0;
+  readonly #report: Report;
+  readonly #scheduler: Scheduler;
+  readonly #options: ProgramOptions;
+  readonly #copies = new Map<number, { copy: Copy; owed: Sub[]; got: Map<Sub, Got>; lastNumber: number }>();
+  /** QoS 0 messages on their way, by line. */
+  readonly #underWay = new Map<Line, Sending[]>();
+  /** Order of transmission of what the client has to acknowledge, by line. */
+  readonly #order = new Map<Line, Map<Copy, number>>();
+  readonly #lastAcknowledged = new Map<Line, number>();
+  readonly #unreliable = new Set<Line>();
+  #number = 0;
+
+  constructor(report: Report, scheduler: Scheduler, options: ProgramOptions) {
+    this.#report = report;
+    this.#scheduler = scheduler;
+    this.#options = options;
+  }
+
+  /** The line carries what is no MQTT: what follows is owed to nobody. */
+  misbehaved(line: Line): void {
+    this.#unreliable.add(line);
+  }
+
+  sending(copy: Copy, line: Line, end: number): void {
+    const number = ++this.#number;
+    let known = this.#copies.get(copy.id);
+    if (known === undefined) {
+      const owed = this.subs.filter((sub) => sub.live && matches(sub.filter, copy.topic));
+      this.#copies.set(copy.id, (known = { copy, owed, got: new Map(), lastNumber: 0 }));
+    }
+    known.lastNumber = number;
+    if (copy.qos === 0) entry(this.#underWay, line, () => []).push({ copy, owed: known.owed, end, number });
+    else entry(this.#order, line, () => new Map<Copy, number>()).set(copy, number);
+  }
+
+  /** A handler is called with a message, or an iterator handed it out. */
+  received(sub: Sub, id: number, dup: boolean): void {
+    this.delivered++;
+    const known = this.#copies.get(id);
+    if (known === undefined) return this.#report.fail(`subscription ${sub.id} got message ${id}, which nobody sent`);
+    const { copy, lastNumber } = known;
+    this.#report.log(`subscription ${sub.id} gets message ${id} (QoS ${copy.qos}${dup ? ", DUP" : ""})`);
+    this.#report.check(matches(sub.filter, copy.topic), () => `message ${id} on ${copy.topic} went to ${sub.filter}`);
+    if (sub.over && sub.handler)
+      this.#report.fail(`subscription ${sub.id} got message ${id} after unsubscribe had resolved`);
+    const got = entry(known.got, sub, () => ({
+      times: 0,
+      failures: 0,
+      late: 0,
+      busySince: NaN,
+      outcome: "" as const,
+      transmission: 0,
+    }));
+    if (this.#scheduler.now() - got.busySince >= this.#options.handlerTimeout) got.late++;
+    got.times++;
+    got.busySince = this.#scheduler.now();
+    got.outcome = "";
+    const failures = [...known.got.values()].reduce((sum, other) => sum + other.failures + other.late, 0);
+    const most = copy.qos === 2 ? 1 + failures : copy.transmissions;
+    this.#report.check(
+      got.times <= most,
+      () => `subscription ${sub.id} got message ${id} (QoS ${copy.qos}) ${got.times} times`,
+    );
+    if (sub.handler && sub.handler.style === "return") {
+      const newest = this.#newest.get(sub) ?? 0;
+      this.#report.check(lastNumber >= newest, () => `subscription ${sub.id} got message ${id} out of order`);
+      this.#newest.set(sub, Math.max(newest, lastNumber));
+    }
+  }
+
+  readonly #newest = new Map<Sub, number>();
+
+  /** The handler is done with a message. */
+  finished(sub: Sub, id: number, taken: boolean): void {
+    const got = this.#copies.get(id)?.got.get(sub);
+    if (got === undefined) return;
+    got.busySince = NaN;
+    got.outcome = taken ? "taken" : "failed";
+    if (!taken) got.failures++;
+  }
+
+  /** PUBACK or PUBREC of a message arrived at the server. */
+  acknowledged(copy: Copy, line: Line): void {
+    const { handlerTimeout, cleanSession } = this.#options;
+    const known = this.#copies.get(copy.id);
+    const number = this.#order.get(line)?.get(copy);
+    if (known === undefined || number === undefined) return;
+    const last = this.#lastAcknowledged.get(line) ?? 0;
+    this.#report.check(number > last, () => `message ${copy.id} was acknowledged out of order`);
+    this.#lastAcknowledged.set(line, number);
+    const now = this.#scheduler.now();
+    for (const sub of known.owed) {
+      if (!sub.live) continue;
+      const got = known.got.get(sub);
+      const what = `message ${copy.id} (QoS ${copy.qos})`;
+      if (got === undefined) {
+        return this.#report.fail(`${what} was acknowledged, and subscription ${sub.id} to ${sub.filter} never got it`);
+      }
+      if (sub.handler === undefined) continue;
+      const late = now - got.busySince >= handlerTimeout;
+      if (!Number.isNaN(got.busySince) && !late) {
+        this.#report.fail(`${what} was acknowledged while the handler of subscription ${sub.id} was still busy`);
+      }
+      if (got.outcome === "failed" && !cleanSession) {
+        this.#report.fail(`${what} was acknowledged, and the handler of subscription ${sub.id} had failed`);
+      }
+    }
+  }
+
+  /** The process is at rest: what the client has read must have been delivered. */
+  rested(): void {
+    for (const [line, list] of this.#underWay) {
+      const consumed = line.consumed;
+      while (list.length > 0 && list[0]!.end <= consumed) {
+        const { copy, owed } = list.shift()!;
+        if (this.#unreliable.has(line) || line.left) continue;
+        for (const sub of owed) {
+          if (!sub.live || sub.handler === undefined) continue;
+          this.#report.check(
+            this.#copies.get(copy.id)!.got.has(sub),
+            () => `message ${copy.id} (QoS 0) was read, and subscription ${sub.id} to ${sub.filter} never got it`,
+          );
+        }
+      }
+      if (line.over) this.#underWay.delete(line);
+    }
+  }
+
+  /** Whether every live subscription that it is owed to got this message. */
+  missing(copy: Copy): Sub | undefined {
+    const known = this.#copies.get(copy.id);
+    return known?.owed.find((sub) => sub.live && !known.got.has(sub));
+  }
+
+  /** Whether a handler has failed with, or took too long over, a message that the server therefore still has. */
+  failedWith(copy: Copy): boolean {
+    const known = this.#copies.get(copy.id);
+    const now = this.#scheduler.now();
+    const late = ({ busySince }: Got): boolean => now - busySince >= this.#options.handlerTimeout;
+    return [...(known?.got.values() ?? [])].some((got) => got.failures > 0 || late(got));
+  }
+}
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}

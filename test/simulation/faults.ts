@@ -1,0 +1,92 @@
+/** What the server is to do wrong, and how often it has. */
+import type { PacketType } from "../../src/codec/types.js";
+import type { Answer, WorldOp } from "./program.js";
+
+interface Armed {
+  how: "lose" | "repeat" | "delay";
+  type: Answer;
+  times: number;
+  ms: number;
+}
+
+export class Faults {
+  /** How often something went wrong by intention. */
+  count = 0;
+  /** The largest payload that the server takes. */
+  limit = Infinity;
+  downgrades = false;
+  /** Whether it ever answered QoS 2 with PUBACK. */
+  downgraded = false;
+  #armed: Armed[] = [];
+  #closing: { type: PacketType; times: number }[] = [];
+  #connacks: { code: number; times: number }[] = [];
+  #refusals = 0;
+  #pubrecs = 0;
+  #takeovers = 0;
+
+  arm(op: WorldOp): void {
+    if (op.do === "answer") this.#armed.push({ how: op.how, type: op.type, times: op.times, ms: op.ms });
+    else if (op.do === "close on") this.#closing.push({ type: op.type, times: op.times });
+    else if (op.do === "connack") this.#connacks.push({ code: op.code, times: op.times });
+    else if (op.do === "refuse") this.#refusals += op.times;
+    else if (op.do === "pubrec") this.#pubrecs++;
+    else if (op.do === "takeover") this.#takeovers += op.times;
+    else if (op.do === "limit") this.limit = op.size;
+    else if (op.do === "downgrade") this.downgrades = this.downgraded = true;
+  }
+
+  /** The server behaves from now on. */
+  heal(): void {
+    this.#armed = [];
+    this.#closing = [];
+    this.#connacks = [];
+    this.#refusals = this.#pubrecs = this.#takeovers = 0;
+    this.limit = Infinity;
+    this.downgrades = false;
+  }
+
+  /** How often, and how late, an answer leaves. */
+  answering(type: Answer): { times: number; ms: number } {
+    const armed = this.#use(this.#armed, type);
+    if (armed === undefined) return { times: 1, ms: 0 };
+    if (armed.how === "lose") return { times: 0, ms: 0 };
+    return armed.how === "repeat" ? { times: 2, ms: 0 } : { times: 1, ms: armed.ms };
+  }
+
+  closesOn(type: PacketType): boolean {
+    return this.#use(this.#closing, type) !== undefined;
+  }
+
+  connackCode(): number {
+    const next = this.#connacks.find(({ times }) => times > 0);
+    if (next === undefined) return 0;
+    next.times--;
+    this.count++;
+    return next.code;
+  }
+
+  refuses(): boolean {
+    return this.#refusals > 0 && this.#happened(this.#refusals--);
+  }
+
+  answersWithPubrec(): boolean {
+    return this.#pubrecs > 0 && this.#happened(this.#pubrecs--);
+  }
+
+  takesOver(): boolean {
+    return this.#takeovers > 0 && this.#happened(this.#takeovers--);
+  }
+
+  #use<T extends { type: string; times: number }>(list: readonly T[], type: string): T | undefined {
+    const found = list.find((item) => item.type === type && item.times > 0);
+    if (found === undefined) return undefined;
+    found.times--;
+    this.count++;
+    return found;
+  }
+
+  #happened(_left: number): true {
+    this.count++;
+    return true;
+  }
+}

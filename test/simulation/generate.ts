@@ -1,0 +1,369 @@
+/**
+ * Makes a program out of a seed.
+ *
+ * Each program has moods of its own: most kinds of steps are left out of it and some come often, because faults hide where
+ * a few things happen many times, and rarely where everything happens once.
+ */
+import type { QoS } from "../../src/codec/types.js";
+import { type Random, seeded } from "../support/random.js";
+import type { Answer, Handler, Op, Program, ProgramOptions, Step } from "./program.js";
+
+const TOPICS = ["a", "a/b", "a/c", "b", "b/c"];
+const FILTERS = ["a", "a", "a/b", "a/+", "a/#", "b", "b/#", "#", "+/c", "$share/g/a", "$share/g/a/#"];
+const ANSWERS: readonly Answer[] = [
+  "puback",
+  "pubrec",
+  "pubcomp",
+  "suback",
+  "unsuback",
+  "pingresp",
+  "connack",
+  "pubrel",
+];
+const PAUSES = [0, 0, 0, 1, 5, 10, 20, 50, 200, 1_000, 3_000, 15_000, 60_000];
+const SIZES = [0, 10, 10, 10, 10, 100, 1_000, 20_000];
+const PIECES: readonly number[][] = [[], [], [1], [2, 3], [1, 7, 30], [100]];
+
+/** Makes one operation of its kind. */
+type Maker = (draft: Draft) => Op;
+
+/** A program in the making. */
+class Draft {
+  readonly random: Random;
+  readonly subs: number[] = [];
+  readonly filters: string[] = [];
+  /** Operations called from inside others may not go deeper. */
+  nested = false;
+  #signals = 0;
+
+  constructor(random: Random) {
+    this.random = random;
+  }
+
+  chance(of: number): boolean {
+    return this.random.next() < of;
+  }
+
+  qos(): QoS {
+    return this.random.pick<QoS>([0, 1, 1, 2]);
+  }
+
+  /** Few signals, which many calls share. */
+  signal(): { signal: number } | undefined {
+    return this.chance(0.15) ? { signal: this.random.below(++this.#signals > 3 ? 3 : 2) } : undefined;
+  }
+
+  sub(): number {
+    return this.subs.length > 0 ? this.random.pick(this.subs) : 0;
+  }
+
+  filter(): string {
+    return this.filters.length > 0 && this.chance(0.7) ? this.random.pick(this.filters) : this.random.pick(FILTERS);
+  }
+}
+
+const nested = (draft: Draft, kinds: readonly string[]): Op => {
+  draft.nested = true;
+  const op = MAKERS[draft.random.pick(kinds)]!.make(draft);
+  draft.nested = false;
+  return op;
+};
+
+function handler(draft: Draft): Handler {
+  const { random } = draft;
+  const style = random.pick<Handler["style"]>([
+    "return",
+    "return",
+    "return",
+    "wait",
+    "wait",
+    "never",
+    "fail",
+    "reject",
+  ]);
+  const made: Handler = { style };
+  if (style === "wait" || style === "reject") made.ms = random.pick([0, 1, 20, 500, 5_000]);
+  if (style === "fail" || style === "reject") made.every = random.pick([1, 2, 3]);
+  if (!draft.nested && draft.chance(0.25)) {
+    const op = nested(draft, ["publish", "publish", "subscribe", "unsubscribe", "end", "close", "abort", "reconnect"]);
+    made.inside = { nth: 1 + random.below(3), op };
+  }
+  return made;
+}
+
+function subscribe(draft: Draft): Op {
+  const { random } = draft;
+  const id = draft.subs.length + 1;
+  const filter = draft.filter();
+  draft.subs.push(id);
+  draft.filters.push(filter);
+  const own = draft.chance(0.65) ? { handler: handler(draft) } : undefined;
+  return { do: "subscribe", id, filter, qos: random.pick<QoS>([0, 1, 2, 2]), ...own, ...draft.signal() };
+}
+
+/** `weight`: how often compared with the others; `rare`: the part of the programs in which it comes at all. */
+const MAKERS: Record<string, { weight: number; rare: number; make: Maker }> = {
+  publish: {
+    weight: 8,
+    rare: 0.9,
+    make: (draft) => ({
+      do: "publish",
+      topic: `up/${draft.random.below(2)}`,
+      qos: draft.qos(),
+      size: draft.random.pick(SIZES),
+      times: draft.random.pick([1, 1, 1, 2, 5, 20]),
+      ...draft.signal(),
+    }),
+  },
+  upload: {
+    weight: 1,
+    rare: 0.06,
+    make: (draft) => ({
+      do: "publish",
+      topic: "up/large",
+      qos: draft.qos(),
+      size: draft.random.pick([100_000, 300_000, 400_000]),
+      times: 1,
+    }),
+  },
+  poison: {
+    weight: 1,
+    rare: 0.1,
+    make: (draft) => ({
+      do: "publish",
+      topic: "up/0",
+      qos: draft.random.pick<QoS>([1, 2]),
+      size: 10,
+      times: 1,
+      poison: true,
+    }),
+  },
+  subscribe: { weight: 6, rare: 0.9, make: subscribe },
+  unsubscribe: {
+    weight: 3,
+    rare: 0.5,
+    make: (draft) => ({ do: "unsubscribe", filter: draft.filter(), ...draft.signal() }),
+  },
+  end: { weight: 2, rare: 0.4, make: (draft) => ({ do: "end", sub: draft.sub() }) },
+  loop: {
+    weight: 4,
+    rare: 0.6,
+    make: (draft) => ({
+      do: "loop",
+      sub: draft.sub(),
+      take: draft.random.pick([1, 1, 2, 3, 10]),
+      ms: draft.random.pick([0, 0, 10, 1_000]),
+      leave: draft.random.pick(["break", "break", "throw"] as const),
+    }),
+  },
+  next: {
+    weight: 2,
+    rare: 0.4,
+    make: (draft) => ({ do: "next", sub: draft.sub(), times: draft.random.pick([1, 1, 2, 3]) }),
+  },
+  return: { weight: 2, rare: 0.4, make: (draft) => ({ do: "return", sub: draft.sub() }) },
+  abort: { weight: 1, rare: 0.4, make: (draft) => ({ do: "abort", signal: draft.random.below(3) }) },
+  reconnect: {
+    weight: 1,
+    rare: 0.3,
+    make: (draft) => ({
+      do: "reconnect",
+      ...(draft.chance(0.5) && { drainTimeout: draft.random.pick([0, 1, 100, 5_000]) }),
+    }),
+  },
+  connect: {
+    weight: 1,
+    rare: 0.4,
+    make: (draft) => ({
+      do: "connect",
+      ...(draft.chance(0.5) && { timeout: draft.random.pick([1, 500, 5_000, 60_000, Infinity]) }),
+      ...draft.signal(),
+    }),
+  },
+  close: { weight: 0.6, rare: 0.25, make: (draft) => ({ do: "close", force: draft.chance(0.3) }) },
+  listen: {
+    weight: 1,
+    rare: 0.3,
+    make: (draft) => ({
+      do: "listen",
+      event: draft.random.pick(["connect", "disconnect", "reconnecting", "error"] as const),
+      nth: 1 + draft.random.below(2),
+      op: nested(draft, ["publish", "subscribe", "unsubscribe", "close", "close", "reconnect", "connect", "abort"]),
+    }),
+  },
+  send: {
+    weight: 8,
+    rare: 0.85,
+    make: (draft) => ({
+      do: "send",
+      topic: draft.random.pick(TOPICS),
+      qos: draft.qos(),
+      size: draft.random.pick([10, 10, 10, 100, 5_000]),
+      times: draft.random.pick([1, 1, 1, 3, 10]),
+    }),
+  },
+  flood: {
+    weight: 1,
+    rare: 0.04,
+    make: (draft) => ({
+      do: "send",
+      topic: draft.random.pick(TOPICS),
+      qos: draft.qos(),
+      size: 10,
+      times: draft.random.pick([1_100, 3_000]),
+    }),
+  },
+  cut: {
+    weight: 3,
+    rare: 0.6,
+    make: (draft) => ({ do: "cut", how: draft.random.pick(["reset", "reset", "end", "vanish"] as const) }),
+  },
+  "cut after": {
+    weight: 3,
+    rare: 0.4,
+    make: (draft) => ({
+      do: "cut after",
+      way: draft.random.pick(["up", "down"] as const),
+      bytes: 1 + draft.random.below(60),
+    }),
+  },
+  stall: {
+    weight: 2,
+    rare: 0.35,
+    make: (draft) => ({
+      do: "stall",
+      way: draft.random.pick(["up", "down", "both"] as const),
+      ms: draft.random.pick([50, 1_000, 5_000, 40_000]),
+    }),
+  },
+  line: {
+    weight: 1,
+    rare: 0.4,
+    make: (draft) => ({
+      do: "line",
+      latency: draft.random.pick([0, 1, 20, 300]),
+      rate: draft.random.pick([Infinity, Infinity, 100, 20]),
+      capacity: draft.random.pick([1e6, 1e6, 65_536, 1_000, 0]),
+      pieces: draft.random.pick(PIECES),
+    }),
+  },
+  dial: {
+    weight: 2,
+    rare: 0.3,
+    make: (draft) => ({
+      do: "dial",
+      how: draft.random.pick(["refuse", "refuse", "never", "late", "throw"] as const),
+      times: draft.random.pick([1, 1, 2, 5]),
+    }),
+  },
+  down: { weight: 1, rare: 0.25, make: (draft) => ({ do: "down", ms: draft.random.pick([100, 2_000, 30_000]) }) },
+  answer: {
+    weight: 5,
+    rare: 0.5,
+    make: (draft) => ({
+      do: "answer",
+      how: draft.random.pick(["lose", "lose", "repeat", "delay"] as const),
+      type: draft.random.pick(ANSWERS),
+      times: draft.random.pick([1, 1, 2, 5]),
+      ms: draft.random.pick([1, 50, 2_000, 20_000]),
+    }),
+  },
+  "close on": {
+    weight: 2,
+    rare: 0.25,
+    make: (draft) => ({
+      do: "close on",
+      type: draft.random.pick([
+        "publish",
+        "puback",
+        "pubrec",
+        "pubrel",
+        "subscribe",
+        "unsubscribe",
+        "pingreq",
+        "connect",
+      ] as const),
+      times: draft.random.pick([1, 1, 2, 7]),
+    }),
+  },
+  connack: {
+    weight: 1,
+    rare: 0.2,
+    make: (draft) => ({
+      do: "connack",
+      code: draft.random.pick([1, 2, 3, 3, 4, 5, 5]),
+      times: draft.random.pick([1, 1, 3]),
+    }),
+  },
+  refuse: { weight: 1, rare: 0.2, make: (draft) => ({ do: "refuse", times: draft.random.pick([1, 2]) }) },
+  downgrade: { weight: 1, rare: 0.08, make: () => ({ do: "downgrade" }) },
+  pubrec: { weight: 1, rare: 0.08, make: () => ({ do: "pubrec" }) },
+  forget: { weight: 1.5, rare: 0.3, make: () => ({ do: "forget" }) },
+  unknown: {
+    weight: 1,
+    rare: 0.2,
+    make: (draft) => ({ do: "unknown", type: draft.random.pick(ANSWERS), times: 1 }),
+  },
+  garbage: { weight: 1, rare: 0.15, make: (draft) => ({ do: "garbage", which: draft.random.below(8) }) },
+  takeover: { weight: 1, rare: 0.15, make: (draft) => ({ do: "takeover", times: draft.random.pick([1, 3, 6]) }) },
+  limit: { weight: 1, rare: 0.1, make: (draft) => ({ do: "limit", size: draft.random.pick([50, 500]) }) },
+  store: { weight: 1, rare: 0.3, make: (draft) => ({ do: "store", times: draft.random.pick([1, 2, 5]) }) },
+};
+
+function options(random: Random): ProgramOptions {
+  const few = random.next() < 0.2;
+  return {
+    cleanSession: random.next() < 0.45,
+    keepAlive: random.pick([0, 5, 5, 60, 60, 1]),
+    maxInflight: random.pick([1, 2, 3, 10, 1_000, 1_000]),
+    connectTimeout: random.pick([500, 3_000, 10_000]),
+    operationTimeout: random.pick([500, 3_000, 10_000, 30_000]),
+    handlerTimeout: random.pick([1_000, 20_000, 300_000]),
+    reconnect:
+      random.next() < 0.07
+        ? false
+        : random.pick([
+            { minDelay: 10, maxDelay: 100 },
+            { minDelay: 100, maxDelay: 2_000 },
+            { minDelay: 1_000, maxDelay: 60_000 },
+          ]),
+    queue:
+      random.next() < 0.05
+        ? false
+        : {
+            maxCount: few ? random.pick([0, 1, 3]) : 100_000,
+            maxBytes: random.next() < 0.1 ? 2_000 : 16_777_216,
+            maxAge: random.pick([3_000, 20_000, 600_000, 600_000]),
+            overflow: random.pick(["reject", "reject", "drop-oldest"] as const),
+            qos0: random.next() < 0.85,
+          },
+    store: random.next() < 0.2,
+  };
+}
+
+export function generate(seed: number): Program {
+  // Neighbouring seeds begin alike.
+  const random = seeded(Math.imul(seed + 1, 0x9e3779b1));
+  for (let i = 0; i < 3; i++) random.next();
+  const draft = new Draft(random);
+  const kinds: { make: Maker; weight: number }[] = [];
+  let total = 0;
+  for (const { weight, rare, make } of Object.values(MAKERS)) {
+    if (random.next() >= rare) continue;
+    const often = weight * random.pick([0.5, 1, 1, 3]);
+    total += often;
+    kinds.push({ make, weight: often });
+  }
+  const steps: Step[] = [];
+  const add = (after: number, op: Op): void => void steps.push({ after, op });
+  if (random.next() < 0.9) add(0, { do: "connect" });
+  if (random.next() < 0.7) add(random.pick([0, 50]), subscribe(draft));
+  const length = 5 + random.below(30);
+  const hurry = random.next() < 0.4;
+  while (steps.length < length && total > 0) {
+    let at = random.next() * total;
+    const kind = kinds.find(({ weight }) => (at -= weight) < 0) ?? kinds[0]!;
+    add(random.pick(hurry ? PAUSES.slice(0, 8) : PAUSES), kind.make(draft));
+  }
+  return { seed, options: options(random), steps };
+}

@@ -1,0 +1,125 @@
+/**
+ * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--survey]`: runs programs on the client of the sources, in as many
+ * threads as there are processors.
+ *
+ * - `--seeds N`: so many programs, 2,000 by default, from seed `--from` (0) on.
+ * - `--seed S`: this one, with all that happened in it.
+ * - `--survey`: does not stop at the first fault, but counts them by kind.
+ * Exit status 1 with the smallest failing program.
+ */
+import "./quiet.js";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+import * as subject from "../../src/client/index.js";
+import { generate } from "./generate.js";
+import { describe } from "./program.js";
+import { type Outcome, run } from "./run.js";
+import { kindOf, shrink } from "./shrink.js";
+
+interface Task {
+  from: number;
+  until: number;
+  every: number;
+  survey: boolean;
+}
+
+interface Totals {
+  seeds: number;
+  steps: number;
+  faults: number;
+  calls: number;
+  delivered: number;
+  failed: { seed: number; fault: string }[];
+}
+
+const nothing = (): Totals => ({ seeds: 0, steps: 0, faults: 0, calls: 0, delivered: 0, failed: [] });
+
+function add(totals: Totals, seed: number, outcome: Outcome): void {
+  totals.seeds++;
+  totals.steps += outcome.steps;
+  totals.faults += outcome.faults;
+  totals.calls += outcome.calls;
+  totals.delivered += outcome.delivered;
+  if (outcome.fault !== undefined) totals.failed.push({ seed, fault: outcome.fault });
+}
+
+async function work({ from, until, every, survey }: Task): Promise<Totals> {
+  const totals = nothing();
+  for (let seed = from; seed < until; seed += every) {
+    add(totals, seed, await run(generate(seed), subject));
+    if (totals.failed.length > 0 && !survey) break;
+  }
+  return totals;
+}
+
+function inThread(task: Task): Promise<Totals> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: task, execArgv: ["--no-warnings"] });
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
+}
+
+async function explain(seed: number, survey: boolean): Promise<void> {
+  const program = generate(seed);
+  const { fault, trace } = await run(program, subject, true);
+  if (fault === undefined) return console.log(`${describe(program)}\n\n${trace.join("\n")}\n\nseed ${seed}: no fault`);
+  const kind = kindOf(fault);
+  const smallest = await shrink(program, async (smaller) => {
+    const outcome = await run(smaller, subject);
+    return outcome.fault !== undefined && kindOf(outcome.fault) === kind;
+  });
+  const last = await run(smallest, subject, true);
+  console.log(`${describe(smallest)}\n\n${last.trace.join("\n")}\n\nseed ${seed}: ${last.fault}`);
+  if (!survey) process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "2000" },
+      seed: { type: "string" },
+      from: { type: "string", default: "0" },
+      survey: { type: "boolean", default: false },
+    },
+  });
+  if (values.seed !== undefined) return explain(Number(values.seed), false);
+  const from = Number(values.from);
+  const until = from + Number(values.seeds);
+  const began = performance.now();
+  const threads = Math.max(1, Math.min(availableParallelism(), until - from));
+  const parts = await Promise.all(
+    Array.from({ length: threads }, (_, index) =>
+      inThread({ from: from + index, until, every: threads, survey: values.survey }),
+    ),
+  );
+  const totals = nothing();
+  for (const part of parts) {
+    for (const name of ["seeds", "steps", "faults", "calls", "delivered"] as const) totals[name] += part[name];
+    totals.failed.push(...part.failed);
+  }
+  totals.failed.sort((one, other) => one.seed - other.seed);
+  const seconds = (performance.now() - began) / 1_000;
+  const { seeds, steps, faults, calls, delivered, failed } = totals;
+  console.log(
+    `${seeds} seeds, ${steps} steps, ${faults} faults of network and server, ${calls} calls, ${delivered} messages ` +
+      `delivered, in ${seconds.toFixed(1)} s`,
+  );
+  if (failed.length === 0) return;
+  process.exitCode = 1;
+  if (values.survey) return tell(failed);
+  await explain(failed[0]!.seed, false);
+}
+
+function tell(failed: Totals["failed"]): void {
+  const kinds = new Map<string, number[]>();
+  for (const { seed, fault } of failed) kinds.set(kindOf(fault), [...(kinds.get(kindOf(fault)) ?? []), seed]);
+  const sorted = [...kinds].sort(([, one], [, other]) => other.length - one.length);
+  for (const [kind, seeds] of sorted)
+    console.log(`${String(seeds.length).padStart(5)}  ${kind}  (${seeds.slice(0, 5).join(", ")})`);
+  console.log(`${failed.length} programs fail`);
+}
+
+if (isMainThread) await main();
+else parentPort?.postMessage(await work(workerData as Task));

@@ -1,0 +1,209 @@
+/**
+ * One run: the program, then peace. In peace everything that waits has to end well, and the client, its windows and
+ * subscriptions work as on the first day; at last it is closed, and nothing may be left over.
+ */
+import type { Copy } from "./broker.js";
+import type { Program } from "./program.js";
+import type { Subject } from "./subject.js";
+import { World } from "./world.js";
+
+export interface Outcome {
+  fault: string | undefined;
+  /** Events of the simulation. */
+  steps: number;
+  /** What the network and the server did wrong. */
+  faults: number;
+  /** Calls of the user's. */
+  calls: number;
+  /** Messages that handlers and loops got. */
+  delivered: number;
+  trace: string[];
+}
+
+/** ms of peace in which everything has to come to rest: ten minutes are the longest patience (policy 11). */
+const PEACE = 45 * 60_000;
+/** Events in which they have to. */
+const EVENTS = 40_000;
+
+let warnings: string[] = [];
+process.on("warning", (warning) => warnings.push(`process warning: ${warning.name} ${warning.message}`));
+process.on("unhandledRejection", (error) => warnings.push(`unhandled rejection: ${String(error)}`));
+process.on("uncaughtException", (error) => warnings.push(`uncaught exception: ${error?.stack ?? String(error)}`));
+
+export async function run(program: Program, subject: Subject, tracing = false): Promise<Outcome> {
+  warnings = [];
+  const world = new World(program, subject, tracing);
+  const { scheduler, report } = world;
+  try {
+    for (const { after, op } of program.steps) {
+      await scheduler.advance(scheduler.now() + after, world.rested, world.failed);
+      if (world.failed()) break;
+      world.perform(op);
+      await scheduler.settle();
+      world.rested();
+    }
+    if (!world.failed()) await peace(world);
+  } catch (error) {
+    report.fail(`the simulation failed: ${error instanceof Error ? error.stack : String(error)}`);
+  }
+  if (warnings.length > 0) report.fail(warnings.join("; "));
+  if (world.failed()) await abandon(world);
+  return {
+    fault: report.fault,
+    steps: scheduler.steps,
+    faults: world.faults + world.broker.faults.count,
+    calls: world.calls.count,
+    delivered: world.deliveries.delivered,
+    trace: report.lines,
+  };
+}
+
+/** Leaves nothing behind that the next run could hear. */
+async function abandon(world: World): Promise<void> {
+  void world.client.close({ force: true });
+  for (const line of world.lines) line.end.destroy();
+  await world.scheduler.settle();
+  warnings = [];
+}
+
+async function peace(world: World): Promise<void> {
+  const { scheduler, report, user, client, facts, program } = world;
+  world.heal();
+  // What is on its way yet.
+  await scheduler.advance(scheduler.now() + 2_000, world.rested, world.failed);
+  if (!facts.closeAsked) {
+    await reconnected(world);
+    await drained(world);
+    if (!program.options.cleanSession) await redelivered(world);
+    await probed(world);
+    if (!world.failed()) {
+      // QoS 0 messages that nobody waits for must not hold up the end.
+      for (let i = 0; i < program.seed % 4; i++) void user.publish("up/end", 0, 10);
+      const before = scheduler.now();
+      void user.close(false);
+      await until(world, () => facts.closed, "close() to resolve");
+      const took = scheduler.now() - before;
+      report.check(took <= 1_000, () => `close() took ${took.toFixed(0)} ms with nothing left to send`);
+    }
+  } else await until(world, () => facts.closed, "close() to resolve");
+  if (world.failed()) return;
+  await scheduler.settle();
+  for (const call of world.calls.pending) report.fail(`${call.name} ${call.id} is pending after close()`);
+  // Whatever still has its time must find nobody.
+  await scheduler.advance(scheduler.now() + 120_000, world.rested, world.failed);
+  report.check(scheduler.timers === 0, () => `${scheduler.timers} timers are left after close()`);
+  const open = world.lines.filter(({ end }) => !end.destroyed).length;
+  report.check(open === 0, () => `${open} connections are left open after close()`);
+  void user.publish("up/late", 1, 10);
+  await scheduler.settle();
+  report.check(world.calls.pending.size === 0, () => "a call after close() is pending");
+  report.check(!client.connected, () => "connected after close()");
+}
+
+/** Advances until `done` says so; it is a fault when that takes too long. */
+async function until(world: World, done: () => boolean, what: string | (() => string), most = PEACE): Promise<void> {
+  const { scheduler, report } = world;
+  const began = scheduler.now();
+  const last = scheduler.steps + EVENTS;
+  await scheduler.advance(began + most, world.rested, () => world.failed() || done() || scheduler.steps > last);
+  if (!done())
+    report.fail(
+      `waited ${Math.round((scheduler.now() - began) / 1_000)} s of peace for ${typeof what === "string" ? what : what()}`,
+    );
+}
+
+async function reconnected(world: World): Promise<void> {
+  const { client, facts, program, user } = world;
+  if (client.connected) return;
+  // A client that was accepted once comes back by itself (policy 5).
+  if (facts.connects === 0 || !program.options.reconnect) void user.connect(60_000);
+  await until(world, () => client.connected, "a connection");
+}
+
+async function drained(world: World): Promise<void> {
+  const { client, calls, user, broker, deliveries, scheduler } = world;
+  const waiting = (): string => {
+    const { inflight, queued, queuedBytes } = client.metrics;
+    if (!client.connected) {
+      // Without `reconnect` it is the user's to call again.
+      const asked = [...calls.pending].some(({ name }) => name === "connect");
+      if (!world.program.options.reconnect && !asked) void user.connect(60_000);
+      return "a connection";
+    }
+    for (const call of calls.pending) if (call.name !== "next") return `${call.name} ${call.id} to settle`;
+    if (inflight || queued || queuedBytes) return `the window to empty: ${inflight} in flight, ${queued} queued`;
+    if (!broker.connected) return "the server to accept a connection";
+    for (const copy of broker.session.outbox) {
+      if (!deliveries.failedWith(copy)) return `the acknowledgement of message ${copy.id} (${copy.state})`;
+    }
+    return "";
+  };
+  await until(world, () => waiting() === "", waiting);
+  if (world.failed()) return;
+  // A subscription that was restored may still wait for an answer that was lost.
+  await scheduler.advance(scheduler.now() + world.program.options.operationTimeout, world.rested, world.failed);
+}
+
+/** What a handler has refused comes again with the next connection, and is taken. */
+async function redelivered(world: World): Promise<void> {
+  const { broker, client, deliveries, scheduler } = world;
+  if (broker.session.outbox.size === 0 || world.failed()) return;
+  if (!world.program.options.reconnect) return;
+  const copies = [...broker.session.outbox];
+  broker.drop();
+  await scheduler.settle();
+  await until(world, () => client.connected && broker.session.outbox.size === 0, "refused messages to be taken");
+  for (const copy of copies) {
+    const sub = deliveries.missing(copy);
+    if (sub) world.report.fail(`message ${copy.id} was never delivered to subscription ${sub.id}`);
+  }
+}
+
+/** The client works: every live subscription gets messages, every QoS goes out, a new subscription is granted. */
+async function probed(world: World): Promise<void> {
+  const { user, broker, program, report, deliveries } = world;
+  if (world.failed()) return;
+  const { operationTimeout, maxInflight, queue } = program.options;
+  let arrived = 0;
+  let sent = 0;
+  // The longest that a handler may take comes on top.
+  const most = operationTimeout + 10_000;
+  const roomy = queue && queue.maxCount > 100 && queue.maxBytes > 1e6;
+  for (const qos of [0, 1, 2] as const) {
+    for (let i = 0; i <= Math.min(maxInflight, 3); i++) {
+      sent++;
+      void user.publish("up/probe", qos, 10).then((ok) => ok && arrived++);
+      if (!roomy) await until(world, () => arrived === sent, "a message of the peace to be acknowledged", most);
+    }
+  }
+  await until(world, () => arrived === sent, "messages of the peace to be acknowledged", most);
+  const probe = user.newSub();
+  let granted = false;
+  void user.subscribe(probe, "probe/#", 2, { style: "return" }).then((own) => (granted = own.live));
+  await until(world, () => granted, "a new subscription", most);
+  if (world.failed()) return;
+  const copies: Copy[] = [];
+  for (const own of user.subs.values()) {
+    if (!own.live) continue;
+    const topic = own.filter
+      .replace(/^\$share\/[^/]+\//, "")
+      .replaceAll("+", "x")
+      .replace("#", "x");
+    const before = copies.length;
+    for (const qos of [0, 1, 2] as const) {
+      const copy = broker.publish(topic, qos, 10);
+      if (copy) copies.push(copy);
+    }
+    report.check(copies.length > before, () => `the server knows nothing of subscription ${own.id} to ${own.filter}`);
+  }
+  await until(
+    world,
+    () => copies.every((copy) => !deliveries.missing(copy)),
+    "messages of the peace to be delivered",
+    most,
+  );
+  await until(world, () => broker.session.outbox.size === 0, "their acknowledgements", most);
+  let gone = false;
+  void user.unsubscribe("probe/#").then(() => (gone = true));
+  await until(world, () => gone, "unsubscribe", most);
+}

@@ -1,0 +1,33 @@
+/** The simulation itself: runs repeat exactly, and failing programs become small. */
+import { expect, test } from "vitest";
+import * as subject from "../../src/client/index.js";
+import { generate } from "./generate.js";
+import type { Program } from "./program.js";
+import { run } from "./run.js";
+import { kindOf, shrink } from "./shrink.js";
+
+test("a seed makes the same run each time", async () => {
+  for (let seed = 0; seed < 10; seed++) {
+    const first = await run(generate(seed), subject, true);
+    expect(await run(generate(seed), subject, true)).toEqual(first);
+    expect(first.steps).toBeGreaterThan(0);
+  }
+});
+
+test("a failing program becomes small and keeps what it needs", async () => {
+  const program = [...Array(100).keys()].map(generate).find(({ steps }) => steps.length > 20)!;
+  const [, , needed] = program.steps;
+  program.steps.push({ after: 10, op: { do: "close", force: true } });
+  const fails = async ({ steps }: Program): Promise<boolean> => {
+    const index = steps.findIndex(({ op }) => JSON.stringify(op) === JSON.stringify(needed!.op));
+    return index >= 0 && steps.findIndex(({ op }) => op.do === "close") > index;
+  };
+  const { steps } = await shrink(program, fails);
+  expect(steps.map(({ op }) => op)).toEqual([needed!.op, { do: "close", force: expect.any(Boolean) }]);
+});
+
+test("faults are alike when only their numbers differ", () => {
+  expect(kindOf("at 12 ms: publish 3 (QoS 1) is not settled after 5000 ms")).toBe(
+    kindOf("at 7.5 ms: publish 12 (QoS 2) is not settled after 60000 ms"),
+  );
+});

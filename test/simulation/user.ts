@@ -1,0 +1,351 @@
+/**
+ * The user: makes the calls that the program says, on the real client, and tells those who judge what came of them.
+ *
+ * Invariant: a step that refers to a subscription that there is not does nothing.
+ */
+import type { MqttClient } from "../../src/client/index.js";
+import type { Arrivals } from "./arrivals.js";
+import type { Calls, Facts } from "./calls.js";
+import type { Deliveries, Sub } from "./deliveries.js";
+import type { Message } from "../../src/client/index.js";
+import { messageId, payloadOf } from "./payload.js";
+import type { ClientEvent, Handler, Op, UserOp } from "./program.js";
+import type { Report } from "./report.js";
+import type { Scheduler } from "./scheduler.js";
+import { code } from "./subject.js";
+
+/** A granted subscription, as the client returned it. */
+interface Granted {
+  unsubscribe(): Promise<void>;
+  [Symbol.asyncIterator](): AsyncIterator<Message, undefined>;
+}
+
+interface Own extends Sub {
+  granted: Granted | undefined;
+  iterator: { it: AsyncIterator<Message, undefined>; returned: boolean; waiting: number } | undefined;
+  messages: number;
+  /** Loops that run. */
+  loops: number;
+}
+
+interface Listener {
+  event: ClientEvent;
+  left: number;
+  op: Op;
+}
+
+class LeaveLoop extends Error {}
+
+export class User {
+  readonly subs = new Map<number, Own>();
+  /** Payloads that handlers are busy with, by the memory that they pin. */
+  readonly held = new Map<ArrayBufferLike, number>();
+  readonly #client: MqttClient;
+  readonly #scheduler: Scheduler;
+  readonly #report: Report;
+  readonly #facts: Facts;
+  readonly #calls: Calls;
+  readonly #deliveries: Deliveries;
+  readonly #arrivals: Arrivals;
+  readonly #perform: (op: Op) => void;
+  readonly #signals = new Map<number, AbortController>();
+  #listeners: Listener[] = [];
+  #fair = false;
+  #lastId = 0;
+  #lastSub = 1_000_000;
+
+  /** `perform` does an operation of the world's or the user's. */
+  constructor(
+    client: MqttClient,
+    scheduler: Scheduler,
+    report: Report,
+    facts: Facts,
+    judges: { calls: Calls; deliveries: Deliveries; arrivals: Arrivals },
+    perform: (op: Op) => void,
+  ) {
+    this.#client = client;
+    this.#scheduler = scheduler;
+    this.#report = report;
+    this.#facts = facts;
+    this.#calls = judges.calls;
+    this.#deliveries = judges.deliveries;
+    this.#arrivals = judges.arrivals;
+    this.#perform = perform;
+    client.on("connect", () => {
+      facts.connects++;
+      this.#heard("connect");
+    });
+    client.on("disconnect", (error) => this.#heard("disconnect", error));
+    client.on("reconnecting", ({ error }) => this.#heard("reconnecting", error));
+    client.on("error", (error) => this.#heard("error", error));
+  }
+
+  perform(op: UserOp): void {
+    switch (op.do) {
+      case "connect":
+        return void this.connect(op.timeout, this.#signal(op.signal));
+      case "publish":
+        for (let i = 0; i < op.times; i++) {
+          void this.publish(op.topic, op.qos, op.size, this.#signal(op.signal), op.poison);
+        }
+        return;
+      case "subscribe":
+        return void this.subscribe(op.id, op.filter, op.qos, op.handler, this.#signal(op.signal));
+      case "unsubscribe":
+        return void this.unsubscribe(op.filter, this.#signal(op.signal));
+      case "end":
+        return void this.end(op.sub);
+      case "loop":
+        return void this.loop(op.sub, op.take, op.ms, op.leave);
+      case "next":
+        return this.#next(op.sub, op.times);
+      case "return":
+        return this.#return(op.sub);
+      case "abort":
+        this.#scheduler.touch();
+        return this.#controller(op.signal).abort();
+      case "reconnect":
+        return void this.#calls.make({ id: this.nextId(), name: "reconnect", timeout: op.drainTimeout }, () =>
+          this.#client.reconnect(op.drainTimeout === undefined ? {} : { drainTimeout: op.drainTimeout }),
+        );
+      case "close":
+        return void this.close(op.force);
+      case "listen":
+        this.#listeners.push({ event: op.event, left: op.nth, op: op.op });
+        return;
+    }
+  }
+
+  nextId(): number {
+    return ++this.#lastId;
+  }
+
+  connect(timeout?: number, signal?: AbortSignal): Promise<unknown> {
+    const options = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
+    return this.#calls.make({ id: this.nextId(), name: "connect", timeout, signal }, () =>
+      this.#client.connect(options),
+    );
+  }
+
+  /** Resolves to whether the message has arrived; never rejects. */
+  async publish(topic: string, qos: 0 | 1 | 2, size: number, signal?: AbortSignal, poison = false): Promise<boolean> {
+    const id = this.nextId();
+    const payload = payloadOf(id, size, poison);
+    let ended = "";
+    await this.#calls.make({ id, name: "publish", qos, signal, poison }, () =>
+      this.#client.publish(topic, payload, { qos, ...(signal && { signal }) }).then(
+        () => this.#arrivals.completed(id, qos),
+        (error: unknown) => {
+          ended = code(error);
+          this.#arrivals.refused(id, ended);
+          throw error;
+        },
+      ),
+    );
+    return ended === "";
+  }
+
+  async subscribe(id: number, filter: string, qos: 0 | 1 | 2, handler?: Handler, signal?: AbortSignal): Promise<Own> {
+    const own: Own = {
+      id,
+      filter,
+      handler,
+      live: false,
+      over: false,
+      granted: undefined,
+      iterator: undefined,
+      messages: 0,
+      loops: 0,
+    };
+    this.subs.set(id, own);
+    this.#deliveries.subs.push(own);
+    let ended = false;
+    this.#asked.set(own, () => (ended = true));
+    const granted = await this.#calls.make({ id, name: "subscribe", signal }, () => {
+      const options = { qos, ...(signal && { signal }) };
+      const take = handler && ((message: Message) => this.#handle(own, handler, message));
+      return this.#client.subscribe(filter, options, take);
+    });
+    own.granted = granted;
+    own.live = granted !== undefined && !ended && !this.#facts.closeAsked;
+    if (this.#fair) this.#readOn(own);
+    return own;
+  }
+
+  /** What makes a subscription that is still pending none that is live. */
+  readonly #asked = new Map<Own, () => void>();
+
+  async unsubscribe(filter: string, signal?: AbortSignal): Promise<void> {
+    const concerned = [...this.subs.values()].filter((own) => own.filter === filter);
+    for (const own of concerned) this.#endAsked(own);
+    const details = { id: this.nextId(), name: "unsubscribe" as const, signal };
+    const done = await this.#calls.make(details, () =>
+      this.#client.unsubscribe(filter, signal && { signal }).then(() => true),
+    );
+    // A subscription that was granted only after the call is none that it ends.
+    if (done) for (const own of concerned) own.over = own.granted !== undefined;
+  }
+
+  async end(sub: number): Promise<void> {
+    const own = this.subs.get(sub);
+    if (own?.granted === undefined) return;
+    const { granted } = own;
+    this.#endAsked(own);
+    const done = await this.#calls.make({ id: this.nextId(), name: "end" }, () =>
+      granted.unsubscribe().then(() => true),
+    );
+    if (done) own.over = true;
+  }
+
+  close(force: boolean): Promise<unknown> {
+    this.#facts.closeAsked = true;
+    for (const own of this.subs.values()) this.#endAsked(own);
+    const closed = this.#calls.make({ id: this.nextId(), name: "close", force }, () => this.#client.close({ force }));
+    return closed.then(() => (this.#facts.closed = true));
+  }
+
+  /** The server refused this filter: nothing is owed to who has it. */
+  refused(filter: string): void {
+    this.#facts.refusedFilters.add(filter);
+    for (const own of this.subs.values()) if (own.filter === filter) this.#endAsked(own);
+  }
+
+  /** Reads until `take` messages came, and then leaves. */
+  async loop(sub: number, take: number, ms: number, leave: "break" | "throw"): Promise<void> {
+    const own = this.subs.get(sub);
+    if (own?.granted === undefined || own.handler) return;
+    own.loops++;
+    let taken = 0;
+    try {
+      for await (const message of own.granted) {
+        this.#scheduler.touch();
+        this.#deliveries.received(own, messageId(message.payload), message.dup);
+        if (ms > 0 && !this.#fair)
+          await new Promise<void>((done) => void this.#scheduler.after(ms, () => this.#call(done)));
+        this.#deliveries.finished(own, messageId(message.payload), true);
+        if (++taken < take || this.#fair) continue;
+        if (leave === "throw") throw new LeaveLoop("the body of the loop failed");
+        break;
+      }
+    } catch (error) {
+      this.#scheduler.touch();
+      if (!(error instanceof LeaveLoop)) this.#report.log(`loop over ${sub} ended with ${code(error)}`);
+    }
+    own.loops--;
+    this.#report.log(`loop over ${sub} is left after ${taken} messages`);
+  }
+
+  #call(done: () => void): void {
+    this.#scheduler.touch();
+    done();
+  }
+
+  #next(sub: number, times: number): void {
+    const own = this.subs.get(sub);
+    if (own?.granted === undefined || own.handler) return;
+    const current = (own.iterator ??= { it: own.granted[Symbol.asyncIterator](), returned: false, waiting: 0 });
+    for (let i = 0; i < times; i++) {
+      current.waiting++;
+      void this.#calls
+        .make({ id: this.nextId(), name: "next" }, () => current.it.next())
+        .then((result) => {
+          current.waiting--;
+          // After return() nobody looks at it any more: what comes here is lost.
+          if (result === undefined || result.done || current.returned) return;
+          this.#deliveries.received(own, messageId(result.value.payload), result.value.dup);
+          this.#deliveries.finished(own, messageId(result.value.payload), true);
+        });
+    }
+  }
+
+  #return(sub: number): void {
+    const current = this.subs.get(sub)?.iterator;
+    if (current === undefined) return;
+    this.subs.get(sub)!.iterator = undefined;
+    this.#scheduler.touch();
+    this.#report.log(`return() of the iterator of ${sub}`);
+    current.returned = true;
+    void Promise.resolve(current.it.return?.()).then(() => {
+      this.#scheduler.touch();
+      void this.#scheduler.after(0, () =>
+        this.#report.check(current.waiting === 0, () => `next() of ${sub} is pending after return()`),
+      );
+    });
+  }
+
+  #endAsked(own: Own): void {
+    own.live = false;
+    this.#asked.get(own)?.();
+  }
+
+  #handle(own: Own, { style, ms = 0, every = 1, inside }: Handler, message: Message): void | Promise<void> {
+    this.#scheduler.touch();
+    const id = messageId(message.payload);
+    this.#report.check(!this.#facts.closed, () => `a handler was called with message ${id} after close() had resolved`);
+    this.#deliveries.received(own, id, message.dup);
+    const count = ++own.messages;
+    if (inside?.nth === count && !this.#fair) this.#perform(inside.op);
+    const fails = (style === "fail" || style === "reject") && count % every === 0 && !this.#facts.closeAsked;
+    if (style === "fail" && fails && !this.#fair) {
+      this.#deliveries.finished(own, id, false);
+      throw new Error("the handler failed");
+    }
+    if (style === "never" && !this.#fair) return new Promise(() => {});
+    if (style === "return" || style === "fail" || style === "never") return this.#deliveries.finished(own, id, true);
+    const { buffer } = message.payload;
+    this.held.set(buffer, (this.held.get(buffer) ?? 0) + 1);
+    return new Promise<void>((resolve, reject) => {
+      const end = (): void => {
+        this.#scheduler.touch();
+        const left = this.held.get(buffer)! - 1;
+        if (left === 0) this.held.delete(buffer);
+        else this.held.set(buffer, left);
+        const failed = fails && !this.#fair;
+        this.#deliveries.finished(own, id, !failed);
+        if (failed) reject(new Error("the handler failed"));
+        else resolve();
+      };
+      this.#scheduler.after(ms, end);
+    });
+  }
+
+  /** Handlers take what comes, whoever reads goes on reading, and nothing is called from inside others. */
+  makePeace(): void {
+    this.#fair = true;
+    for (const own of this.subs.values()) this.#readOn(own);
+  }
+
+  #readOn(own: Own): void {
+    if (own.handler || own.loops > 0 || own.granted === undefined) return;
+    if (own.iterator) this.#return(own.id);
+    if (own.live) void this.loop(own.id, Infinity, 0, "break");
+  }
+
+  #heard(event: ClientEvent, error?: unknown): void {
+    this.#scheduler.touch();
+    this.#report.log(`event ${event}${error === undefined ? "" : ` ${code(error)}`}`);
+    this.#report.check(!this.#facts.closed, () => `event ${event} after close() had resolved`);
+    this.onEvent(event, error);
+    const due = this.#listeners.filter((listener) => listener.event === event && --listener.left === 0);
+    this.#listeners = this.#listeners.filter(({ left }) => left > 0);
+    if (!this.#fair) for (const { op } of due) this.#perform(op);
+  }
+
+  /** For those who judge. */
+  onEvent: (event: ClientEvent, error: unknown) => void = () => {};
+
+  /** A subscription of the continuation's. */
+  newSub(): number {
+    return ++this.#lastSub;
+  }
+
+  #controller(signal: number): AbortController {
+    let controller = this.#signals.get(signal);
+    if (!controller) this.#signals.set(signal, (controller = new AbortController()));
+    return controller;
+  }
+
+  #signal(signal: number | undefined): AbortSignal | undefined {
+    return signal === undefined ? undefined : this.#controller(signal).signal;
+  }
+}
