@@ -1,0 +1,285 @@
+/**
+ * Records in one file of a disk: what `FileStore` is, without arguments to check and without a lock.
+ *
+ * Invariants: changes are only ever appended. What `put` or `remove` returned from is in the file; with `durable` it is
+ * on the disk, and so are the file's name and all that stands before. What they threw for is not: it is cut off at
+ * once or, where that fails too, before anything else is written. So behind the last change that was accepted stands
+ * at most one that was not, which is cut when the file is opened; a damaged record with a good one behind it was
+ * accepted, and a file with such a one is set aside. A file gets shorter only at its end; everything else that
+ * is to go goes by a new file (compaction.ts), because a power loss may keep any pages of a shortened one.
+ */
+import { randomBytes } from "node:crypto";
+import { HubwireError } from "../../errors.js";
+import { Compaction } from "./compaction.js";
+import { type Disk, failed, readAll, writeAll } from "./disk.js";
+import { encodeRecord, fileHead, FILE_HEAD, type Place, readFileHead, RecordReader } from "./records.js";
+
+/** Bytes below which compaction is not worth a new file. */
+const COMPACT_FROM = 0x40000;
+/** A file in which nothing is live is emptied from this size on, so that it isn't at each single message. */
+const EMPTY_FROM = 0x4000;
+/** Bytes copied beside each change while a compaction goes on: some 0.2 ms. */
+const STEP = 0x10000;
+
+export class RecordFile {
+  readonly #disk: Disk;
+  readonly #path: string;
+  readonly #durable: boolean;
+  #file: number;
+  #salt = 0;
+  #reader: RecordReader;
+  /** Bytes up to the end of the last accepted change. */
+  #size = FILE_HEAD;
+  /** Bytes of live records. */
+  #live = 0;
+  /** Live keys, in the order in which they were first put. */
+  #index = new Map<number, Place>();
+  /** Something that was not accepted may stand behind `#size`. */
+  #torn = false;
+  /** The file's name may not be durable yet. */
+  #unnamed: boolean;
+  #compaction: Compaction | undefined;
+  /** No compaction below this size: one failed. */
+  #compactFrom = 0;
+  /** Why nothing works any more. */
+  #broken: HubwireError | undefined;
+
+  /** Opens the file at `path`, and makes it where there is none. Throws ERR_STORE. */
+  constructor(disk: Disk, path: string, durable: boolean) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#durable = this.#unnamed = durable;
+    try {
+      this.#file = disk.open(path);
+    } catch (error) {
+      throw error instanceof HubwireError ? error : failed("the store's file can't be opened", error);
+    }
+    this.#reader = new RecordReader(disk, this.#file, 0);
+    try {
+      disk.remove(this.#newPath);
+      this.#read();
+      this.#settle();
+    } catch (error) {
+      disk.close(this.#file);
+      throw error instanceof HubwireError ? error : failed("the store's file can't be read", error);
+    }
+  }
+
+  /** All live records, in the order in which their keys were first put. */
+  *load(): Iterable<readonly [key: number, body: Uint8Array]> {
+    for (const key of [...this.#index.keys()]) {
+      this.#check();
+      const place = this.#index.get(key);
+      if (place) yield [key, this.#body(key, place)];
+    }
+  }
+
+  put(key: number, body: Uint8Array): void {
+    const place = this.#append(key, body);
+    this.#live += place.length - (this.#index.get(key)?.length ?? 0);
+    this.#index.set(key, place);
+    this.#compact(key, place.length);
+  }
+
+  remove(key: number): void {
+    const place = this.#index.get(key);
+    if (!place) return this.#check();
+    this.#append(key, undefined);
+    this.#live -= place.length;
+    this.#index.delete(key);
+    this.#compact(key, 0);
+  }
+
+  /** Removes every record. */
+  clear(): void {
+    this.#check();
+    try {
+      this.#abandon();
+      this.#compaction = new Compaction(this.#disk, this.#newPath, newSalt(), new Map());
+      this.#replace(this.#compaction);
+    } catch (error) {
+      this.#abandonQuietly();
+      throw failed("the store can't be cleared", error);
+    }
+  }
+
+  /** Gives the file back; nothing works after it. Calling it again does nothing. */
+  close(): void {
+    if (this.#file < 0) return;
+    try {
+      this.#abandon();
+      if (!this.#broken) this.#cut();
+    } catch (error) {
+      throw failed("the store can't be closed in order", error);
+    } finally {
+      this.#broken ??= failed("the store is closed");
+      this.#disk.close(this.#file);
+      this.#file = -1;
+    }
+  }
+
+  get #newPath(): string {
+    return `${this.#path}.new`;
+  }
+
+  #check(): void {
+    if (this.#broken) throw this.#broken;
+  }
+
+  /** Reads the whole file into the index; sets it aside if it is damaged. */
+  #read(): void {
+    const size = this.#disk.size(this.#file);
+    const head = readFileHead(readAll(this.#disk, this.#file, 0, Math.min(size, FILE_HEAD)), size);
+    if (head === "foreign") throw failed("the file is not a store, or not one of this version");
+    if (head === "damaged") throw this.#setAside(0);
+    if (head === "new") return this.#begin();
+    this.#salt = head.salt;
+    const reader = new RecordReader(this.#disk, this.#file, head.salt);
+    let at = FILE_HEAD;
+    for (let found; (found = reader.find(at, size)); at += found.length) {
+      this.#live -= this.#index.get(found.key)?.length ?? 0;
+      if (found.removal) this.#index.delete(found.key);
+      else {
+        this.#live += found.length;
+        this.#index.set(found.key, { at, length: found.length });
+      }
+    }
+    this.#size = at;
+    this.#torn = at < size;
+    if (this.#torn && reader.anyBehind(at, size)) throw this.#setAside(at);
+    this.#reader = new RecordReader(this.#disk, this.#file, head.salt);
+  }
+
+  /** Makes the file an empty store. */
+  #begin(): void {
+    this.#salt = newSalt();
+    this.#disk.truncate(this.#file, 0);
+    writeAll(this.#disk, this.#file, fileHead(this.#salt), 0);
+    if (this.#durable) this.#disk.sync(this.#file);
+    this.#reader = new RecordReader(this.#disk, this.#file, this.#salt);
+  }
+
+  /** Renames the damaged file, so that the path is free, and returns the error that says so. */
+  #setAside(at: number): HubwireError {
+    let number = 1;
+    while (this.#disk.exists(`${this.#path}.damaged-${number}`)) number++;
+    const name = `${this.#path}.damaged-${number}`;
+    try {
+      this.#disk.rename(this.#path, name);
+    } catch (error) {
+      return failed(`the store is damaged at byte ${at} and can't be set aside`, error);
+    }
+    return failed(`the store is damaged at byte ${at}; its file was set aside as ${name}`);
+  }
+
+  #body(key: number, place: Place): Uint8Array {
+    let body;
+    try {
+      body = this.#reader.body(key, place, this.#size);
+    } catch (error) {
+      throw error instanceof HubwireError ? error : failed("the store can't be read", error);
+    }
+    if (!body) throw (this.#broken = this.#setAside(place.at));
+    return body;
+  }
+
+  /** Finishes what earlier failures left to do before anything is accepted. */
+  #settle(): void {
+    this.#cut();
+    if (this.#unnamed) this.#disk.syncFolder(this.#path);
+    this.#unnamed = false;
+  }
+
+  /** Cuts what was not accepted. */
+  #cut(): void {
+    if (!this.#torn) return;
+    this.#disk.truncate(this.#file, this.#size);
+    if (this.#durable) this.#disk.sync(this.#file);
+    this.#torn = false;
+  }
+
+  /** Writes a change behind the last one. */
+  #append(key: number, body: Uint8Array | undefined): Place {
+    this.#check();
+    const at = this.#size;
+    const bytes = encodeRecord(this.#salt, at, key, body);
+    try {
+      this.#settle();
+      this.#torn = true;
+      writeAll(this.#disk, this.#file, bytes, at);
+      if (this.#durable) this.#disk.sync(this.#file);
+      this.#torn = false;
+    } catch (error) {
+      try {
+        this.#cut();
+      } catch {
+        // It stays torn, and is cut before the next change or at the end.
+      }
+      throw failed("the store can't be written", error);
+    }
+    this.#size += bytes.length;
+    return { at, length: bytes.length };
+  }
+
+  /** After the change of a key: begins, goes on with or finishes a compaction where it is worth it. */
+  #compact(key: number, appended: number): void {
+    try {
+      if (this.#compaction) this.#compaction.changed(key);
+      else if (this.#worthIt()) {
+        this.#compaction = new Compaction(this.#disk, this.#newPath, newSalt(), this.#index);
+      } else return;
+      // Faster than the file grows, so that there is an end.
+      const step = Math.max(STEP, 2 * appended);
+      if (this.#compaction.step(step, (copied, place) => this.#body(copied, place))) this.#replace(this.#compaction);
+    } catch {
+      // The change itself was accepted. Damage that was found is told by the next call; and what the disk
+      // refused the new file costs nothing but room in the old one, which holds everything, until it is tried again.
+      this.#compactFrom = this.#size + COMPACT_FROM;
+      this.#abandonQuietly();
+    }
+  }
+
+  #worthIt(): boolean {
+    if (this.#size < this.#compactFrom) return false;
+    return this.#index.size === 0
+      ? this.#size > EMPTY_FROM
+      : this.#size >= COMPACT_FROM && this.#live * 2 <= this.#size;
+  }
+
+  /** Puts a finished compaction's file in the place of this one. */
+  #replace(compaction: Compaction): void {
+    // Without `durable` too: what the old file had on the disk must not be lost with a new one that isn't there yet.
+    if (this.#durable || compaction.places.size > 0) compaction.sync();
+    this.#disk.rename(this.#newPath, this.#path);
+    const old = this.#file;
+    this.#compaction = undefined;
+    this.#file = compaction.file;
+    this.#salt = compaction.salt;
+    this.#size = compaction.size;
+    this.#index = compaction.places;
+    this.#reader = new RecordReader(this.#disk, this.#file, this.#salt);
+    if (this.#index.size === 0) this.#live = 0;
+    this.#compactFrom = 0;
+    this.#torn = false;
+    this.#unnamed = this.#durable;
+    this.#disk.close(old);
+    if (this.#unnamed) this.#settle();
+  }
+
+  /** Gives a compaction up. */
+  #abandon(): void {
+    const compaction = this.#compaction;
+    this.#compaction = undefined;
+    compaction?.abandon();
+  }
+
+  #abandonQuietly(): void {
+    try {
+      this.#abandon();
+    } catch {
+      // A left-over file is removed by the next compaction, or when the store is opened.
+    }
+  }
+}
+
+const newSalt = (): number => randomBytes(4).readUInt32LE();
