@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 /** What needs the built package, a broker or processes of its own, or takes many seconds. */
 const slow = [
-  "test/{package,readme,cli,faults,model,simulation,soak}{,.*,/**/*}.test.ts",
+  "test/{package,readme,faults,model,simulation,soak}{,.*,/**/*}.test.ts",
   "test/**/{mosquitto,process,memory,oracle}*.test.ts",
 ];
 const elsewhere = ["test/{interop,runtimes}/**", "**/node_modules/**"];

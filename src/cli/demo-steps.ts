@@ -5,6 +5,7 @@
  * they differ, or where nothing arrives in time.
  */
 import type { HubEmulator } from "../emulator/index.js";
+import { setAlarm, systemClock } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import { DeviceClient, provisionDevice } from "../hub/index.js";
 import type { Transcript } from "./transcript.js";
@@ -13,14 +14,15 @@ const DEADLINE = 10_000;
 
 /** Rejects when a step's effect does not show at the other end in time, so that the demo never hangs. */
 async function within<T>(what: string, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+  let cancel = (): void => {};
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new HubwireError("ERR_TIMEOUT", `${what} did not happen`)), DEADLINE);
+    const fail = () => reject(new HubwireError("ERR_TIMEOUT", `${what} did not happen`));
+    cancel = setAlarm(systemClock, DEADLINE, fail);
   });
   try {
     return await Promise.race([promise, late]);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 

@@ -5,7 +5,7 @@
  * demo shows what really went over the wire and nothing that it made up.
  */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { performance } from "node:perf_hooks";
+import type { Clock } from "../clock.js";
 
 interface PacketEvent {
   direction: "in" | "out";
@@ -15,7 +15,8 @@ interface PacketEvent {
 }
 
 export class Transcript {
-  readonly #start = performance.now();
+  readonly #clock: Clock;
+  readonly #start: number;
   readonly #print: (line: string) => void;
   readonly #onPacket = (event: unknown) => this.#packet(event as PacketEvent);
   packets = 0;
@@ -23,14 +24,16 @@ export class Transcript {
   /** Counts packets without showing each. */
   quiet = false;
 
-  constructor(print: (line: string) => void) {
+  constructor(clock: Clock, print: (line: string) => void) {
+    this.#clock = clock;
+    this.#start = clock.now();
     this.#print = print;
     subscribe("hubwire:packet", this.#onPacket);
   }
 
   /** Milliseconds since the transcript began. */
   get elapsed(): number {
-    return performance.now() - this.#start;
+    return this.#clock.now() - this.#start;
   }
 
   #line(text: string): void {
@@ -63,9 +66,9 @@ export class Transcript {
 
   /** Runs a step and tells how long it took. */
   async timed<T>(what: string, step: () => Promise<T>): Promise<T> {
-    const before = performance.now();
+    const before = this.#clock.now();
     const result = await step();
-    this.device(`${what} (${(performance.now() - before).toFixed(1)} ms)`);
+    this.device(`${what} (${(this.#clock.now() - before).toFixed(1)} ms)`);
     return result;
   }
 
