@@ -50,6 +50,8 @@ export const errorCodes = [
   "ERR_TLS_HOST_NAME",
   "ERR_TLS_VERSION",
   "ERR_TLS_NOT_TLS",
+  "ERR_PROXY",
+  "ERR_WEBSOCKET",
   "ERR_TAKEOVER",
   // hub
   "ERR_CONNECTION_STRING",

@@ -102,7 +102,7 @@ describe("structure", () => {
     const openers = files.filter((name) => importsSockets.test(text.get(name) ?? ""));
     expect(openers).toEqual(["emulator/server.ts", "transport/builtins.ts"]);
     const users = files.filter((name) => /\bload(Net|Tls)\b/.test(text.get(name) ?? "") && name !== openers[1]);
-    expect(users).toEqual(["transport/dial.ts", "transport/tls.ts"]);
+    expect(users).toEqual(["transport/proxy.ts", "transport/streams.ts", "transport/tls.ts"]);
   });
 
   test("one file signs tokens", () => {

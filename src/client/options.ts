@@ -12,6 +12,7 @@ import type { ConnectOptions, SessionOptions, SessionStore } from "../session/ty
 import type { ReconnectOptions } from "./backoff.js";
 import { type Clock, systemClock } from "../clock.js";
 import type { Endpoint } from "../transport/connection.js";
+import { type Address, resolveAddress } from "./address.js";
 
 /** What authenticates one connection attempt. */
 export interface Credentials {
@@ -67,16 +68,6 @@ export interface MqttClientOptions extends Credentials, Address {
   random?: (() => number) | undefined;
 }
 
-interface Address {
-  /** Not needed with `createConnection`. */
-  host?: string | undefined;
-  /** Default 8883, or 1883 with protocol `mqtt`. */
-  port?: number | undefined;
-  /** `mqtts` (default) is TLS, verified; `mqtt` is cleartext. */
-  protocol?: "mqtts" | "mqtt" | undefined;
-  createConnection?: Endpoint["createConnection"];
-}
-
 export interface ResolvedOptions {
   endpoint: Endpoint;
   connect: ConnectOptions;
@@ -100,6 +91,8 @@ const CHECKS: Checks = {
   host: /string/,
   port: [1, 65_535],
   protocol: /string/,
+  path: /string/,
+  proxy: /string|object/,
   clientId: /string/,
   username: /string/,
   password: /string|object/,
@@ -156,11 +149,8 @@ function check(options: object, checks: Checks, prefix: string): void {
 export function resolveOptions(options: MqttClientOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) throw invalid("options must be an object");
   check(options, CHECKS, "");
-  const { protocol = "mqtts", createConnection, reconnect = true, offlineQueue = true } = options;
-  const { host = createConnection && "localhost", clientId = "" } = options;
-  const { cleanSession = true, keepAlive = 60, port = protocol === "mqtts" ? 8883 : 1883 } = options;
-  if (!host) throw invalid("option host is missing");
-  if (protocol !== "mqtts" && protocol !== "mqtt") throw invalid('option protocol must be "mqtts" or "mqtt"');
+  const endpoint = { ...resolveAddress(options), tls: options.tls };
+  const { reconnect = true, offlineQueue = true, clientId = "", cleanSession = true, keepAlive = 60 } = options;
   const backoff = typeof reconnect === "object" ? reconnect : {};
   check(backoff, RECONNECT, "reconnect.");
   const queue = typeof offlineQueue === "object" ? offlineQueue : {};
@@ -175,7 +165,7 @@ export function resolveOptions(options: MqttClientOptions): ResolvedOptions {
   // The encoder knows every other rule of CONNECT (MQTT-3.1.2-22, ...); break it here, not at connect.
   encode({ type: "connect", ...connect });
   return {
-    endpoint: { host, port, protocol, tls: options.tls, createConnection },
+    endpoint,
     connect,
     session: {
       maxPacketSize: options.maxPacketSize ?? 268_435_460,

@@ -7,12 +7,14 @@
  */
 import type { Duplex } from "node:stream";
 import type { HubwireError } from "../errors.js";
-import { dial, type Endpoint, type Line } from "./dial.js";
+import { dial, type Line } from "./dial.js";
+import type { Endpoint } from "./endpoint.js";
 import { explainFailure } from "./failures.js";
 import { Output } from "./output.js";
 import type { TlsSessions } from "./tls-sessions.js";
+import type { WebSocketFraming } from "./websocket-client.js";
 
-export type { CreateConnectionOptions, Endpoint } from "./dial.js";
+export type { CreateConnectionOptions, Endpoint } from "./endpoint.js";
 export { TlsSessions } from "./tls-sessions.js";
 
 /** What a connection tells its owner. */
@@ -106,7 +108,7 @@ export class Connection {
     this.#stream?.destroy();
   }
 
-  #attach({ stream, proven }: Line): void {
+  #attach({ stream, framing, proven }: Line): void {
     const sink = this.#sink;
     if (sink === undefined) {
       stream.destroy();
@@ -114,9 +116,13 @@ export class Connection {
     }
     this.#stream = stream;
     this.#proven = proven;
-    this.#output = new Output(stream, {
-      progress: () => this.#sink?.progress(),
-      writable: () => this.#sink?.writable(),
+    const events = { progress: () => this.#sink?.progress(), writable: () => this.#sink?.writable() };
+    const output = new Output(stream, events, framing);
+    this.#output = output;
+    framing?.attach({
+      received: (bytes) => this.#received(bytes),
+      answer: (frame) => output.control(frame),
+      closed: (error, frame) => this.#dismissed(error, frame),
     });
     stream.on("error", (error) => this.#lost(error));
     stream.on("end", () => this.#ended());
@@ -126,7 +132,14 @@ export class Connection {
       return;
     }
     sink.opened();
-    stream.on("data", (chunk: Uint8Array) => this.#received(chunk));
+    stream.on("data", framing ? (chunk: Uint8Array) => framing.push(chunk) : (chunk) => this.#received(chunk));
+    if (framing !== undefined) this.#begin(framing, stream);
+  }
+
+  /** What came with the answer to the upgrade, then the rest. */
+  #begin(framing: WebSocketFraming, stream: Duplex): void {
+    if (framing.rest.length > 0) framing.push(framing.rest);
+    if (this.#heldBytes < HELD) stream.resume();
   }
 
   #received(chunk: Uint8Array): void {
@@ -143,11 +156,23 @@ export class Connection {
     this.#sink?.received(chunk);
   }
 
+  /** The WebSocket is over; `frame` is the last word, as far as the network takes it at once. */
+  #dismissed(error: HubwireError, frame: Uint8Array): void {
+    if (this.#sink === undefined) return;
+    if (!this.#ending) this.#stream?.write(frame);
+    this.#deliverHeld();
+    this.#over(error);
+  }
+
   /** The peer sends no more. */
   #ended(): void {
-    this.resume();
-    for (const chunk of this.#held.splice(0)) this.#sink?.received(chunk);
+    this.#deliverHeld();
     this.#lost(undefined);
+  }
+
+  /** The end of the connection does not wait for the receiver. */
+  #deliverHeld(): void {
+    for (const chunk of this.#held.splice(0)) this.#sink?.received(chunk);
   }
 
   #lost(error: unknown): void {

@@ -21,10 +21,18 @@ export interface OutputEvents {
   writable(): void;
 }
 
+/** Frames around what leaves. */
+export interface OutputFraming {
+  /** One frame of what leaves together. */
+  wrap(chunks: readonly Uint8Array[]): Uint8Array;
+  /** The last frame; the stream is ended by the other side's. */
+  goodbye(): Uint8Array;
+}
+
 export class Output {
   readonly #stream: Duplex;
   readonly #events: OutputEvents;
-  readonly #wrap: ((chunks: readonly Uint8Array[]) => Uint8Array) | undefined;
+  readonly #framing: OutputFraming | undefined;
   readonly #onTaken = (error?: Error | null): void => this.#taken(error);
   /** Not handed on yet; `#at` is the first of it. */
   #waiting: Uint8Array[] = [];
@@ -33,13 +41,13 @@ export class Output {
   /** Slices that the stream has and the network has not taken. */
   #handed = 0;
   #blocked = false;
+  #control: Uint8Array | undefined;
   #onEmpty: (() => void) | undefined;
 
-  /** `wrap` makes a frame of what leaves together. */
-  constructor(stream: Duplex, events: OutputEvents, wrap?: (chunks: readonly Uint8Array[]) => Uint8Array) {
+  constructor(stream: Duplex, events: OutputEvents, framing?: OutputFraming) {
     this.#stream = stream;
     this.#events = events;
-    this.#wrap = wrap;
+    this.#framing = framing;
   }
 
   /** Sends the chunks, which must not change any more. False: hold further output until `writable`. */
@@ -57,10 +65,33 @@ export class Output {
     return !this.#blocked;
   }
 
+  /** Sends a whole frame between others. While much waits only the newest of them does. */
+  control(frame: Uint8Array): void {
+    this.#control = frame;
+    this.#sendControl();
+  }
+
   /** Calls back when the network has taken everything; nothing may be written after that. */
   end(done: () => void): void {
-    this.#onEmpty = () => this.#stream.end(done);
+    this.#onEmpty = () => {
+      if (this.#framing === undefined) this.#stream.end(done);
+      else this.#stream.write(this.#framing.goodbye(), done);
+    };
     if (this.#waitingBytes === 0) this.#onEmpty();
+  }
+
+  #sendControl(): void {
+    const frame = this.#control;
+    if (frame === undefined) return;
+    const room = this.#stream.writableLength < HIGH_WATER;
+    // With a slice on its way there will be a later occasion.
+    if (!room && this.#handed > 0) return;
+    this.#control = undefined;
+    if (room) this.#stream.write(frame);
+    else {
+      this.#handed++;
+      this.#stream.write(frame, this.#onTaken);
+    }
   }
 
   /** Keeps one slice ahead of the one that the network is taking. */
@@ -95,8 +126,8 @@ export class Output {
   /** As one write; calls back when the network has taken all of it. */
   #send(chunks: readonly Uint8Array[], taken?: (error?: Error | null) => void): void {
     const stream = this.#stream;
-    if (this.#wrap !== undefined) {
-      stream.write(this.#wrap(chunks), taken);
+    if (this.#framing !== undefined) {
+      stream.write(this.#framing.wrap(chunks), taken);
       return;
     }
     const last = chunks.length - 1;
@@ -110,6 +141,7 @@ export class Output {
     this.#handed--;
     // The stream is gone, and its owner knows.
     if (error) return;
+    this.#sendControl();
     this.#handOn();
     this.#events.progress();
     if (this.#waitingBytes > 0) return;

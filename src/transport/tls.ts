@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
 import { HubwireError } from "../errors.js";
 import { loadCrypto, loadNet, loadTls } from "./builtins.js";
+import { badOptions } from "./failures.js";
 import { termsOf, type TlsSessions } from "./tls-sessions.js";
 
 /** What the caller may not set: the connection itself is made here. */
@@ -32,7 +33,7 @@ export async function secure(
   const options = await mergeOptions(host, given);
   const terms = await termsOf({ ...options, host, port });
   const session = sessions.take(terms);
-  const socket = tls.connect({
+  const socket = begin(tls, {
     ...options,
     checkServerIdentity: await identityCheck(options),
     host,
@@ -59,6 +60,14 @@ export async function secure(
       if (newest) sessions.put(terms, newest);
     },
   };
+}
+
+function begin(tls: typeof import("node:tls"), options: ConnectionOptions): TLSSocket {
+  try {
+    return tls.connect(options);
+  } catch (error) {
+    throw badOptions(error);
+  }
 }
 
 async function mergeOptions(host: string, given: ConnectionOptions = {}): Promise<ConnectionOptions> {

@@ -1,0 +1,97 @@
+/**
+ * Waiting on a stream that is not open yet.
+ *
+ * Invariants: each wait ends: with what was waited for, with the stream's failure or end, or with the signal; a stream
+ * that failed or came too late is destroyed, and its later errors are heard.
+ */
+import type { Duplex } from "node:stream";
+import { loadNet } from "./builtins.js";
+import { badOptions } from "./failures.js";
+import { HttpFault, type HttpHead, responseReader } from "./http.js";
+
+/** Ends a wait. `error` undefined: the stream has ended. */
+type Fail = (error?: unknown) => void;
+
+/** Waits until `start`, which is given both outcomes and returns what stops it, has called one of them. */
+function waitOn<T>(
+  stream: Duplex,
+  signal: AbortSignal,
+  start: (done: (value: T) => void, fail: Fail) => () => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      stopStep();
+      signal.removeEventListener("abort", abort);
+      stream.off("end", ended).off("close", ended);
+    };
+    const fail: Fail = (error) => {
+      stop();
+      stream.destroy();
+      reject(error as Error);
+    };
+    const ended = (): void => fail(stream.errored ?? undefined);
+    const abort = (): void => fail(signal.reason);
+    // Stays: a stream that outlives its use must not end the process.
+    stream.on("error", fail);
+    stream.once("end", ended).once("close", ended);
+    signal.addEventListener("abort", abort, { once: true });
+    const stopStep = start((value) => {
+      stop();
+      resolve(value);
+    }, fail);
+    if (signal.aborted) abort();
+    else if (stream.destroyed) ended();
+  });
+}
+
+/** Resolves when `event` has happened. Rejects with the stream's error, or undefined where it just ended. */
+export function opened(stream: Duplex, event: "connect" | "secureConnect", signal: AbortSignal): Promise<void> {
+  // Output leaves in batches of the client's own making; Nagle's algorithm would only delay them.
+  (stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+  // A stream that is none of `node:net`, or was connected before.
+  if (event === "connect" && !(stream as { connecting?: boolean }).connecting && !stream.destroyed) {
+    stream.on("error", () => {});
+    return signal.aborted ? Promise.reject(signal.reason as Error) : Promise.resolve();
+  }
+  return waitOn(stream, signal, (done) => {
+    const happened = (): void => done(undefined);
+    stream.once(event, happened);
+    return () => stream.off(event, happened);
+  });
+}
+
+/** A TCP connection. Rejects as `opened` does. */
+export async function connectTcp(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
+  const net = await loadNet();
+  let socket: Duplex;
+  try {
+    socket = net.connect({ host, port });
+  } catch (error) {
+    throw badOptions(error);
+  }
+  await opened(socket, "connect", signal);
+  return socket;
+}
+
+/**
+ * Sends an HTTP request and resolves with the head of the answer; the stream is paused behind it. Rejects as `opened`
+ * does, and with HttpFault.
+ */
+export function exchange(stream: Duplex, request: string, signal: AbortSignal): Promise<HttpHead> {
+  const reader = responseReader();
+  return waitOn(stream, signal, (done, fail) => {
+    const onData = (chunk: Uint8Array): void => {
+      try {
+        const head = reader.push(chunk);
+        if (head === undefined) return;
+        stream.pause();
+        done(head);
+      } catch (error) {
+        fail(error as HttpFault);
+      }
+    };
+    stream.on("data", onData);
+    stream.write(request);
+    return () => stream.off("data", onData);
+  });
+}

@@ -1,0 +1,290 @@
+/**
+ * Frames of RFC 6455, for both sides.
+ *
+ * Invariants: sans-IO; no memory is taken for a data frame, however long it says it is: its payload is handed on as it
+ * comes; only binary messages are taken (MQTT-6.0.0-1), and where a message or frame begins or ends means nothing to
+ * MQTT (MQTT-6.0.0-2). What one chunk brings is handed on as one piece. Chunks are never written to.
+ */
+
+/** Section 5.2. */
+export const Opcode = { Continuation: 0, Text: 1, Binary: 2, Close: 8, Ping: 9, Pong: 10 } as const;
+
+/** Those close codes of section 7.4.1 that are sent here. */
+export const CloseCode = {
+  Normal: 1000,
+  ProtocolError: 1002,
+  UnsupportedData: 1003,
+  InvalidText: 1007,
+  TooLarge: 1009,
+} as const;
+
+/** A breach of the protocol by the other side; the connection is closed with `closeCode`. */
+export class FrameFault extends Error {
+  readonly closeCode: number;
+  /** The statement of MQTT 3.1.1 that was broken, where it is one of those. */
+  readonly statement: string | undefined;
+
+  constructor(closeCode: number, message: string, statement?: string) {
+    super(message);
+    this.closeCode = closeCode;
+    this.statement = statement;
+  }
+}
+
+/** What a reader delivers. */
+export interface FrameSink {
+  /** Payload of binary messages; the receiver's to keep. */
+  data(bytes: Uint8Array): void;
+  /** To be answered by a pong with the same payload. */
+  ping(payload: Uint8Array): void;
+  /** The other side sends no more; 1005 where it gave no code. Nothing is delivered after this. */
+  close(code: number, reason: string): void;
+}
+
+/** The longest header: two bytes, eight of length, four of mask. */
+const LONGEST_HEADER = 14;
+/** Section 5.5. */
+const CONTROL_LIMIT = 125;
+const NO_CODE = 1005;
+
+/** Reads the frames that a client (`masked`) or a server sends, cut into chunks anywhere. */
+export class FrameReader {
+  readonly #masked: boolean;
+  readonly #sink: FrameSink;
+  readonly #header = Buffer.alloc(LONGEST_HEADER);
+  #headerLength = 0;
+  readonly #control = Buffer.alloc(CONTROL_LIMIT);
+  #controlLength = 0;
+  #opcode: number = Opcode.Binary;
+  /** Payload bytes of the present frame that are still to come. */
+  #left = 0;
+  /** Where its mask stands in the header, and the next byte of it to use. */
+  #maskStart = 0;
+  #maskAt = 0;
+  /** Inside a message of several frames. */
+  #fragmented = false;
+  #closed = false;
+  #fault: FrameFault | undefined;
+
+  constructor(masked: boolean, sink: FrameSink) {
+    this.#masked = masked;
+    this.#sink = sink;
+  }
+
+  /** Takes the chunk over. @throws FrameFault after what came before the breach was delivered; then always the same. */
+  push(chunk: Uint8Array): void {
+    if (this.#fault) throw this.#fault;
+    const data = new Gatherer(chunk);
+    try {
+      for (let at = 0; at < chunk.length && !this.#closed;) at = this.#step(chunk, at, data);
+    } catch (error) {
+      this.#deliver(data);
+      throw (this.#fault = error as FrameFault);
+    }
+    this.#deliver(data);
+  }
+
+  #deliver(data: Gatherer): void {
+    const bytes = data.take();
+    if (bytes.length > 0) this.#sink.data(bytes);
+  }
+
+  /** Takes one byte of a header, or all of a payload that is there; returns where to go on. */
+  #step(chunk: Uint8Array, at: number, data: Gatherer): number {
+    if (this.#left === 0) {
+      this.#header[this.#headerLength++] = chunk[at] as number;
+      if (this.#headerLength === this.#headerNeeded()) this.#begin(data);
+      return at + 1;
+    }
+    const end = Math.min(chunk.length, at + this.#left);
+    if (this.#opcode >= Opcode.Close) {
+      for (let i = at; i < end; i++) this.#control[this.#controlLength++] = (chunk[i] as number) ^ this.#nextMask();
+    } else if (this.#masked) {
+      data.addMasked(at, end, this.#header, this.#maskStart, this.#maskAt);
+      this.#maskAt = (this.#maskAt + end - at) & 3;
+    } else data.add(at, end);
+    this.#left -= end - at;
+    if (this.#left === 0) this.#end(data);
+    return end;
+  }
+
+  #nextMask(): number {
+    if (!this.#masked) return 0;
+    const byte = this.#header[this.#maskStart + this.#maskAt] as number;
+    this.#maskAt = (this.#maskAt + 1) & 3;
+    return byte;
+  }
+
+  /** Bytes of the header, as far as what is there tells. What is wrong with the first two is told at once. */
+  #headerNeeded(): number {
+    if (this.#headerLength < 2) return 2;
+    const [first = 0, second = 0] = this.#header;
+    if (this.#headerLength === 2) this.#check(first, second);
+    const length = second & 0x7f;
+    return 2 + (length === 126 ? 2 : length === 127 ? 8 : 0) + (this.#masked ? 4 : 0);
+  }
+
+  #check(first: number, second: number): void {
+    const opcode = first & 15;
+    const protocol = (text: string): FrameFault => new FrameFault(CloseCode.ProtocolError, text);
+    if (first & 0x70) throw protocol("a WebSocket frame of an extension that was not agreed on");
+    if (second >= 0x80 !== this.#masked)
+      throw protocol(`a WebSocket frame that is ${this.#masked ? "not " : ""}masked`);
+    if (opcode >= Opcode.Close) {
+      if (opcode > Opcode.Pong) throw protocol("a WebSocket frame of an unknown type");
+      if (!(first & 0x80) || (second & 0x7f) > CONTROL_LIMIT) throw protocol("a WebSocket control frame in parts");
+      return;
+    }
+    if (opcode === Opcode.Text) {
+      throw new FrameFault(CloseCode.UnsupportedData, "a WebSocket text frame; MQTT is binary", "MQTT-6.0.0-1");
+    }
+    if (opcode > Opcode.Binary) throw protocol("a WebSocket frame of an unknown type");
+    if ((opcode === Opcode.Continuation) !== this.#fragmented) {
+      throw protocol(`a WebSocket ${this.#fragmented ? "message inside another" : "continuation of no message"}`);
+    }
+  }
+
+  /** The header is whole. */
+  #begin(data: Gatherer): void {
+    const header = this.#header;
+    const [first = 0, second = 0] = header;
+    let length = second & 0x7f;
+    if (length === 126) length = least(header.readUInt16BE(2), 126);
+    else if (length === 127) length = least(header.readUInt32BE(2) * 2 ** 32 + header.readUInt32BE(6), 65_536);
+    this.#opcode = first & 15;
+    this.#maskStart = this.#headerLength - 4;
+    this.#maskAt = 0;
+    this.#headerLength = 0;
+    this.#controlLength = 0;
+    this.#left = length;
+    if (this.#opcode < Opcode.Close) this.#fragmented = !(first & 0x80);
+    if (length === 0) this.#end(data);
+  }
+
+  /** The payload is whole. */
+  #end(data: Gatherer): void {
+    if (this.#opcode < Opcode.Close) return;
+    const payload = this.#control.subarray(0, this.#controlLength);
+    if (this.#opcode === Opcode.Ping) this.#sink.ping(Buffer.from(payload));
+    if (this.#opcode !== Opcode.Close) return;
+    const [code, reason] = closeReason(payload);
+    this.#closed = true;
+    this.#deliver(data);
+    this.#sink.close(code, reason);
+  }
+}
+
+/** Section 5.2: the shortest form of a length; and one that JavaScript can count. */
+function least(length: number, bound: number): number {
+  if (length < bound)
+    throw new FrameFault(CloseCode.ProtocolError, "a WebSocket frame with its length in a longer form");
+  if (length > Number.MAX_SAFE_INTEGER)
+    throw new FrameFault(CloseCode.TooLarge, "a WebSocket frame of 2^53 bytes or more");
+  return length;
+}
+
+/** Sections 5.5.1, 7.4. */
+function closeReason(payload: Buffer): [code: number, reason: string] {
+  if (payload.length === 0) return [NO_CODE, ""];
+  const code = payload.length === 1 ? 0 : payload.readUInt16BE(0);
+  const known = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code < 5000);
+  if (!known) throw new FrameFault(CloseCode.ProtocolError, "a WebSocket close without a valid code");
+  try {
+    return [code, new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2))];
+  } catch {
+    throw new FrameFault(CloseCode.InvalidText, "a WebSocket close whose reason is not UTF-8");
+  }
+}
+
+/** Payload of one chunk as one piece: a view of it where it is in one place and not masked, else memory of its own. */
+class Gatherer {
+  readonly #chunk: Uint8Array;
+  #start = 0;
+  #end = 0;
+  #own: Uint8Array | undefined;
+
+  constructor(chunk: Uint8Array) {
+    this.#chunk = chunk;
+  }
+
+  add(start: number, end: number): void {
+    if (this.#end === 0) [this.#start, this.#end] = [start, end];
+    else {
+      const own = this.#room(start);
+      own.set(this.#chunk.subarray(start, end), this.#end);
+      this.#end += end - start;
+    }
+  }
+
+  addMasked(start: number, end: number, header: Uint8Array, maskStart: number, maskAt: number): void {
+    const chunk = this.#chunk;
+    const own = this.#room(start);
+    let at = this.#end;
+    for (let i = start; i < end; i++)
+      own[at++] = (chunk[i] as number) ^ (header[maskStart + ((maskAt + i - start) & 3)] as number);
+    this.#end = at;
+  }
+
+  take(): Uint8Array {
+    const bytes = (this.#own ?? this.#chunk).subarray(this.#start, this.#end);
+    this.#own = undefined;
+    this.#start = this.#end = 0;
+    return bytes;
+  }
+
+  /** Memory for what there is and all that may follow it in the chunk. */
+  #room(start: number): Uint8Array {
+    if (this.#own) return this.#own;
+    const before = this.#chunk.subarray(this.#start, this.#end);
+    this.#own = new Uint8Array(before.length + this.#chunk.length - start);
+    this.#own.set(before);
+    this.#start = 0;
+    this.#end = before.length;
+    return this.#own;
+  }
+}
+
+/** A frame that is a whole message, in memory of its own; `mask`, 32 unpredictable bits, makes it a client's. */
+export function encodeFrame(opcode: number, chunks: readonly Uint8Array[], mask?: number): Uint8Array {
+  let length = 0;
+  for (const chunk of chunks) length += chunk.length;
+  const masked = mask !== undefined;
+  const header = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (masked ? 4 : 0);
+  // So that the payload stands at a multiple of four, and is masked in words.
+  const pad = -header & 3;
+  const bytes = Buffer.allocUnsafe(pad + header + length);
+  bytes[pad] = 0x80 | opcode;
+  const maskBit = masked ? 0x80 : 0;
+  if (length < 126) bytes[pad + 1] = maskBit | length;
+  else if (length < 65_536) {
+    bytes[pad + 1] = maskBit | 126;
+    bytes.writeUInt16BE(length, pad + 2);
+  } else {
+    bytes[pad + 1] = maskBit | 127;
+    bytes.writeUInt32BE(Math.floor(length / 2 ** 32), pad + 2);
+    bytes.writeUInt32BE(length >>> 0, pad + 6);
+  }
+  const start = pad + header;
+  let at = start;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  if (masked) applyMask(bytes, start, mask);
+  return bytes.subarray(pad);
+}
+
+/** Writes the mask before `start`, which is a multiple of four, and applies it to all that follows. */
+function applyMask(bytes: Buffer, start: number, mask: number): void {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + start - 4, (bytes.length - start + 4) >> 2);
+  words[0] = mask;
+  const word = words[0] as number;
+  for (let i = 1; i < words.length; i++) words[i] = (words[i] as number) ^ word;
+  const tail = start + ((words.length - 1) << 2);
+  for (let i = tail; i < bytes.length; i++) bytes[i] = (bytes[i] as number) ^ (bytes[start - 4 + (i - tail)] as number);
+}
+
+/** The payload of a close frame. */
+export function closePayload(code: number): Uint8Array {
+  return Uint8Array.of(code >> 8, code & 0xff);
+}

@@ -1,0 +1,102 @@
+/**
+ * A server's side of MQTT over WebSocket: the upgrade, then frames.
+ *
+ * Invariants: sans-IO; a request is bounded before it is whole; nothing is delivered before the upgrade was answered, and
+ * nothing behind a close or a breach; of the pings in one chunk only the newest is answered, so a flood of them costs its
+ * sender more than it gets.
+ */
+import { HttpFault, HttpHeadReader } from "./http.js";
+import { CloseCode, closePayload, encodeFrame, FrameFault, FrameReader, Opcode } from "./websocket-frames.js";
+import { answerUpgrade, refusal, type UpgradeAnswer } from "./websocket-handshake.js";
+
+/** The first byte of a client that wants a WebSocket; MQTT's first is 0x10. */
+export const FIRST_BYTE = 0x47;
+
+/** Bytes of a request's head. */
+const HEAD_LIMIT = 8 * 1024;
+
+/** What the server's side tells its owner. */
+export interface WebSocketServerSink {
+  /** MQTT bytes of the client; the receiver's to keep. */
+  received(bytes: Uint8Array): void;
+  /** To be sent at once. */
+  write(bytes: Uint8Array): void;
+  /** The last of it: to be sent, and the stream closed behind it. */
+  over(bytes: Uint8Array): void;
+}
+
+export class WebSocketServer {
+  readonly #path: string | undefined;
+  readonly #sink: WebSocketServerSink;
+  readonly #request = new HttpHeadReader(/^(G(E(T( .*)?)?)?)?$/s, HEAD_LIMIT);
+  readonly #reader: FrameReader;
+  #phase: "request" | "open" | "over" = "request";
+  #pong: Uint8Array | undefined;
+
+  /** `path`: the only one that is served; undefined serves all. */
+  constructor(path: string | undefined, sink: WebSocketServerSink) {
+    this.#path = path;
+    this.#sink = sink;
+    this.#reader = new FrameReader(true, {
+      data: (bytes) => {
+        // The owner may have ended it for what came before in the same chunk.
+        if (this.#phase === "open") sink.received(bytes);
+      },
+      ping: (payload) => (this.#pong = encodeFrame(Opcode.Pong, [payload])),
+      close: () => this.#end(CloseCode.Normal),
+    });
+  }
+
+  /** Bytes of the client, the first of which is FIRST_BYTE. */
+  push(chunk: Uint8Array): void {
+    if (this.#phase === "over") return;
+    const frames = this.#phase === "request" ? this.#upgrade(chunk) : chunk;
+    if (frames === undefined || frames.length === 0) return;
+    try {
+      this.#reader.push(frames);
+    } catch (fault) {
+      if (!(fault instanceof FrameFault)) throw fault;
+      this.#end(fault.closeCode);
+    }
+    if (this.#pong && this.#phase === "open") this.#sink.write(this.#pong);
+    this.#pong = undefined;
+  }
+
+  /** A frame of what leaves together. */
+  frame(chunks: readonly Uint8Array[]): Uint8Array {
+    return encodeFrame(Opcode.Binary, chunks);
+  }
+
+  /** Ends it in good order; before the upgrade there is nobody to say goodbye to. */
+  close(): void {
+    if (this.#phase === "request") this.#answer(refusal(503, "Service Unavailable"));
+    else this.#end(CloseCode.Normal);
+  }
+
+  /** The client's request; returns what came behind it once it is whole. */
+  #upgrade(chunk: Uint8Array): Uint8Array | undefined {
+    try {
+      const head = this.#request.push(chunk);
+      if (head === undefined) return undefined;
+      this.#answer(answerUpgrade(head, this.#path));
+      return this.#phase === "open" ? head.rest : undefined;
+    } catch (fault) {
+      if (!(fault instanceof HttpFault)) throw fault;
+      this.#answer(refusal(400, "Bad Request"));
+      return undefined;
+    }
+  }
+
+  #answer({ accepted, response }: UpgradeAnswer): void {
+    this.#phase = accepted ? "open" : "over";
+    const bytes = Buffer.from(response, "latin1");
+    if (accepted) this.#sink.write(bytes);
+    else this.#sink.over(bytes);
+  }
+
+  #end(code: number): void {
+    if (this.#phase !== "open") return;
+    this.#phase = "over";
+    this.#sink.over(encodeFrame(Opcode.Close, [closePayload(code)]));
+  }
+}
