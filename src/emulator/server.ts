@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import type { AddressInfo } from "node:net";
 import { HubwireError } from "../errors.js";
+import { ServerFraming } from "./framing.js";
 import type { Transport } from "./link.js";
 
 /** What a transport feeds: `Link` has it. */
@@ -115,26 +116,36 @@ export function couple(
   certificate: X509Certificate | undefined,
   connect: (transport: Transport) => Receiver,
 ): void {
+  const write = (chunks: readonly Uint8Array[]): void => {
+    if (stream.destroyed || stream.writableEnded) return;
+    if (chunks.length > 1) stream.cork();
+    let room = true;
+    for (const chunk of chunks) room = stream.write(chunk);
+    if (chunks.length > 1) stream.uncork();
+    if (!room) stream.pause();
+  };
+  const end = (): void => {
+    // Sockets have it: the peer need not close its side before ours is free.
+    if (stream.destroySoon === undefined) stream.end(() => stream.destroy());
+    else stream.destroySoon();
+  };
+  const framing = new ServerFraming({
+    received: (bytes) => receiver.receive(bytes),
+    write: (bytes) => write([bytes]),
+    over: () => {
+      end();
+      receiver.transportClosed();
+    },
+  });
   const receiver = connect({
     certificate,
-    write: (chunks) => {
-      if (stream.destroyed || stream.writableEnded) return;
-      if (chunks.length > 1) stream.cork();
-      let room = true;
-      for (const chunk of chunks) room = stream.write(chunk);
-      if (chunks.length > 1) stream.uncork();
-      if (!room) stream.pause();
-    },
-    end: () => {
-      // Sockets have it: the peer need not close its side before ours is free.
-      if (stream.destroySoon === undefined) stream.end(() => stream.destroy());
-      else stream.destroySoon();
-    },
+    write: (chunks) => write(framing.wrap(chunks)),
+    end: () => framing.close() || end(),
     destroy: () => stream.destroy(),
   });
   stream.on("drain", () => stream.resume());
   stream.on("error", () => receiver.transportClosed());
   stream.on("end", () => receiver.transportClosed());
   stream.on("close", () => receiver.transportClosed());
-  stream.on("data", (chunk: Uint8Array) => receiver.receive(chunk));
+  stream.on("data", (chunk: Uint8Array) => framing.push(chunk));
 }

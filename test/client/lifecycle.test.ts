@@ -27,7 +27,7 @@ describe("options", () => {
     ["port 0", { port: 0 }, /port must be/],
     ["a fraction of a second", { keepAlive: 1.5 }, /keepAlive must be a number from 0 to 65535/],
     ["too long a keep alive", { keepAlive: 65_536 }, /keepAlive must be/],
-    ["another protocol", { protocol: "wss" }, /protocol must be "mqtts" or "mqtt"/],
+    ["another protocol", { protocol: "http" }, /protocol must be one of mqtts, mqtt, wss, ws/],
     ["null for an object", { tls: null }, /tls must be a object/],
     ["no number at all", { operationTimeout: Number.NaN }, /operationTimeout must be/],
     ["a window of nothing", { maxInflight: 0 }, /maxInflight must be a number from 1 to 65535/],
