@@ -1,18 +1,9 @@
 /** The package as npm would publish it, unpacked into an empty project: what it holds, and that it works from there. */
 import { execFileSync } from "node:child_process";
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { installPackage, type PackedProject } from "./support/packed.js";
 import { publicNames } from "./support/public-names.js";
 
 const root = resolve(import.meta.dirname, "..");
@@ -24,21 +15,16 @@ function exportsOf(path: string): { import: Target; require: Target } {
   return exports[path.replace("hubwire", ".")]!;
 }
 
+let packed: PackedProject;
 let project: string;
 let installed: string;
 
 beforeAll(() => {
-  project = mkdtempSync(join(tmpdir(), "hubwire-package-"));
-  const pack = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", project];
-  const [{ filename }] = JSON.parse(execFileSync("npm", pack, { cwd: root, encoding: "utf8" })) as [
-    { filename: string },
-  ];
-  installed = join(project, "node_modules/hubwire");
-  mkdirSync(installed, { recursive: true });
-  execFileSync("tar", ["-xzf", join(project, filename), "-C", installed, "--strip-components=1"]);
+  packed = installPackage();
+  ({ folder: project, installed } = packed);
 });
 
-afterAll(() => rmSync(project, { recursive: true }));
+afterAll(() => packed.remove());
 
 const files = () =>
   readdirSync(installed, { recursive: true, encoding: "utf8" }).filter((name) =>
@@ -104,14 +90,14 @@ describe("the published package", () => {
     const clone = join(project, "clone");
     execFileSync("git", ["clone", "--quiet", "--depth=1", `file://${root}`, clone]);
     symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
-    const [{ files: packed }] = JSON.parse(
+    const [{ files: contents }] = JSON.parse(
       execFileSync("npm", ["pack", "--dry-run", "--json", "--loglevel=error"], {
         cwd: clone,
         encoding: "utf8",
         stdio: ["ignore", "pipe", "pipe"],
       }),
     ) as [{ files: { path: string }[] }];
-    const names = packed.map(({ path }) => path);
+    const names = contents.map(({ path }) => path);
     for (const path of Object.keys(publicNames)) {
       const { import: esm, require: cjs } = exportsOf(path);
       for (const file of [esm.types, esm.default, cjs.types, cjs.default]) expect(names).toContain(file.slice(2));

@@ -53,7 +53,14 @@ export function checkFlags(qos: QoS, retain: boolean, dup: boolean, packetId: nu
 }
 
 /** A PUBLISH with nothing left out; `packetId` is 0 with QoS 0. Throws ERR_INVALID_PACKET. */
-export function withDefaults(packet: PublishInit) {
+export function withDefaults(packet: PublishInit): {
+  topic: string;
+  payload: string | Uint8Array;
+  qos: QoS;
+  retain: boolean;
+  dup: boolean;
+  packetId: number;
+} {
   const { topic, payload = NO_PAYLOAD, qos = 0, retain = false, dup = false, packetId } = packet;
   if (qos === 0 && packetId !== undefined) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
   return { topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : (packetId as number) };

@@ -3,10 +3,11 @@
  * project of its own together with the programs that the tests run.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { arch, homedir, platform, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { arch, homedir, platform } from "node:os";
+import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { installPackage } from "../support/packed.js";
 import { bunVersion, denoVersion, nodeVersions, postjectVersion } from "./versions.js";
 
 declare module "vitest" {
@@ -17,8 +18,6 @@ declare module "vitest" {
     project: string;
   }
 }
-
-const root = resolve(import.meta.dirname, "../..");
 
 /** `node_modules` with every runtime; npm's own `node` package takes its programs from the same packages. */
 function installRuntimes(): string {
@@ -46,23 +45,10 @@ function installRuntimes(): string {
   return join(folder, "node_modules");
 }
 
-function installPackage(): string {
-  const project = mkdtempSync(join(tmpdir(), "hubwire-runtimes-"));
-  const pack = ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", project];
-  const [{ filename }] = JSON.parse(execFileSync("npm", pack, { cwd: root, encoding: "utf8" })) as [
-    { filename: string },
-  ];
-  const installed = join(project, "node_modules/hubwire");
-  mkdirSync(installed, { recursive: true });
-  execFileSync("tar", ["-xzf", join(project, filename), "-C", installed, "--strip-components=1"]);
-  writeFileSync(join(project, "package.json"), JSON.stringify({ private: true }));
-  cpSync(join(import.meta.dirname, "programs"), project, { recursive: true });
-  return project;
-}
-
 export default function setup({ provide }: TestProject): () => void {
   provide("runtimes", installRuntimes());
-  const project = installPackage();
-  provide("project", project);
-  return () => rmSync(project, { recursive: true });
+  const { folder, remove } = installPackage();
+  cpSync(join(import.meta.dirname, "programs"), folder, { recursive: true });
+  provide("project", folder);
+  return remove;
 }
