@@ -3,7 +3,7 @@
  *
  * Invariants: the reason of a refusal never holds a key, signature or token; nothing of the device changes
  * until every check has passed. A CONNECT whose credentials are in order but whose will is not is a
- * violation.
+ * violation. Clocks may differ by `limits.clockSkew` ("time drift", five minutes).
  */
 import type { ConnectPacket } from "../codec/index.js";
 import { decodeProperties } from "../wire/property-bag.js";
@@ -12,11 +12,35 @@ import type { Device } from "./device.js";
 import type { ConnectedEvent, HubContext } from "./events.js";
 import type { Link, Verdict } from "./link.js";
 import { certificateObjection, type Policy, type Registry } from "./registry.js";
+import { checkWill } from "./telemetry.js";
+import type { Proof } from "./uplink.js";
 
 /** Return codes of CONNACK (section 3.2.2.3). */
 export const IDENTIFIER_REJECTED = 2;
 export const BAD_USERNAME_OR_PASSWORD = 4;
 export const NOT_AUTHORIZED = 5;
+
+/**
+ * The versions of the hub's device API that exist: of the pages, the REST reference and the SDKs. Any other is refused
+ * (400001 InvalidProtocolVersion).
+ */
+const API_VERSIONS: ReadonlySet<string> = new Set([
+  "2016-02-03",
+  "2016-11-14",
+  "2017-06-30",
+  "2017-11-08-preview",
+  "2018-04-01",
+  "2018-06-30",
+  "2018-08-30-preview",
+  "2019-03-30",
+  "2019-07-01-preview",
+  "2019-10-01",
+  "2020-03-13",
+  "2020-05-31-preview",
+  "2020-09-30",
+  "2021-04-12",
+  "2021-06-30-preview",
+]);
 
 export interface Admission {
   readonly context: HubContext;
@@ -49,8 +73,9 @@ export function admitDevice(admission: Admission, link: Link, connect: ConnectPa
       ? proveByCertificate(admission, link, device)
       : proveByToken(admission, device, name.hostName, Buffer.from(connect.password).toString("utf8"));
   if (typeof proof === "string") return notAuthorized(proof);
-  if (connect.will !== undefined) device.checkWill(connect.will);
-  const sessionPresent = device.attach(link, connect, name.details);
+  const { limits } = admission.context;
+  if (connect.will !== undefined) checkWill(connect.will, device.deviceId, device.moduleId, limits.telemetryBytes);
+  const sessionPresent = device.attach(link, connect, proof, name.details);
   return { endpoint: device, sessionPresent, expiry: proof.expiry };
 }
 
@@ -70,9 +95,8 @@ function parseUsername(
   if (!query.startsWith("/")) return "the user name and the client identifier name different identities";
   const parameters = decodeProperties(query.slice(1));
   const apiVersion = parameters.get("api-version");
-  if (typeof apiVersion !== "string" || !/^\d{4}-\d{2}-\d{2}(-preview)?$/.test(apiVersion)) {
-    return "the user name has no api-version of the form 2021-04-12";
-  }
+  if (typeof apiVersion !== "string") return "the user name has no api-version of the form 2021-04-12";
+  if (!API_VERSIONS.has(apiVersion)) return "the user name's api-version does not exist; 2021-04-12 is the newest";
   const details: Partial<ConnectedEvent> = { apiVersion };
   const modelId = parameters.get("model-id");
   const productInfo = parameters.get("DeviceClientType");
@@ -81,19 +105,25 @@ function parseUsername(
   return { hostName, details };
 }
 
-/** The time (ms since the epoch) when the proof ends, or what is wrong with it. */
-type Proof = { expiry: number } | string;
+/** Who was proved, and when (ms since the epoch) the connection ends with the proof; or what is wrong with it. */
+type Result = (Proof & { expiry: number }) | string;
 
-function proveByCertificate({ context }: Admission, link: Link, device: Device): Proof {
+const ownScope = ({ moduleId }: Device): Proof["scope"] => (moduleId === undefined ? "device" : "module");
+
+/** What the hub's clock says, where a fault moves it. */
+const wallTime = ({ context }: Admission, device: Device): number =>
+  context.clock.wallTime() + device.faults.get("clockOffset");
+
+function proveByCertificate(admission: Admission, link: Link, device: Device): Result {
   if (device.authentication.type === "symmetric") return "there is no password, and the identity has keys";
   if (link.certificate === undefined) return "there is neither a password nor a client certificate";
   const objection = certificateObjection(
     link.certificate,
     device.authentication,
     device.deviceId,
-    context.clock.wallTime(),
+    wallTime(admission, device),
   );
-  return objection ?? { expiry: Infinity };
+  return objection ?? { scope: ownScope(device), type: "x509", expiry: Infinity };
 }
 
 const REFUSALS = {
@@ -103,18 +133,22 @@ const REFUSALS = {
   expired: "the SAS token has expired",
 };
 
-function proveByToken({ context, policies }: Admission, device: Device, hostName: string, token: string): Proof {
+function proveByToken(admission: Admission, device: Device, hostName: string, token: string): Result {
   const { deviceId, moduleId, authentication } = device;
+  const { clockSkew } = admission.context.limits;
   const refused = verifySasToken(token, {
     scope: sasScope({ hostName, deviceId, moduleId }),
-    now: context.clock.wallTime(),
+    now: wallTime(admission, device) - clockSkew,
     keys: (keyName) => {
       if (keyName === undefined) {
         return authentication.type === "symmetric" ? [authentication.primaryKey, authentication.secondaryKey] : [];
       }
-      const policy = policies.get(keyName);
+      const policy = admission.policies.get(keyName);
       return policy?.deviceConnect === true ? [policy.primaryKey] : [];
     },
   });
-  return refused === undefined ? { expiry: parseSasToken(token).expiry * 1000 } : REFUSALS[refused];
+  if (refused !== undefined) return REFUSALS[refused];
+  const { expiry, keyName } = parseSasToken(token);
+  const scope = keyName === undefined ? ownScope(device) : "hub";
+  return { scope, type: "sas", expiry: expiry * 1000 + clockSkew };
 }

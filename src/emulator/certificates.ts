@@ -5,7 +5,15 @@
  * positive; what a caller asks for is made even when no peer should trust it (expired, wrong host, no subject
  * alternative name), because tests need exactly that.
  */
-import { createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  X509Certificate,
+  type KeyObject,
+} from "node:crypto";
 import { HubwireError } from "../errors.js";
 import * as der from "./der.js";
 
@@ -75,6 +83,33 @@ export function createAuthority(options: CertificateOptions = {}): Authority {
   return makeAuthority(options, undefined);
 }
 
+/**
+ * An authority that was made before, from its certificate and key (both PEM). Throws ERR_INVALID_ARGUMENT where they are
+ * none, or do not belong together.
+ */
+export function restoreAuthority(certificate: string, privateKey: string): Authority {
+  let key: KeyObject;
+  let read: X509Certificate;
+  try {
+    key = createPrivateKey(privateKey);
+    read = new X509Certificate(certificate);
+  } catch (cause) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "not an authority's certificate and key", { cause });
+  }
+  if (!read.ca || !read.checkPrivateKey(key)) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "the authority's key is not that of its certificate");
+  }
+  // `makeAuthority` writes a common name and nothing else; the text form would be escaped.
+  const { CN: commonName = "" } = read.toLegacyObject().subject as { CN?: string };
+  const publicKeyInfo = read.publicKey.export({ type: "spki", format: "der" });
+  return authorityOf(certificate, privateKey, {
+    name: distinguishedName(commonName),
+    key,
+    keyIdentifier: keyIdentifierOf(publicKeyInfo),
+    intermediates: "",
+  });
+}
+
 /** A certificate that vouches for itself alone: a server's, or a device's with `client: true`. */
 export function createSelfSigned(options: CertificateOptions = {}): IssuedCertificate {
   return makeCertificate(options, false, undefined).issued;
@@ -82,13 +117,21 @@ export function createSelfSigned(options: CertificateOptions = {}): IssuedCertif
 
 function makeAuthority(options: CertificateOptions, parent: Issuer | undefined): Authority {
   const { issued, issuer } = makeCertificate({ commonName: "hubwire development CA", ...options }, true, parent);
+  return authorityOf(issued.certificate, issued.key, issuer);
+}
+
+function authorityOf(certificate: string, privateKey: string, issuer: Issuer): Authority {
   return {
-    certificate: issued.certificate,
-    privateKey: issued.key,
+    certificate,
+    privateKey,
     issue: (leaf = {}) => makeCertificate(leaf, false, issuer).issued,
     issueAuthority: (child = {}) => makeAuthority(child, issuer),
   };
 }
+
+/** The uncompressed point, 65 bytes, ends the SubjectPublicKeyInfo; its SHA-1 is RFC 5280's method (1). */
+const keyIdentifierOf = (publicKeyInfo: Uint8Array): Uint8Array =>
+  createHash("sha1").update(publicKeyInfo.subarray(-65)).digest();
 
 /** Makes a key pair and its certificate, signed by `parent` or by itself. */
 function makeCertificate(
@@ -99,8 +142,7 @@ function makeCertificate(
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const publicKeyInfo = publicKey.export({ type: "spki", format: "der" });
   const name = distinguishedName(options.commonName ?? "localhost");
-  // The uncompressed point, 65 bytes, ends the SubjectPublicKeyInfo; its SHA-1 is RFC 5280's method (1).
-  const keyIdentifier = createHash("sha1").update(publicKeyInfo.subarray(-65)).digest();
+  const keyIdentifier = keyIdentifierOf(publicKeyInfo);
   const signer: Issuer = parent ?? { name, key: privateKey, keyIdentifier, intermediates: "" };
   const now = Date.now();
   const notBefore = Number(options.notBefore ?? now - DAY);

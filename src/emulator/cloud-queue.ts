@@ -1,21 +1,28 @@
 /**
  * The cloud-to-device messages that wait for one device or module.
  *
+ * "Understand cloud-to-device messaging from an IoT hub": a message waits an hour where nobody says otherwise; once
+ * delivered it is locked for a minute, then it waits again. Over MQTT no device can abandon a message, so that the
+ * hub's maximum of deliveries never applies.
+ *
  * Invariants: at most `limits.cloudToDevicePending` wait; a message leaves the queue exactly once, with an
- * outcome: completed (PUBACK), expired, given up after too many deliveries, or purged; the order is that of
- * arrival, for first deliveries and for repeated ones.
+ * outcome: completed (PUBACK), expired, or purged; the order is that of arrival, for first deliveries and for repeated
+ * ones.
  */
 import { randomUUID } from "node:crypto";
 import { checkTopicName } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import { encodeProperties, propertyEntries, SYSTEM_PROPERTIES, type PropertiesInit } from "../wire/property-bag.js";
+import { messageIdObjection } from "../wire/twin-limits.js";
 import { Alarm, type Clock } from "../clock.js";
 import type { Limits } from "./limits.js";
+import { messageBytes } from "./message-bytes.js";
 
 /** Which outcomes the sender wants to be told of by the `feedback` event. */
 export type Acknowledgement = "none" | "positive" | "negative" | "full";
 
-export type CloudOutcome = "Success" | "Expired" | "DeliveryCountExceeded" | "Purged";
+/** How a message can end; the names are those of the hub's feedback. */
+export type CloudOutcome = "Success" | "Expired" | "Purged";
 
 /** How a message to a device or module is sent. */
 export interface SendOptions {
@@ -30,7 +37,7 @@ export interface SendOptions {
   to?: string | undefined;
   contentType?: string | undefined;
   contentEncoding?: string | undefined;
-  /** When the message is given up. Default: in 48 hours, the longest. */
+  /** When the message is given up, at most in 48 hours. Default: in an hour. */
   expiry?: Date | number | undefined;
   ack?: Acknowledgement | undefined;
 }
@@ -60,8 +67,8 @@ export interface CloudMessage {
   deliveryCount: number;
   /** The packet identifier under which the MQTT session knows it; 0 before it was sent. */
   packetId: number;
-  /** Whether it was sent on the connection that is open now. */
-  sent: boolean;
+  /** Until when it is locked, on the monotonic clock, because it was sent; 0 where it waits. */
+  lockedUntil: number;
 }
 
 /** A message to queue; `topic` makes its topic of the property bag. */
@@ -82,20 +89,31 @@ export class CloudQueue {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void;
-  readonly #expiryAlarm: Alarm;
-  /** Not on their way on this connection, in order of arrival. */
+  readonly #onUnlocked: () => void;
+  readonly #alarm: Alarm;
+  /** Not locked, in order of arrival. */
   #waiting: CloudMessage[] = [];
   /** All that have a packet identifier, by it: on their way, or waiting to be sent again. */
   readonly #byPacketId = new Map<number, CloudMessage>();
   #size = 0;
+  /** No message that waits expires before, ms since the epoch, and no lock ends before, monotonic. */
+  #nextExpiry = Infinity;
+  #nextUnlock = Infinity;
   #lastSequence = 0;
   #lastPacketId = 0;
 
-  constructor(clock: Clock, limits: Limits, onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void) {
+  /** `onUnlocked` is called when messages that were sent wait again. */
+  constructor(
+    clock: Clock,
+    limits: Limits,
+    onOutcome: (message: CloudMessage, outcome: CloudOutcome) => void,
+    onUnlocked: () => void,
+  ) {
     this.#clock = clock;
     this.#limits = limits;
     this.#onOutcome = onOutcome;
-    this.#expiryAlarm = new Alarm(clock, () => this.#expire());
+    this.#onUnlocked = onUnlocked;
+    this.#alarm = new Alarm(clock, () => this.#onAlarm());
   }
 
   get size(): number {
@@ -104,7 +122,7 @@ export class CloudQueue {
 
   /** Copies the body. Throws ERR_QUEUE_FULL, ERR_LIMIT or ERR_INVALID_ARGUMENT, and queues nothing then. */
   add({ body, options, defaultTo, topic, onOutcome }: CloudMessageInit): CloudMessage {
-    const { cloudToDevicePending, cloudToDeviceBytes, cloudToDeviceLifetime } = this.#limits;
+    const { cloudToDevicePending, cloudToDeviceBytes, cloudToDeviceLifetime, cloudToDeviceMaxLifetime } = this.#limits;
     if (this.#size >= cloudToDevicePending) {
       throw new HubwireError("ERR_QUEUE_FULL", `${cloudToDevicePending} messages wait already`, {
         status: 403,
@@ -113,11 +131,13 @@ export class CloudQueue {
     if (typeof body !== "string" && !(body instanceof Uint8Array)) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "a body is a string or a Uint8Array");
     }
-    const latest = this.#clock.wallTime() + cloudToDeviceLifetime;
-    const wanted = Number(options.expiry ?? latest);
+    const now = this.#clock.wallTime();
+    const wanted = Number(options.expiry ?? now + cloudToDeviceLifetime);
     if (!isTime(wanted)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
-    const expiry = Math.min(wanted, latest);
+    const expiry = Math.min(wanted, now + cloudToDeviceMaxLifetime);
     const messageId = options.messageId ?? randomUUID();
+    const found = messageIdObjection(messageId);
+    if (found !== undefined) throw new HubwireError("ERR_INVALID_ARGUMENT", found);
     const payload = typeof body === "string" ? Buffer.from(body) : Uint8Array.from(body);
     const wire = wireProperties({ ...options, messageId, to: options.to ?? defaultTo });
     const size = messageBytes(payload, wire);
@@ -134,38 +154,38 @@ export class CloudQueue {
       onOutcome,
       deliveryCount: 0,
       packetId: 0,
-      sent: false,
+      lockedUntil: 0,
     };
     // Escapes may make a small message's topic too long.
     checkTopicName(message.topic);
     this.#waiting.push(message);
     this.#size++;
+    this.#nextExpiry = Math.min(this.#nextExpiry, expiry);
     this.#setAlarm();
     return message;
   }
 
   /**
-   * Offers every message that is not on its way to `attempt`, oldest first. Those that have expired, or were
-   * delivered too often, leave the queue instead. Outcomes are told afterwards.
+   * Offers every message that is not on its way to `attempt`, oldest first. Those that have expired leave the queue
+   * instead. Outcomes are told afterwards.
    */
   deliver(attempt: (message: CloudMessage) => Attempt): void {
     if (this.#waiting.length === 0) return;
     this.#expire();
-    const ended: [CloudMessage, CloudOutcome][] = [];
+    const completed: CloudMessage[] = [];
+    const lockedUntil = this.#clock.now() + this.#limits.cloudToDeviceLock;
     this.#waiting = this.#waiting.filter((message) => {
-      if (message.deliveryCount >= this.#limits.cloudToDeviceDeliveries) {
-        ended.push([message, "DeliveryCountExceeded"]);
-        return false;
-      }
       const result = attempt(message);
       if (result === "wait") return true;
       message.deliveryCount++;
-      if (result === "sent") message.sent = true;
-      else ended.push([message, "Success"]);
+      if (result === "sent") message.lockedUntil = lockedUntil;
+      else completed.push(message);
       return false;
     });
+    // Others were locked before, and none for longer.
+    if (this.#nextUnlock === Infinity) this.#nextUnlock = lockedUntil;
     this.#setAlarm();
-    for (const [message, outcome] of ended) this.#settle(message, outcome);
+    for (const message of completed) this.#settle(message, "Success");
   }
 
   /** Gives a message its packet identifier; false where all are taken. */
@@ -182,18 +202,14 @@ export class CloudQueue {
   acknowledge(packetId: number): void {
     const message = this.#byPacketId.get(packetId);
     if (message === undefined) return;
-    if (!message.sent) this.#waiting = this.#waiting.filter((each) => each !== message);
+    if (message.lockedUntil === 0) this.#waiting = this.#waiting.filter((each) => each !== message);
     this.#settle(message, "Success");
   }
 
   /** The connection is gone: everything unacknowledged is sent again on the next one. */
   connectionLost(): void {
-    for (const message of this.#byPacketId.values()) {
-      if (message.sent) this.#waiting.push(message);
-      message.sent = false;
-    }
-    this.#waiting.sort((a, b) => a.sequence - b.sequence);
-    this.#setAlarm();
+    this.#unlock(Infinity);
+    this.#lookAhead();
   }
 
   /** The MQTT session is gone as well: nothing is known under a packet identifier any more. */
@@ -206,14 +222,13 @@ export class CloudQueue {
   purge(): void {
     const all = new Set([...this.#byPacketId.values(), ...this.#waiting]);
     this.#waiting = [];
-    this.#setAlarm();
     for (const message of all) this.#settle(message, "Purged");
   }
 
   /** Tells the outcome of a message that is not among the waiting ones any more. */
   #settle(message: CloudMessage, outcome: CloudOutcome): void {
     this.#byPacketId.delete(message.packetId);
-    this.#size--;
+    if (--this.#size === 0) this.#alarm.stop();
     message.onOutcome(outcome);
     this.#onOutcome(message, outcome);
   }
@@ -223,14 +238,43 @@ export class CloudQueue {
     const wallTime = this.#clock.wallTime();
     const expired = this.#waiting.filter((message) => message.expiry <= wallTime);
     if (expired.length > 0) this.#waiting = this.#waiting.filter((message) => message.expiry > wallTime);
-    this.#setAlarm();
     for (const message of expired) this.#settle(message, "Expired");
   }
 
+  /** The locks that end by `now` are gone; returns whether there were any. */
+  #unlock(now: number): boolean {
+    let found = false;
+    for (const message of this.#byPacketId.values()) {
+      if (message.lockedUntil === 0 || message.lockedUntil > now) continue;
+      message.lockedUntil = 0;
+      this.#waiting.push(message);
+      found = true;
+    }
+    if (found) this.#waiting.sort((a, b) => a.sequence - b.sequence);
+    return found;
+  }
+
+  #onAlarm(): void {
+    const unlocked = this.#unlock(this.#clock.now());
+    this.#expire();
+    this.#lookAhead();
+    if (unlocked) this.#onUnlocked();
+  }
+
+  /** Finds anew what comes due next. */
+  #lookAhead(): void {
+    this.#nextExpiry = this.#waiting.reduce((earliest, { expiry }) => Math.min(earliest, expiry), Infinity);
+    this.#nextUnlock = Infinity;
+    for (const { lockedUntil } of this.#byPacketId.values()) {
+      if (lockedUntil > 0) this.#nextUnlock = Math.min(this.#nextUnlock, lockedUntil);
+    }
+    this.#setAlarm();
+  }
+
+  /** Both bounds may be too early, never too late. */
   #setAlarm(): void {
-    const next = this.#waiting.reduce((earliest, { expiry }) => Math.min(earliest, expiry), Infinity);
-    const delay = Math.max(0, next - this.#clock.wallTime());
-    this.#expiryAlarm.set(this.#clock.now() + delay);
+    const delay = Math.max(0, this.#nextExpiry - this.#clock.wallTime());
+    this.#alarm.set(this.#size === 0 ? Infinity : Math.min(this.#clock.now() + delay, this.#nextUnlock));
   }
 }
 
@@ -253,19 +297,4 @@ function wireProperties(options: SendOptions): Map<string, string | null> {
   put(SYSTEM_PROPERTIES.ack, options.ack);
   for (const [name, value] of propertyEntries(options.properties ?? {})) wire.set(name, value);
   return wire;
-}
-
-const SYSTEM_NAMES: ReadonlySet<string> = new Set(Object.values(SYSTEM_PROPERTIES));
-
-/**
- * The size of a message as the hub counts it: the body, the values of system properties, and the names and
- * values of application properties, in bytes of UTF-8.
- */
-export function messageBytes(payload: Uint8Array, wire: ReadonlyMap<string, string | null>): number {
-  let size = payload.length;
-  for (const [name, value] of wire) {
-    if (!SYSTEM_NAMES.has(name)) size += Buffer.byteLength(name);
-    if (typeof value === "string") size += Buffer.byteLength(value);
-  }
-  return size;
 }

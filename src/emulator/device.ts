@@ -5,87 +5,87 @@
  * the MQTT session does, the queue and the twin as long as the identity; only the device's own topics are
  * taken.
  */
-import { matchTopic } from "../codec/index.js";
+import { randomUUID } from "node:crypto";
 import type { ConnectPacket, QoS, Will } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import { decodeProperties, splitProperties, type SystemProperties } from "../wire/property-bag.js";
-import {
-  cloudToDeviceTopic,
-  DESIRED_FILTER,
-  desiredTopic,
-  identityPath,
-  inputTopic,
-  METHODS_FILTER,
-  methodTopic,
-  parseOutbound,
-  TWIN_RESPONSES_FILTER,
-  twinResponseTopic,
-} from "../wire/topics.js";
-import { CloudQueue, messageBytes, type CloudMessage, type CloudOutcome, type SendOptions } from "./cloud-queue.js";
-import type { ConnectedEvent, HubContext, Source, TelemetryMessage } from "./events.js";
+import { cloudToDeviceTopic, desiredTopic, inputTopic, methodTopic } from "../wire/topics.js";
+import { CloudQueue, type CloudMessage, type CloudOutcome, type SendOptions } from "./cloud-queue.js";
+import type { ConnectedEvent, HubContext, Source } from "./events.js";
+import { Faults } from "./faults.js";
 import { violation, type CloseReason, type Endpoint, type Link } from "./link.js";
 import { MethodCalls } from "./methods.js";
-import type { Authentication, IdentityRecord } from "./registry.js";
-import { TwinDocument, type JsonObject } from "./twin.js";
+import type { Authentication, IdentityRecord, OwnCertificate } from "./registry.js";
+import { Subscriptions } from "./subscriptions.js";
+import { TwinRequests } from "./twin-requests.js";
+import { TwinDocument, type Twin, type TwinState } from "./twin.js";
+import { Uplink, type Proof } from "./uplink.js";
 
 const REFUSED = 0x80;
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** What a telemetry topic says, kept because a device mostly sends to one topic. */
-interface ParsedTopic {
-  topic: string;
-  properties: Map<string, string | null>;
-  systemProperties: SystemProperties;
-  /** What the properties count towards the size of the message. */
-  bytes: number;
+/** What a device is made of. */
+export interface DeviceInit {
+  readonly deviceId: string;
+  readonly moduleId: string | undefined;
+  readonly authentication: Authentication;
+  readonly enabled: boolean;
+  readonly ownCertificate?: OwnCertificate | undefined;
+  /** Where the device comes from an exported state. */
+  readonly generationId?: string | undefined;
+  readonly twin?: TwinState | undefined;
+  /** The hub's own faults. */
+  readonly faults: Faults;
 }
 
 export class Device implements IdentityRecord, Endpoint {
   readonly deviceId: string;
   readonly moduleId: string | undefined;
+  /** Tells a device from another one that had its name before. */
+  readonly generationId: string;
+  readonly ownCertificate: OwnCertificate | undefined;
   authentication: Authentication;
   enabled: boolean;
+  readonly faults: Faults;
   readonly twin: TwinDocument;
   readonly methods: MethodCalls;
   readonly #context: HubContext;
   readonly #queue: CloudQueue;
-  /** Granted QoS by topic filter. */
-  readonly #subscriptions = new Map<string, number>();
-  /** What a filter may begin with. */
-  readonly #filterPrefixes: readonly string[];
+  readonly #subscriptions: Subscriptions;
+  readonly #uplink: Uplink;
   #link: Link | undefined;
   /** Whether the MQTT session outlives its connection. */
   #persistent = false;
-  #lastTopic: ParsedTopic | undefined;
   #connectedEvent: ConnectedEvent | undefined;
+  /** ms since the epoch. */
+  #lastActivity: number | undefined;
 
-  constructor(
-    context: HubContext,
-    identity: {
-      deviceId: string;
-      moduleId: string | undefined;
-      authentication: Authentication;
-      enabled: boolean;
-    },
-  ) {
+  constructor(context: HubContext, init: DeviceInit) {
+    const { clock, limits } = context;
     this.#context = context;
-    this.deviceId = identity.deviceId;
-    this.moduleId = identity.moduleId;
-    this.authentication = identity.authentication;
-    this.enabled = identity.enabled;
-    this.twin = new TwinDocument(context.limits);
+    this.deviceId = init.deviceId;
+    this.moduleId = init.moduleId;
+    this.generationId = init.generationId ?? randomUUID();
+    this.ownCertificate = init.ownCertificate;
+    this.authentication = init.authentication;
+    this.enabled = init.enabled;
+    this.faults = new Faults(() => this.#link?.faultsChanged(), init.faults);
+    const changed = (): boolean => context.events.emit("changed");
+    this.twin = new TwinDocument(limits, () => clock.wallTime(), changed, init.twin);
     this.methods = new MethodCalls(
       context,
       () => this.connected,
       (name, requestId, body) => this.#send(methodTopic(name, requestId), body),
     );
-    this.#queue = new CloudQueue(context.clock, context.limits, (message, outcome) => this.#settled(message, outcome));
-    const own = identityPath(this.deviceId, this.moduleId);
-    this.#filterPrefixes = [
-      ...[METHODS_FILTER, TWIN_RESPONSES_FILTER, DESIRED_FILTER].map((filter) => filter.slice(0, -1)),
-      `${own}/messages/devicebound/`,
-      ...(this.moduleId === undefined ? [] : [`${own}/inputs/`]),
-    ];
+    this.#queue = new CloudQueue(
+      clock,
+      limits,
+      (message, outcome) => this.#settled(message, outcome),
+      () => this.#deliver(),
+    );
+    this.#subscriptions = new Subscriptions(this.deviceId, this.moduleId);
+    const twinRequests = new TwinRequests(context, this.faults, this.source(), this.twin, (topic, body) =>
+      this.#send(topic, body),
+    );
+    this.#uplink = new Uplink(context, this, twinRequests);
   }
 
   get connected(): boolean {
@@ -100,7 +100,7 @@ export class Device implements IdentityRecord, Endpoint {
   /**
    * Takes a new connection, closing the one before (MQTT-3.1.4-2). Returns whether the session was present.
    */
-  attach(link: Link, connect: ConnectPacket, details: Partial<ConnectedEvent>): boolean {
+  attach(link: Link, connect: ConnectPacket, proof: Proof, details: Partial<ConnectedEvent>): boolean {
     this.#link?.close("takeover");
     const sessionPresent = !connect.cleanSession && this.#persistent;
     if (!sessionPresent) this.#forgetSession();
@@ -108,6 +108,7 @@ export class Device implements IdentityRecord, Endpoint {
     if (connect.cleanSession) this.#queue.purge();
     this.#persistent = !connect.cleanSession;
     this.#link = link;
+    this.#uplink.connected(link, proof, details);
     const { clientId, cleanSession, keepAlive, username = "" } = connect;
     this.#connectedEvent = {
       ...this.source(),
@@ -129,6 +130,7 @@ export class Device implements IdentityRecord, Endpoint {
   /** Ends the connection and everything that waits. */
   close(reason: CloseReason, error: HubwireError): void {
     this.disconnect(reason, true);
+    this.#uplink.clear();
     this.methods.close(error);
     this.#queue.purge();
   }
@@ -163,20 +165,44 @@ export class Device implements IdentityRecord, Endpoint {
     this.#send(desiredTopic(version), JSON.stringify({ ...patch, $version: version }));
   }
 
+  /** The twin as the service sees it. */
+  twinSnapshot(): Twin {
+    const { authentication } = this;
+    const [primaryThumbprint = null, secondaryThumbprint = null] =
+      authentication.type === "thumbprint" ? authentication.thumbprints : [];
+    return this.twin.snapshot(this.source(), {
+      connectionState: this.connected ? "Connected" : "Disconnected",
+      lastActivityTime:
+        this.#lastActivity === undefined ? "0001-01-01T00:00:00Z" : new Date(this.#lastActivity).toISOString(),
+      status: this.enabled ? "enabled" : "disabled",
+      authenticationType: AUTHENTICATION_TYPES[authentication.type],
+      x509Thumbprint: { primaryThumbprint, secondaryThumbprint },
+      cloudToDeviceMessageCount: this.pendingMessages,
+    });
+  }
+
   started(): void {
+    this.#active();
     if (this.#connectedEvent !== undefined) this.#context.events.emit("connected", this.#connectedEvent);
     this.#deliver();
     this.methods.ready();
   }
 
   subscribe(topicFilter: string, qos: QoS): number {
+    const { limits, events } = this.#context;
     const known = this.#subscriptions.has(topicFilter);
-    const allowed =
-      this.#filterPrefixes.some((prefix) => topicFilter.startsWith(prefix)) &&
-      (known || this.#subscriptions.size < this.#context.limits.subscriptions);
-    const returnCode = allowed ? Math.min(qos, 1) : REFUSED;
-    if (allowed) this.#subscriptions.set(topicFilter, returnCode);
-    this.#context.events.emit("subscribed", { ...this.source(), topicFilter, returnCode });
+    const tooMany = `a device has at most ${limits.subscriptions} subscriptions at a time`;
+    const objection =
+      this.#subscriptions.objection(topicFilter, this.#connectedEvent?.apiVersion) ??
+      (known || this.#subscriptions.size < limits.subscriptions ? undefined : tooMany);
+    if (objection !== undefined) {
+      events.emit("subscribed", { ...this.source(), topicFilter, returnCode: REFUSED, reason: objection });
+      // "The hub only supports the documented topic names and topic filters": the connection ends.
+      throw violation(`a SUBSCRIBE to ${JSON.stringify(topicFilter.slice(0, 200))}: ${objection}`);
+    }
+    const returnCode = Math.min(qos, 1);
+    this.#subscriptions.add(topicFilter, returnCode);
+    events.emit("subscribed", { ...this.source(), topicFilter, returnCode });
     return returnCode;
   }
 
@@ -186,7 +212,8 @@ export class Device implements IdentityRecord, Endpoint {
   }
 
   unsubscribe(topicFilter: string): void {
-    this.#subscriptions.delete(topicFilter);
+    if (!this.#subscriptions.delete(topicFilter)) return;
+    this.#context.events.emit("unsubscribed", { ...this.source(), topicFilter });
   }
 
   acknowledged(packetId: number): void {
@@ -195,34 +222,16 @@ export class Device implements IdentityRecord, Endpoint {
     this.#deliver();
   }
 
-  publish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean): void {
-    if (topic === this.#lastTopic?.topic) return this.#telemetry(this.#lastTopic, payload, qos, retain, dup, false);
-    const parsed = parseOutbound(topic);
-    switch (parsed?.kind) {
-      case "telemetry":
-        this.#lastTopic = this.#telemetryTopic(topic);
-        return this.#telemetry(this.#lastTopic, payload, qos, retain, dup, false);
-      case "twin-get":
-        return this.#twinGet(parsed.requestId ?? "");
-      case "reported":
-        return this.#reported(parsed.requestId ?? "", payload);
-      case "method-response":
-        if (this.#context.faults.methodResponses) {
-          this.methods.respond(parsed.status, parsed.requestId, Uint8Array.from(payload));
-        }
-        return;
-      default:
-        throw violation("a PUBLISH to a topic that the device may not publish to");
-    }
+  publish(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, packetId: number): boolean {
+    this.#active();
+    return this.#uplink.publish(topic, payload, qos, retain, dup, packetId);
   }
 
   closed(reason: CloseReason, error: HubwireError | undefined, will: Will | undefined): void {
     this.#link = undefined;
     this.#queue.connectionLost();
     if (!this.#persistent) this.#forgetSession();
-    if (will !== undefined) {
-      this.#telemetry(this.#telemetryTopic(will.topic), will.payload, will.qos, will.retain, false, true);
-    }
+    if (will !== undefined) this.#uplink.publishWill(will);
     this.#context.events.emit("disconnected", {
       ...this.source(),
       reason,
@@ -230,20 +239,15 @@ export class Device implements IdentityRecord, Endpoint {
     });
   }
 
-  /**
-   * Throws a violation unless `will` is one that the hub can publish: telemetry of the device, at most QoS 1.
-   */
-  checkWill(will: Will): void {
-    const { bytes } = this.#telemetryTopic(will.topic);
-    if (will.qos === 2) throw violation("IoT Hub takes no QoS 2 will");
-    if (will.payload.length + bytes > this.#context.limits.telemetryBytes) throw violation("the will is too large");
-  }
-
   /** Names of this identity, for events. */
   source(): Source {
     return this.moduleId === undefined
       ? { deviceId: this.deviceId }
       : { deviceId: this.deviceId, moduleId: this.moduleId };
+  }
+
+  #active(): void {
+    this.#lastActivity = this.#context.clock.wallTime();
   }
 
   #forgetSession(): void {
@@ -254,17 +258,9 @@ export class Device implements IdentityRecord, Endpoint {
   /** Sends with QoS 0, as the hub does for all but messages; false where nobody is subscribed. */
   #send(topic: string, body: Uint8Array | string): boolean {
     const link = this.#link;
-    if (link === undefined || this.#grantedQos(topic) === undefined) return false;
+    if (link === undefined || this.#subscriptions.qosOf(topic) === undefined) return false;
     link.publish(topic, body, 0, false, 0);
     return true;
-  }
-
-  #grantedQos(topic: string): number | undefined {
-    let granted: number | undefined;
-    for (const [topicFilter, qos] of this.#subscriptions) {
-      if ((granted === undefined || qos > granted) && matchTopic(topicFilter, topic)) granted = qos;
-    }
-    return granted;
   }
 
   /** Sends every message that is not on its way already and that a subscription wants. */
@@ -272,7 +268,7 @@ export class Device implements IdentityRecord, Endpoint {
     const link = this.#link;
     if (link === undefined || !link.isOpen || this.#queue.size === 0) return;
     this.#queue.deliver((message) => {
-      const qos = this.#grantedQos(message.topic);
+      const qos = this.#subscriptions.qosOf(message.topic);
       if (qos === undefined) return "wait";
       if (qos === 0) {
         link.publish(message.topic, message.payload, 0, false, 0);
@@ -286,93 +282,26 @@ export class Device implements IdentityRecord, Endpoint {
     });
   }
 
-  /** Throws a violation unless `topic` is the device's own telemetry topic. */
-  #telemetryTopic(topic: string): ParsedTopic {
-    const parsed = parseOutbound(topic);
-    if (parsed?.kind !== "telemetry" || parsed.deviceId !== this.deviceId || parsed.moduleId !== this.moduleId) {
-      throw violation("a message to a topic that is not the device's own");
-    }
-    // Some SDKs end the topic of a module's output with a slash; one that is meant is escaped.
-    const properties = decodeProperties(parsed.bag.replace(/\/$/, ""));
-    const bytes = messageBytes(new Uint8Array(0), properties);
-    return { topic, systemProperties: splitProperties(properties), properties, bytes };
-  }
-
-  #telemetry(parsed: ParsedTopic, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, isWill: boolean): void {
-    const size = payload.length + parsed.bytes;
-    if (size > this.#context.limits.telemetryBytes) {
-      throw violation(`a message of ${size} bytes is over the ${this.#context.limits.telemetryBytes} allowed`);
-    }
-    const { events, clock } = this.#context;
-    if (events.listenerCount("telemetry") === 0) return;
-    const properties = new Map(parsed.properties);
-    // The hub stores nothing; it only tells that the flag was set.
-    if (retain) properties.set("mqtt-retain", "true");
-    if (isWill) properties.set("iothub-MessageType", "Will");
-    const message: TelemetryMessage = {
-      deviceId: this.deviceId,
-      payload,
-      properties,
-      systemProperties: { ...parsed.systemProperties },
-      enqueuedTime: new Date(clock.wallTime()),
-      topic: parsed.topic,
-      qos,
-      dup,
-    };
-    if (this.moduleId !== undefined) message.moduleId = this.moduleId;
-    if (parsed.systemProperties.outputName !== undefined) message.outputName = parsed.systemProperties.outputName;
-    events.emit("telemetry", message);
-  }
-
-  #twinGet(requestId: string): void {
-    if (this.#twinFault(requestId)) return;
-    if (requestId === "") this.#twinError(400, requestId, "the request has no $rid");
-    else this.#send(twinResponseTopic(200, requestId), this.twin.toDevice());
-  }
-
-  #reported(requestId: string, payload: Uint8Array): void {
-    if (this.#twinFault(requestId)) return;
-    if (requestId === "") return this.#twinError(400, requestId, "the request has no $rid");
-    let accepted: { version: number; patch: JsonObject };
-    try {
-      accepted = this.twin.patchReported(parseJson(payload));
-    } catch (error) {
-      if (!(error instanceof HubwireError)) throw error;
-      return this.#twinError(error.status ?? 400, requestId, error.message);
-    }
-    this.#send(twinResponseTopic(204, requestId, accepted.version), "");
-    this.#context.events.emit("reportedProperties", { ...this.source(), ...accepted });
-  }
-
-  /** Answers as the fault `twin` asks; returns whether one is set. */
-  #twinFault(requestId: string): boolean {
-    const { twin } = this.#context.faults;
-    if (typeof twin === "number") this.#twinError(twin, requestId, "the fault `twin` is set");
-    return twin !== undefined;
-  }
-
-  #twinError(status: number, requestId: string, message: string): void {
-    this.#send(twinResponseTopic(status, requestId), JSON.stringify({ errorCode: status, message }));
-  }
-
   #settled(message: CloudMessage, outcome: CloudOutcome): void {
-    const completion = {
-      ...this.source(),
-      messageId: message.messageId,
-      outcome,
-      deliveryCount: message.deliveryCount,
-      completedTime: new Date(this.#context.clock.wallTime()),
-    };
+    const completedTime = new Date(this.#context.clock.wallTime());
+    const { messageId, deliveryCount, ack } = message;
+    const completion = { ...this.source(), messageId, outcome, deliveryCount, completedTime };
     this.#context.events.emit("completed", completion);
     const wanted = outcome === "Success" ? "positive" : "negative";
-    if (message.ack === "full" || message.ack === wanted) this.#context.events.emit("feedback", { ...completion });
+    if (ack !== "full" && ack !== wanted) return;
+    this.#context.events.emit("feedback", {
+      ...completion,
+      originalMessageId: messageId,
+      enqueuedTimeUtc: completedTime.toISOString(),
+      statusCode: outcome,
+      description: outcome,
+      deviceGenerationId: this.generationId,
+    });
   }
 }
 
-function parseJson(payload: Uint8Array): unknown {
-  try {
-    return JSON.parse(strictUtf8.decode(payload));
-  } catch (cause) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "the body is not JSON", { cause });
-  }
-}
+const AUTHENTICATION_TYPES = {
+  symmetric: "sas",
+  thumbprint: "selfSigned",
+  authority: "certificateAuthority",
+} as const satisfies Record<Authentication["type"], string>;

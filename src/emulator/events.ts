@@ -9,15 +9,28 @@ import type { HubwireError } from "../errors.js";
 import type { SystemProperties } from "../wire/property-bag.js";
 import type { Clock } from "../clock.js";
 import type { CloudCompletion } from "./cloud-queue.js";
-import type { Faults } from "./faults.js";
 import type { Limits } from "./limits.js";
 import type { CloseReason } from "./link.js";
+import type { Operation, ThrottleOutcome, Throttles } from "./throttle.js";
 import type { JsonObject } from "./twin.js";
 
 /** Who an event is about. */
 export interface Source {
   deviceId: string;
   moduleId?: string;
+}
+
+/**
+ * What the hub says about who sent a message ("Anti-spoofing properties"); nothing that the device says gets in here.
+ */
+export interface Stamps {
+  readonly "iothub-connection-device-id": string;
+  readonly "iothub-connection-module-id"?: string;
+  readonly "iothub-connection-auth-generation-id": string;
+  /** JSON: `{"scope":"hub|device|module","type":"sas|x509","issuer":"iothub"}`. */
+  readonly "iothub-connection-auth-method": string;
+  /** The model id of the user name, where there is one. */
+  readonly "dt-dataschema"?: string;
 }
 
 /** A message from a device or module. */
@@ -35,8 +48,10 @@ export interface TelemetryMessage extends Source {
   topic: string;
   qos: QoS;
   dup: boolean;
+  stamps: Stamps;
 }
 
+/** A device or module has connected. */
 export interface ConnectedEvent extends Source {
   clientId: string;
   cleanSession: boolean;
@@ -50,36 +65,76 @@ export interface ConnectedEvent extends Source {
   productInfo?: string;
 }
 
+/** A device's or module's connection ended. */
 export interface DisconnectedEvent extends Source {
   reason: CloseReason;
-  /** With the reason "violation". */
+  /** With the reasons "violation" and "throttled". */
   error?: HubwireError;
 }
 
+/** A CONNECT was refused. */
 export interface RefusedEvent {
   clientId: string;
-  /** Of CONNACK. */
+  /** Of CONNACK; 0 where the connection was closed without one. */
   returnCode: number;
+  /** For people; never with a secret. */
   reason: string;
 }
 
+/** A client broke a rule. */
 export interface ViolationEvent {
   /** Empty before CONNECT. */
   clientId: string;
   error: HubwireError;
 }
 
+/** Reported properties changed. */
 export interface ReportedEvent extends Source {
   patch: JsonObject;
   version: number;
 }
 
-export interface SubscribedEvent extends Source {
-  topicFilter: string;
-  /** Granted: 0, 1, or 0x80 for refused. */
-  returnCode: number;
+/** A twin request was not answered with success. */
+export interface TwinRefusedEvent extends Source {
+  status: number;
+  reason: string;
 }
 
+/** A device or module subscribed, or tried to. */
+export interface SubscribedEvent extends Source {
+  topicFilter: string;
+  /** Granted: 0, 1, or 0x80 for a filter that ended the connection. */
+  returnCode: number;
+  /** Why it was refused. */
+  reason?: string;
+}
+
+/** A subscription was given up. */
+export interface UnsubscribedEvent extends Source {
+  topicFilter: string;
+}
+
+/** The quota of an operation is used up. */
+export interface ThrottledEvent extends Partial<Source> {
+  operation: Operation | "poll";
+  /**
+   * `delayed`: operations wait from now on (told once, until none waits); `refused`: answered 429, or CONNACK 3;
+   * `closed`: the connection was cut.
+   */
+  outcome: ThrottleOutcome;
+}
+
+/** The record of a feedback message ("Message feedback"), told by itself, not in batches. */
+export interface FeedbackEvent extends CloudCompletion {
+  originalMessageId: string;
+  /** ISO 8601: when the outcome happened. */
+  enqueuedTimeUtc: string;
+  statusCode: CloudCompletion["outcome"];
+  description: string;
+  deviceGenerationId: string;
+}
+
+/** The provisioning service assigned a device. */
 export interface RegisteredEvent {
   registrationId: string;
   deviceId: string;
@@ -97,19 +152,26 @@ export interface HubEvents {
   /** A client broke the protocol, or a rule of IoT Hub, and its connection was closed. */
   violation: [ViolationEvent];
   subscribed: [SubscribedEvent];
+  unsubscribed: [UnsubscribedEvent];
   reportedProperties: [ReportedEvent];
+  twinRefused: [TwinRefusedEvent];
+  throttled: [ThrottledEvent];
   /** A message to a device left its queue, in whatever way. */
   completed: [CloudCompletion];
   /** The same, for the outcomes that the message's `ack` asked for. */
-  feedback: [CloudCompletion];
+  feedback: [FeedbackEvent];
   /** The provisioning service assigned a device. */
   registered: [RegisteredEvent];
+  /** What `exportState` returns is not what it was: identities, twins, enrolments. */
+  changed: [];
+  /** A listening socket failed, for want of file descriptors for example; the hub goes on. */
+  error: [HubwireError];
 }
 
 /** What the parts of one hub share. */
 export interface HubContext {
   readonly clock: Clock;
   readonly limits: Limits;
-  readonly faults: Faults;
+  readonly throttles: Throttles;
   readonly events: EventEmitter<HubEvents>;
 }

@@ -1,6 +1,9 @@
 /**
  * The direct methods invoked on one device or module.
  *
+ * "Understand and invoke direct methods from IoT Hub" and "Use MQTT to communicate with IoT Hub": both bodies are valid
+ * JSON or empty, of at most 128 KB; no answer in time, or none that is JSON, is an error for the caller.
+ *
  * Invariants: every invocation settles exactly once: with the response, at its deadline, or when the hub
  * closes. A lost connection does not settle it, because the device may come back and answer in time.
  */
@@ -25,11 +28,13 @@ export interface InvokeOptions {
 export interface MethodResponse {
   /** The device's own choice, like an HTTP status. */
   status: number;
-  /** The JSON value; null for an empty body, the text itself for a body that is not JSON. */
+  /** The JSON value; null for an empty body. */
   payload: Json;
   /** The body as it came; not enumerable, so that a response compares as status and payload. */
   readonly body?: Uint8Array;
 }
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 interface Call {
   readonly name: string;
@@ -48,6 +53,7 @@ export class MethodCalls {
   readonly #waiting = new Set<Call>();
   readonly #pending = new Map<string, Call>();
   #lastRequestId = 0;
+  #closed: HubwireError | undefined;
 
   /** `send` returns false where the device is not subscribed, or not even connected. */
   constructor(
@@ -60,7 +66,7 @@ export class MethodCalls {
     this.#send = send;
   }
 
-  /** Rejects with ERR_LIMIT, ERR_DEVICE_OFFLINE, ERR_TIMEOUT or ERR_CLOSED. */
+  /** Rejects with ERR_LIMIT, ERR_DEVICE_OFFLINE, ERR_TIMEOUT, ERR_HUB_STATUS, ERR_THROTTLED or ERR_CLOSED. */
   async invoke(name: string, payload: unknown, options: InvokeOptions): Promise<MethodResponse> {
     if (name === "" || name.includes("/")) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "a method name has a character or more, and no slash");
@@ -73,6 +79,9 @@ export class MethodCalls {
     }
     const connectTimeout = options.connectTimeout ?? (this.#isConnected() ? limits.subscribeGrace : 0);
     const { responseTimeout = limits.methodTimeout } = options;
+    const turn = this.#context.throttles.method(body.length);
+    if (turn !== undefined) await turn;
+    if (this.#closed !== undefined) throw this.#closed;
     return new Promise((resolve, reject) => {
       const call: Call = { name, body, responseTimeout, resolve, reject, timer: undefined };
       if (this.#start(call)) return;
@@ -104,14 +113,20 @@ export class MethodCalls {
     this.#context.clock.clearTimer(call.timer);
     if (body.length > this.#context.limits.methodBytes) {
       call.reject(new HubwireError("ERR_LIMIT", `a method response of ${body.length} bytes is too large`));
-    } else {
-      const response: MethodResponse = { status, payload: jsonOrText(body) };
+      return;
+    }
+    try {
+      const text = strictUtf8.decode(body);
+      const response: MethodResponse = { status, payload: text === "" ? null : (JSON.parse(text) as Json) };
       call.resolve(Object.defineProperty(response, "body", { value: body }));
+    } catch {
+      call.reject(new HubwireError("ERR_HUB_STATUS", "the device's answer is not JSON", { status: 502 }));
     }
   }
 
   /** Rejects everything that is not answered. */
   close(error: HubwireError): void {
+    this.#closed = error;
     for (const call of [...this.#waiting, ...this.#pending.values()]) {
       this.#context.clock.clearTimer(call.timer);
       call.reject(error);
@@ -133,24 +148,16 @@ export class MethodCalls {
   }
 }
 
+/** A call without a payload has an empty body. */
 function toJson(payload: unknown): string {
+  if (payload === undefined) return "";
   let text: string | undefined;
   let cause: unknown;
   try {
-    text = JSON.stringify(payload ?? null);
+    text = JSON.stringify(payload);
   } catch (error) {
     cause = error;
   }
   if (text === undefined) throw new HubwireError("ERR_INVALID_ARGUMENT", "a method payload must be JSON", { cause });
   return text;
-}
-
-function jsonOrText(body: Uint8Array): Json {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
-  if (text === "") return null;
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return text;
-  }
 }

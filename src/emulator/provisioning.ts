@@ -1,20 +1,23 @@
 /**
- * The Device Provisioning Service on the hub's own port: enrolments, registration, and polling for its
- * result.
+ * The Device Provisioning Service on the hub's own port: registration, and polling for its result ("Communicate with DPS
+ * using the MQTT protocol", "Troubleshooting with Azure IoT Hub Device Provisioning Service").
  *
  * Invariants: a registration is assigned at most once per operation; a device reaches only the operations of
- * its own registration id. Every session is clean, nothing of a connection outlives it.
+ * its own registration id, of which a bounded number is kept. Every session is clean, nothing of a connection outlives
+ * it. A wrong key is told after CONNECT, in answer to the first request; a wrong certificate by CONNACK.
  */
-import { randomUUID, type X509Certificate } from "node:crypto";
-import { matchTopic } from "../codec/index.js";
+import { randomUUID } from "node:crypto";
 import type { ConnectPacket, QoS } from "../codec/index.js";
-import { deriveGroupKey, verifySasToken } from "../wire/sas.js";
 import { parseOutbound, PROVISIONING_FILTER, provisioningResponseTopic } from "../wire/topics.js";
-import { NOT_AUTHORIZED } from "./admission.js";
+import { BAD_USERNAME_OR_PASSWORD, NOT_AUTHORIZED } from "./admission.js";
+import { Enrollments, type Registrant } from "./enrollments.js";
 import type { HubContext } from "./events.js";
+import type { Faults } from "./faults.js";
 import { violation, type Endpoint, type Link, type Verdict } from "./link.js";
-import { authenticationOf, certificateObjection, type Authentication, type IdentityOptions } from "./registry.js";
+import type { Authentication } from "./registry.js";
+import { Lane, type Throttle } from "./throttle.js";
 
+/** How the provisioning service behaves. */
 export interface ProvisioningOptions {
   /** Default: "0ne00000000". */
   idScope?: string | undefined;
@@ -24,73 +27,58 @@ export interface ProvisioningOptions {
   polls?: number | undefined;
 }
 
-/** What an enrolment's `allocate` is asked. */
-export interface AllocationRequest {
-  registrationId: string;
-  /** What the device sent along. */
-  payload: unknown;
-}
-
-export interface EnrollmentOptions extends Omit<IdentityOptions, "enabled"> {
-  /** Default: the registration id. */
-  deviceId?: string | undefined;
-  /** The hub to name as the assigned one. Default: this one. */
-  assignedHub?: string | undefined;
-  /** Sent to the device with the result. */
-  payload?: unknown;
-  /** false: registrations end with the status "disabled". */
-  enabled?: boolean | undefined;
-  /** Chooses afresh at every registration; what it throws makes the registration fail. */
-  allocate?:
-    ((request: AllocationRequest) => { deviceId?: string; assignedHub?: string; payload?: unknown }) | undefined;
-}
-
-/** An enrolment as the caller sees it; the keys are undefined with X.509. */
-export interface Enrollment {
-  idScope: string;
-  primaryKey: string | undefined;
-  secondaryKey: string | undefined;
-}
-
-interface EnrollmentRecord {
-  readonly authentication: Authentication;
-  readonly options: EnrollmentOptions;
-}
-
-/** What a device proved to be when it connected. */
-interface Registrant {
-  readonly registrationId: string;
-  readonly record: EnrollmentRecord;
-  /** What the device is known by at the hub from now on. */
-  readonly authentication: Authentication;
-}
-
 interface Operation {
   readonly registrationId: string;
   pollsLeft: number;
   readonly result: object;
 }
 
+/** What a device is answered. */
+interface Answer {
+  readonly status: number;
+  readonly body: object;
+}
+
 /** Makes or updates the device in the hub's registry. */
 export type Assign = (deviceId: string, authentication: Authentication) => void;
 
-const USERNAME = /^([^/]+)\/registrations\/([^/]+)\/\??api-version=[\d-]+/;
+const USERNAME = /^([^/]+)\/registrations\/([^/]+)\/\??api-version=([\w-]+)/;
 
-/** The names in a provisioning user name, or undefined for any other user name. */
-export function parseProvisioningUsername(username: string): { idScope: string; registrationId: string } | undefined {
+/** The versions of the service's device API that exist. */
+const API_VERSIONS: ReadonlySet<string> = new Set([
+  "2017-08-31-preview",
+  "2017-11-15",
+  "2018-04-01",
+  "2018-09-01-preview",
+  "2018-11-01",
+  "2019-03-31",
+  "2021-06-01",
+  "2021-10-01",
+]);
+
+/** The names in a provisioning user name. */
+export interface ProvisioningNames {
+  readonly idScope: string;
+  readonly registrationId: string;
+  readonly apiVersion: string;
+}
+
+/** Reads a provisioning user name; undefined for any other. */
+export function parseProvisioningUsername(username: string): ProvisioningNames | undefined {
   const found = USERNAME.exec(username);
-  return found === null ? undefined : { idScope: found[1] as string, registrationId: found[2] as string };
+  if (found === null) return undefined;
+  const [, idScope = "", registrationId = "", apiVersion = ""] = found;
+  return { idScope, registrationId, apiVersion };
 }
 
 export class ProvisioningService {
   readonly idScope: string;
+  readonly enrollments: Enrollments;
   readonly #context: HubContext;
   readonly #retryAfter: number;
   readonly #polls: number;
   readonly #hubName: string;
   readonly #assign: Assign;
-  readonly #individuals = new Map<string, EnrollmentRecord>();
-  readonly #groups: EnrollmentRecord[] = [];
   readonly #operations = new Map<string, Operation>();
 
   constructor(context: HubContext, hubName: string, options: ProvisioningOptions, assign: Assign) {
@@ -100,45 +88,36 @@ export class ProvisioningService {
     this.idScope = options.idScope ?? "0ne00000000";
     this.#retryAfter = options.retryAfter ?? 1;
     this.#polls = options.polls ?? 1;
+    this.enrollments = new Enrollments(this.idScope, () => context.events.emit("changed"));
   }
 
   get retryAfter(): number {
     return this.#retryAfter;
   }
 
-  enroll(registrationId: string, options: EnrollmentOptions): Enrollment {
-    const record = { authentication: authenticationOf(options), options };
-    this.#individuals.set(registrationId, record);
-    return this.#enrollment(record);
-  }
-
-  enrollGroup(options: EnrollmentOptions): Enrollment {
-    const record = { authentication: authenticationOf(options), options };
-    this.#groups.push(record);
-    return this.#enrollment(record);
-  }
-
-  /** Checks a CONNECT to the service. */
-  admit(link: Link, connect: ConnectPacket, idScope: string, registrationId: string): Verdict {
-    if (idScope !== this.idScope) return { returnCode: NOT_AUTHORIZED, reason: "the id scope is another one" };
-    if (connect.clientId !== registrationId) {
-      return { returnCode: NOT_AUTHORIZED, reason: "the client identifier must be the registration id" };
+  /** Checks a CONNECT to the service; `faults` are those of the device that it registers as. */
+  admit(link: Link, connect: ConnectPacket, names: ProvisioningNames, faults: Faults): Verdict {
+    const { idScope, registrationId, apiVersion } = names;
+    const refusal = (returnCode: number, reason: string): Verdict => ({ returnCode, reason });
+    if (!API_VERSIONS.has(apiVersion)) {
+      return refusal(BAD_USERNAME_OR_PASSWORD, "the user name's api-version does not exist; 2019-03-31 does");
     }
-    const individual = this.#individuals.get(registrationId);
-    const registrant =
-      individual !== undefined
-        ? this.#prove(registrationId, individual, individual.authentication, link, connect)
-        : this.#proveByGroup(registrationId, link, connect);
-    return registrant === undefined
-      ? {
-          returnCode: NOT_AUTHORIZED,
-          reason: `no enrolment accepts ${registrationId} with these credentials`,
-        }
-      : {
-          endpoint: new ProvisioningSession(this, link, registrant),
-          sessionPresent: false,
-          expiry: Infinity,
-        };
+    if (idScope !== this.idScope) return refusal(NOT_AUTHORIZED, "the id scope is another one");
+    if (connect.clientId !== registrationId) {
+      return refusal(NOT_AUTHORIZED, "the client identifier must be the registration id");
+    }
+    const { clock, limits } = this.#context;
+    const proved = this.enrollments.prove(registrationId, {
+      password: connect.password === undefined ? undefined : Buffer.from(connect.password).toString("utf8"),
+      certificate: link.certificate,
+      wallTime: clock.wallTime() + faults.get("clockOffset"),
+      clockSkew: limits.clockSkew,
+    });
+    if (typeof proved === "number" && connect.password === undefined) {
+      return refusal(NOT_AUTHORIZED, `no enrolment accepts ${registrationId} with these credentials`);
+    }
+    const session = new ProvisioningSession(this, this.#context, link, registrationId, proved, faults);
+    return { endpoint: session, sessionPresent: false, expiry: Infinity };
   }
 
   /** Begins a registration; returns the operation's id. */
@@ -149,67 +128,29 @@ export class ProvisioningService {
       pollsLeft: this.#polls,
       result: this.#register(registrant, payload),
     });
+    if (this.#operations.size > this.#context.limits.provisioningOperations) {
+      const [oldest = ""] = this.#operations.keys();
+      this.#operations.delete(oldest);
+    }
     return operationId;
   }
 
   /** The state of an operation as the device is told it, and its status. */
-  poll(registrationId: string, operationId: string): { status: number; body: object } {
+  poll(registrationId: string, operationId: string): Answer {
     const operation = this.#operations.get(operationId);
-    if (operation?.registrationId !== registrationId) return failure(404, 404_201, "there is no such operation");
+    if (operation?.registrationId !== registrationId) {
+      return this.failure(404, 404_201, "there is no such operation");
+    }
     operation.pollsLeft--;
     return operation.pollsLeft > 0
       ? { status: 202, body: { operationId, status: "assigning" } }
       : { status: 200, body: { operationId, ...operation.result } };
   }
 
-  /** The status that the fault `provisioning` asks for. */
-  get fault(): number | undefined {
-    return this.#context.faults.provisioning;
-  }
-
-  #enrollment({ authentication }: EnrollmentRecord): Enrollment {
-    const keys = authentication.type === "symmetric" ? authentication : undefined;
-    return { idScope: this.idScope, primaryKey: keys?.primaryKey, secondaryKey: keys?.secondaryKey };
-  }
-
-  #proveByGroup(registrationId: string, link: Link, connect: ConnectPacket): Registrant | undefined {
-    for (const group of this.#groups) {
-      const { authentication } = group;
-      const own: Authentication =
-        authentication.type !== "symmetric"
-          ? authentication
-          : {
-              type: "symmetric",
-              primaryKey: deriveGroupKey(authentication.primaryKey, registrationId),
-              secondaryKey: deriveGroupKey(authentication.secondaryKey, registrationId),
-            };
-      const registrant = this.#prove(registrationId, group, own, link, connect);
-      if (registrant !== undefined) return registrant;
-    }
-    return undefined;
-  }
-
-  #prove(
-    registrationId: string,
-    record: EnrollmentRecord,
-    authentication: Authentication,
-    link: Link,
-    connect: ConnectPacket,
-  ): Registrant | undefined {
-    const now = this.#context.clock.wallTime();
-    if (authentication.type === "symmetric") {
-      const refused = verifySasToken(Buffer.from(connect.password ?? "").toString("utf8"), {
-        scope: `${this.idScope}/registrations/${registrationId}`,
-        now,
-        keys: (keyName) => (keyName === "registration" ? [authentication.primaryKey, authentication.secondaryKey] : []),
-      });
-      return refused === undefined ? { registrationId, record, authentication } : undefined;
-    }
-    const certificate: X509Certificate | undefined = link.certificate;
-    if (certificate === undefined || connect.password !== undefined) return undefined;
-    if (certificateObjection(certificate, authentication, registrationId, now) !== undefined) return undefined;
-    const thumbprints = [certificate.fingerprint256.replaceAll(":", "")];
-    return { registrationId, record, authentication: { type: "thumbprint", thumbprints } };
+  /** An error as the service writes it. */
+  failure(status: number, errorCode: number, message: string): Answer {
+    const timestampUtc = new Date(this.#context.clock.wallTime()).toISOString();
+    return { status, body: { errorCode, trackingId: randomUUID(), message, timestampUtc } };
   }
 
   #register({ registrationId, record, authentication }: Registrant, payload: unknown): object {
@@ -245,75 +186,134 @@ export class ProvisioningService {
   }
 }
 
-const failure = (status: number, errorCode: number, message: string): { status: number; body: object } => ({
-  status,
-  body: { errorCode, message, trackingId: randomUUID() },
-});
-
 /** One connection to the service. */
 class ProvisioningSession implements Endpoint {
   readonly #service: ProvisioningService;
+  readonly #context: HubContext;
   readonly #link: Link;
-  readonly #registrant: Registrant;
-  readonly #subscriptions = new Set<string>();
+  readonly #registrationId: string;
+  readonly #proved: Registrant | 401 | 404;
+  readonly #faults: Faults;
+  readonly #lane: Lane;
+  readonly #polls: Throttle;
+  /** Of the one filter that there is; undefined without a subscription. */
+  #grantedQos: number | undefined;
+  #lastPacketId = 0;
+  #refusals = 0;
 
-  constructor(service: ProvisioningService, link: Link, registrant: Registrant) {
+  constructor(
+    service: ProvisioningService,
+    context: HubContext,
+    link: Link,
+    registrationId: string,
+    proved: Registrant | 401 | 404,
+    faults: Faults,
+  ) {
     this.#service = service;
+    this.#context = context;
     this.#link = link;
-    this.#registrant = registrant;
+    this.#registrationId = registrationId;
+    this.#proved = proved;
+    this.#faults = faults;
+    this.#lane = new Lane(context.clock, context.throttles);
+    this.#polls = context.throttles.polls();
   }
 
   subscribe(topicFilter: string, qos: QoS): number {
-    if (!topicFilter.startsWith(PROVISIONING_FILTER.slice(0, -1))) return 0x80;
-    this.#subscriptions.add(topicFilter);
-    return Math.min(qos, 1);
+    if (topicFilter !== PROVISIONING_FILTER) {
+      throw violation(
+        `a SUBSCRIBE to ${JSON.stringify(topicFilter.slice(0, 200))}: DPS knows ${PROVISIONING_FILTER} alone`,
+      );
+    }
+    this.#grantedQos = Math.min(qos, 1);
+    return this.#grantedQos;
   }
 
   unsubscribe(topicFilter: string): void {
-    this.#subscriptions.delete(topicFilter);
+    if (topicFilter === PROVISIONING_FILTER) this.#grantedQos = undefined;
   }
 
-  publish(topic: string, payload: Uint8Array): void {
+  publish(topic: string, payload: Uint8Array): boolean {
     const parsed = parseOutbound(topic);
     const requestId = parsed?.kind === "register" || parsed?.kind === "operation" ? parsed.requestId : undefined;
     if (requestId === undefined) throw violation("the provisioning service takes registrations and polls with a $rid");
-    const { fault } = this.#service;
-    if (fault !== undefined) this.#answer(requestId, failure(fault, fault * 1000, "the fault `provisioning` is set"));
-    else if (parsed?.kind === "operation") {
-      this.#answer(requestId, this.#service.poll(this.#registrant.registrationId, parsed.operationId ?? ""));
+    const fault = this.#faults.strike("provisioning");
+    if (fault !== undefined) {
+      this.#answer(requestId, this.#service.failure(fault, fault * 1000, "the fault `provisioning` is set"));
+    } else if (this.#proved === 401) {
+      this.#answer(requestId, this.#service.failure(401, 401_002, "Unauthorized"));
+    } else if (this.#proved === 404) {
+      this.#answer(requestId, this.#service.failure(404, 404_201, "there is no such enrolment"));
+    } else if (parsed?.kind === "operation") {
+      const { operationId = "" } = parsed;
+      if (this.#polls.admit(this.#context.clock.now()) === Infinity) this.#refuse(requestId, "poll");
+      else this.#answer(requestId, this.#service.poll(this.#registrationId, operationId));
     } else {
-      this.#register(requestId, payload);
+      this.#onRegister(requestId, this.#proved, payload);
     }
+    return true;
   }
 
-  #register(requestId: string, payload: Uint8Array): void {
-    let body: { registrationId?: unknown; payload?: unknown } | null;
-    try {
-      body = JSON.parse(Buffer.from(payload).toString("utf8")) as typeof body;
-    } catch {
-      body = null;
-    }
-    if (typeof body !== "object" || body === null) {
-      return this.#answer(requestId, failure(400, 400_004, "the body is not a JSON object"));
-    }
-    if (body.registrationId !== this.#registrant.registrationId) {
-      return this.#answer(requestId, failure(401, 401_002, "the registration id is not the one connected"));
-    }
-    const operationId = this.#service.register(this.#registrant, body.payload);
-    this.#answer(requestId, { status: 202, body: { operationId, status: "assigning" } });
+  closed(): void {
+    this.#lane.clear();
   }
 
-  #answer(requestId: string, { status, body }: { status: number; body: object }): void {
+  #onRegister(requestId: string, registrant: Registrant, payload: Uint8Array): void {
+    const { throttles, limits } = this.#context;
+    if (payload.length > limits.provisioningBytes) {
+      return this.#answer(
+        requestId,
+        this.#service.failure(400, 400_004, `the body is over ${limits.provisioningBytes} bytes`),
+      );
+    }
+    const body = readBody(payload);
+    if (body === undefined) {
+      return this.#answer(requestId, this.#service.failure(400, 400_004, "the body is not a JSON object"));
+    }
+    const { registrationId = this.#registrationId } = body;
+    if (String(registrationId).toLowerCase() !== this.#registrationId.toLowerCase()) {
+      return this.#answer(requestId, this.#service.failure(401, 401_002, "Unauthorized"));
+    }
+    const run = (): void => {
+      const operationId = this.#service.register(registrant, body.payload);
+      this.#answer(requestId, { status: 202, body: { operationId, status: "assigning" } });
+    };
+    const delay = throttles.admit("registration");
+    if (delay === 0 && this.#lane.isEmpty) run();
+    else if (delay === Infinity || !this.#lane.add(delay, payload.length, run)) this.#refuse(requestId, "registration");
+    else this.#context.events.emit("throttled", { operation: "registration", outcome: "delayed" });
+  }
+
+  #refuse(requestId: string, operation: "poll" | "registration"): void {
+    this.#context.events.emit("throttled", { deviceId: this.#registrationId, operation, outcome: "refused" });
+    this.#answer(requestId, this.#service.failure(429, 429_001, "too many requests"));
+    if (++this.#refusals < this.#context.limits.refusals) return;
+    this.#context.events.emit("throttled", { deviceId: this.#registrationId, operation, outcome: "closed" });
+    this.#link.close("throttled");
+  }
+
+  #answer(requestId: string, { status, body }: Answer): void {
+    const qos = this.#grantedQos;
+    if (qos === undefined) return;
     const retryAfter = status === 202 || status === 429 ? this.#service.retryAfter : undefined;
     const topic = provisioningResponseTopic(status, requestId, retryAfter);
-    for (const topicFilter of this.#subscriptions) {
-      if (matchTopic(topicFilter, topic)) return this.#link.publish(topic, JSON.stringify(body), 0, false, 0);
-    }
+    if (qos === 1) this.#lastPacketId = (this.#lastPacketId % 65_535) + 1;
+    this.#link.publish(topic, JSON.stringify(body), qos as QoS, false, qos === 1 ? this.#lastPacketId : 0);
   }
 
   // Nothing of a session here waits for these.
   started(): void {}
   subscribed(): void {}
   acknowledged(): void {}
-  closed(): void {}
+}
+
+/** The body of a registration; an empty one says nothing more than the user name did. undefined for what is no object. */
+function readBody(payload: Uint8Array): { registrationId?: unknown; payload?: unknown } | undefined {
+  if (payload.length === 0) return {};
+  try {
+    const body: unknown = JSON.parse(Buffer.from(payload).toString("utf8"));
+    return typeof body === "object" && body !== null && !Array.isArray(body) ? body : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -34,6 +34,12 @@ export interface IdentityOptions {
   enabled?: boolean | undefined;
 }
 
+/** The certificate and key (PEM) that the hub made for a device. */
+export interface OwnCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 export interface IdentityRecord {
   readonly deviceId: string;
   readonly moduleId: string | undefined;
@@ -106,6 +112,18 @@ export class Registry<I extends IdentityRecord> {
   }
 }
 
+/** An identity's authentication as JSON: what `authenticationOf` reads again. */
+export function authenticationOptions(authentication: Authentication): IdentityOptions {
+  switch (authentication.type) {
+    case "symmetric":
+      return { primaryKey: authentication.primaryKey, secondaryKey: authentication.secondaryKey };
+    case "thumbprint":
+      return { thumbprint: authentication.thumbprints };
+    case "authority":
+      return { certificateAuthority: authentication.authorities.map(String) };
+  }
+}
+
 /** Reads the options' authentication; throws ERR_INVALID_ARGUMENT where they name more than one kind. */
 export function authenticationOf(options: IdentityOptions): Authentication {
   const { primaryKey, secondaryKey, thumbprint, certificateAuthority } = options;
@@ -163,12 +181,19 @@ export function certificateObjection(
       : "the client certificate's thumbprint is not the registered one";
   }
   if (authentication.type !== "authority") return "the identity has keys, not a certificate";
-  if (!certificate.subject.split("\n").includes(`CN=${commonName}`)) {
+  if (!commonNames(certificate).includes(commonName)) {
     return "the client certificate's common name is not the device id";
   }
   return leadsTo(certificate, authentication.authorities)
     ? undefined
     : "no registered authority signed the client certificate";
+}
+
+/** The subject's common names, unescaped: the text form writes a comma in one as `\,`. */
+function commonNames(certificate: X509Certificate): string[] {
+  // Node's types leave out that an attribute which is there twice is an array.
+  const subject = certificate.toLegacyObject().subject as { CN?: string | string[] } | undefined;
+  return [subject?.CN ?? []].flat();
 }
 
 /** Follows the chain that the peer sent up to one of `authorities`. */

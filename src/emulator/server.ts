@@ -10,7 +10,7 @@ import * as tls from "node:tls";
 import type { AddressInfo } from "node:net";
 import { HubwireError } from "../errors.js";
 import { ServerFraming } from "./framing.js";
-import type { Transport } from "./link.js";
+import type { Transport } from "./transport.js";
 
 /** What a transport feeds: `Link` has it. */
 export interface Receiver {
@@ -27,6 +27,8 @@ export interface ServerOptions {
   certificate: string;
   key: string;
   onStream: (stream: Duplex, certificate: X509Certificate | undefined) => void;
+  /** A listening socket failed; it goes on listening. */
+  onError: (error: Error) => void;
 }
 
 const isPortTaken = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "EADDRINUSE";
@@ -56,6 +58,8 @@ export class Server {
           const listener = createListener(options, sockets);
           try {
             port = await listenOn(listener, host, port);
+            // Out of file descriptors, for example: without a listener the error would end the process.
+            listener.on("error", options.onError);
             listeners.push(listener);
           } catch (error) {
             // A machine without IPv6 has no ::1.
@@ -71,6 +75,12 @@ export class Server {
         throw new HubwireError("ERR_INVALID_ARGUMENT", `cannot listen on ${where}: ${why}`, { cause });
       }
     }
+  }
+
+  /** Shows another certificate to those who connect from now on. Throws where it is none. */
+  setCertificate(certificate: string, key: string): void {
+    for (const listener of this.#listeners)
+      listener.setSecureContext({ cert: certificate, key, minVersion: "TLSv1.2" });
   }
 
   async close(): Promise<void> {
@@ -116,13 +126,16 @@ export function couple(
   certificate: X509Certificate | undefined,
   connect: (transport: Transport) => Receiver,
 ): void {
+  // Read only while there is room for the answers, and the hub wants to.
+  let room = true;
+  let wanted = true;
+  const setReading = (): void => void (room && wanted ? stream.resume() : stream.pause());
   const write = (chunks: readonly Uint8Array[]): void => {
     if (stream.destroyed || stream.writableEnded) return;
     if (chunks.length > 1) stream.cork();
-    let room = true;
     for (const chunk of chunks) room = stream.write(chunk);
     if (chunks.length > 1) stream.uncork();
-    if (!room) stream.pause();
+    if (!room) setReading();
   };
   const end = (): void => {
     // Sockets have it: the peer need not close its side before ours is free.
@@ -142,8 +155,16 @@ export function couple(
     write: (chunks) => write(framing.wrap(chunks)),
     end: () => framing.close() || end(),
     destroy: () => stream.destroy(),
+    setReading: (on) => {
+      if (on === wanted) return;
+      wanted = on;
+      setReading();
+    },
   });
-  stream.on("drain", () => stream.resume());
+  stream.on("drain", () => {
+    room = true;
+    setReading();
+  });
   stream.on("error", () => receiver.transportClosed());
   stream.on("end", () => receiver.transportClosed());
   stream.on("close", () => receiver.transportClosed());

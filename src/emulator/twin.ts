@@ -1,15 +1,21 @@
 /**
- * A device twin: desired and reported properties and tags, with versions and merge rules.
+ * A device twin: desired and reported properties and tags, with versions, times and merge rules, as "Understand and use
+ * device twins in IoT Hub" has them.
  *
- * Invariants: a section changes only by a whole valid patch, and its version grows by one with each; what
+ * Invariants: a section changes only by a whole valid patch or document, and its version grows by one with each; what
  * goes in and out is copied, so nobody outside holds a part of the document. `__proto__` is a name like any
  * other.
  */
 import { HubwireError } from "../errors.js";
+import { twinObjection, twinSize } from "../wire/twin-limits.js";
+import { HUB_LIMITS } from "../wire/limits.js";
 import type { Limits } from "./limits.js";
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 export type JsonObject = { [name: string]: Json };
+
+/** A section of a twin with what the hub adds to it, `$metadata` and `$version`. */
+export type TwinSection = JsonObject;
 
 /** A twin as the service sees it. */
 export interface Twin {
@@ -17,16 +23,64 @@ export interface Twin {
   moduleId?: string;
   tags: JsonObject;
   /**
-   * `desired.$version` is there as well, not enumerable, so that the object compares as the properties alone.
+   * `desired.$version` and `desired.$metadata` are there as well, not enumerable, so that the object compares as the
+   * properties alone.
    */
   desired: JsonObject;
   /** As `desired`. */
   reported: JsonObject;
   desiredVersion: number;
   reportedVersion: number;
-  /** `desired` and `reported` once more, where the service's own API has them; not enumerable. */
-  readonly properties?: { readonly desired: JsonObject; readonly reported: JsonObject };
+  /** `desired` and `reported` as in the service's own document, `$metadata` and `$version` among them; not enumerable. */
+  readonly properties?: { readonly desired: TwinSection; readonly reported: TwinSection };
+  /** Changes with every change of the twin; what `etag` of a conditional update is compared with. Not enumerable. */
+  readonly etag?: string;
+  /** Of the twin as a whole. Not enumerable. */
+  readonly version?: number;
+  /** Not enumerable, as all that follows. */
+  readonly connectionState?: "Connected" | "Disconnected";
+  /** ISO 8601; the beginning of the year 1 before any. */
+  readonly lastActivityTime?: string;
+  readonly status?: "enabled" | "disabled";
+  readonly authenticationType?: "sas" | "selfSigned" | "certificateAuthority";
+  readonly x509Thumbprint?: { readonly primaryThumbprint: string | null; readonly secondaryThumbprint: string | null };
+  /** Cloud-to-device messages that wait. */
+  readonly cloudToDeviceMessageCount?: number;
 }
+
+/** What the twin document shows of its identity. */
+export type IdentityProperties = Pick<
+  Twin,
+  | "connectionState"
+  | "lastActivityTime"
+  | "status"
+  | "authenticationType"
+  | "x509Thumbprint"
+  | "cloudToDeviceMessageCount"
+>;
+
+/** A section as it is kept and exported. */
+interface Section {
+  properties: JsonObject;
+  version: number;
+  metadata: JsonObject;
+}
+
+/** A twin as `exportState` writes it. */
+export interface TwinState {
+  tags: JsonObject;
+  desired: Section;
+  reported: Section;
+  version: number;
+}
+
+/** A change of a section that was taken. */
+export interface AcceptedPatch {
+  version: number;
+  patch: JsonObject;
+}
+
+const LAST_UPDATED = "$lastUpdated";
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -36,7 +90,10 @@ function setOwn(target: JsonObject, name: string, value: Json): void {
   Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
-const copy = (value: JsonObject): JsonObject => JSON.parse(JSON.stringify(value)) as JsonObject;
+const getOwn = (target: JsonObject, name: string): Json | undefined =>
+  Object.hasOwn(target, name) ? target[name] : undefined;
+
+const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 /** `patch` over `target`: objects merge, null deletes, everything else, arrays included, replaces. */
 function merged(target: JsonObject, patch: JsonObject): JsonObject {
@@ -46,7 +103,7 @@ function merged(target: JsonObject, patch: JsonObject): JsonObject {
     if (value === null) {
       delete result[name];
     } else if (isObject(value)) {
-      const old = Object.hasOwn(result, name) ? result[name] : undefined;
+      const old = getOwn(result, name);
       setOwn(result, name, merged(isObject(old) ? old : {}, value));
     } else {
       setOwn(result, name, value);
@@ -55,112 +112,186 @@ function merged(target: JsonObject, patch: JsonObject): JsonObject {
   return result;
 }
 
-/** The first thing about `value` that IoT Hub refuses in a twin, or undefined. */
-function objection(value: Json, limits: Limits, depth: number): string | undefined {
-  if (typeof value === "string") {
-    return Buffer.byteLength(value) > limits.twinStringBytes
-      ? `a string over ${limits.twinStringBytes} bytes`
-      : undefined;
+/** The times of `merged`: every object on the way to a change was updated, what was deleted is gone. */
+function mergedMetadata(target: JsonObject, patch: JsonObject, time: string): JsonObject {
+  const result: JsonObject = {};
+  for (const [name, value] of Object.entries(target)) setOwn(result, name, value);
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) {
+      delete result[name];
+    } else {
+      const old = getOwn(target, name);
+      const inner = isObject(value) ? mergedMetadata(isObject(old) ? old : {}, value, time) : { [LAST_UPDATED]: time };
+      setOwn(result, name, inner);
+    }
   }
-  if (typeof value === "number") {
-    return Number.isInteger(value) && Math.abs(value) > limits.twinInteger ? "an integer beyond 2^52" : undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  if (depth > limits.twinDepth) return `more than ${limits.twinDepth} levels`;
-  for (const [name, member] of Object.entries(value)) {
-    const found =
-      (Array.isArray(value) ? undefined : nameObjection(name, limits)) ?? objection(member, limits, depth + 1);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  result[LAST_UPDATED] = time;
+  return result;
 }
 
-function nameObjection(name: string, limits: Limits): string | undefined {
-  if (name === "") return "an empty name";
-  if (Buffer.byteLength(name) > limits.twinKeyBytes) return `a name over ${limits.twinKeyBytes} bytes`;
-  // C0 and C1 control characters, full stop, dollar sign, space.
-  return /[\x00-\x1f\x7f-\x9f.$ ]/.test(name) ? "a name with a control character, '.', '$' or space" : undefined;
+/** The patch that makes `wanted` of `old`: all of `wanted`, and null for what is gone. */
+function replacement(old: JsonObject, wanted: JsonObject): JsonObject {
+  const patch: JsonObject = {};
+  for (const name of Object.keys(old)) if (!Object.hasOwn(wanted, name)) setOwn(patch, name, null);
+  for (const [name, value] of Object.entries(wanted)) {
+    const before = getOwn(old, name);
+    setOwn(patch, name, isObject(value) && isObject(before) ? replacement(before, value) : value);
+  }
+  return patch;
 }
+
+/** A document for what it says, without the members that are null. */
+const withoutNulls = (document: JsonObject): JsonObject => merged({}, document);
 
 /** A twin's state; versions start at 1. */
 export class TwinDocument {
   readonly #limits: Limits;
+  readonly #now: () => number;
+  readonly #onChange: () => void;
   #tags: JsonObject = {};
-  #desired: JsonObject = {};
-  #reported: JsonObject = {};
-  #desiredVersion = 1;
-  #reportedVersion = 1;
+  #desired: Section;
+  #reported: Section;
+  #version = 1;
 
-  constructor(limits: Limits) {
+  /** `now` tells the time of changes, ms since the epoch; `onChange` is called after each. */
+  constructor(limits: Limits, now: () => number = () => 0, onChange: () => void = () => {}, state?: TwinState) {
     this.#limits = limits;
+    this.#now = now;
+    this.#onChange = onChange;
+    const fresh = (): Section => ({ properties: {}, version: 1, metadata: { [LAST_UPDATED]: this.#time() } });
+    this.#desired = state === undefined ? fresh() : copy(state.desired);
+    this.#reported = state === undefined ? fresh() : copy(state.reported);
+    if (state === undefined) return;
+    this.#tags = copy(state.tags);
+    this.#version = state.version;
+  }
+
+  get etag(): string {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(BigInt(this.#version));
+    return bytes.toString("base64");
   }
 
   /**
    * Merges `patch` and returns the new version. Throws ERR_LIMIT or ERR_INVALID_ARGUMENT and changes nothing.
    */
-  patchDesired(patch: unknown): { version: number; patch: JsonObject } {
-    const own = this.#checked(patch);
-    this.#desired = this.#within(merged(this.#desired, own), this.#limits.propertiesBytes);
-    return { version: ++this.#desiredVersion, patch: own };
+  patchDesired(patch: unknown): AcceptedPatch {
+    return this.#apply(this.#desired, this.#checked(patch));
   }
 
-  /** As `patchDesired`, for what the device reports. */
-  patchReported(patch: unknown): { version: number; patch: JsonObject } {
-    const own = this.#checked(patch);
-    this.#reported = this.#within(merged(this.#reported, own), this.#limits.propertiesBytes);
-    return { version: ++this.#reportedVersion, patch: own };
+  /** Replaces the desired properties by `document`; the returned patch is what the device is told, null for what is gone. */
+  replaceDesired(document: unknown): AcceptedPatch {
+    const wanted = withoutNulls(this.#checked(document));
+    return this.#apply(this.#desired, replacement(this.#desired.properties, wanted));
+  }
+
+  /** As `patchDesired`, for what the device reports; `text` is the patch as it was sent. */
+  patchReported(patch: unknown, text?: string): AcceptedPatch {
+    return this.#apply(this.#reported, this.#checked(patch, text));
   }
 
   /** Merges tags, which the device never sees. */
   patchTags(patch: unknown): void {
-    this.#tags = this.#within(merged(this.#tags, this.#checked(patch)), this.#limits.tagsBytes);
+    this.#setTags(merged(this.#tags, this.#checked(patch)));
+  }
+
+  /** Replaces the tags by `document`. */
+  replaceTags(document: unknown): void {
+    this.#setTags(withoutNulls(this.#checked(document)));
   }
 
   /** What the device gets: `{"desired":{…,"$version":n},"reported":{…,"$version":n}}`. */
   toDevice(): string {
     return JSON.stringify({
-      desired: { ...this.#desired, $version: this.#desiredVersion },
-      reported: { ...this.#reported, $version: this.#reportedVersion },
+      desired: { ...this.#desired.properties, $version: this.#desired.version },
+      reported: { ...this.#reported.properties, $version: this.#reported.version },
     });
   }
 
   /** A copy for the service side. */
-  snapshot(source: { deviceId: string; moduleId?: string }): Twin {
-    const section = (properties: JsonObject, version: number): JsonObject =>
-      Object.defineProperty(copy(properties), "$version", { value: version, enumerable: false });
-    const desired = section(this.#desired, this.#desiredVersion);
-    const reported = section(this.#reported, this.#reportedVersion);
+  snapshot(source: { deviceId: string; moduleId?: string }, identity: IdentityProperties = {}): Twin {
+    const whole = ({ properties, metadata, version }: Section): TwinSection =>
+      copy({ ...properties, $metadata: metadata, $version: version });
+    const plain = ({ properties, metadata, version }: Section): JsonObject =>
+      Object.defineProperties(copy(properties), {
+        $metadata: { value: copy(metadata) },
+        $version: { value: version },
+      });
     const twin: Twin = {
       ...source,
       tags: copy(this.#tags),
-      desired,
-      reported,
-      desiredVersion: this.#desiredVersion,
-      reportedVersion: this.#reportedVersion,
+      desired: plain(this.#desired),
+      reported: plain(this.#reported),
+      desiredVersion: this.#desired.version,
+      reportedVersion: this.#reported.version,
     };
-    return Object.defineProperty(twin, "properties", { value: { desired, reported } });
+    const more = {
+      properties: { desired: whole(this.#desired), reported: whole(this.#reported) },
+      etag: this.etag,
+      version: this.#version,
+      ...identity,
+    };
+    for (const [name, value] of Object.entries(more)) Object.defineProperty(twin, name, { value });
+    return twin;
   }
 
-  #checked(patch: unknown): JsonObject {
+  /** Everything, as the constructor takes it again. */
+  export(): TwinState {
+    return copy({
+      tags: this.#tags,
+      desired: this.#desired,
+      reported: this.#reported,
+      version: this.#version,
+    });
+  }
+
+  #time(): string {
+    return new Date(this.#now()).toISOString();
+  }
+
+  #apply(section: Section, patch: JsonObject): AcceptedPatch {
+    section.properties = this.#within(merged(section.properties, patch), this.#limits.propertiesBytes);
+    section.metadata = mergedMetadata(section.metadata, patch, this.#time());
+    section.version++;
+    this.#changed();
+    return { version: section.version, patch };
+  }
+
+  #setTags(tags: JsonObject): void {
+    this.#tags = this.#within(tags, this.#limits.tagsBytes);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#version++;
+    this.#onChange();
+  }
+
+  #checked(patch: unknown, text?: string): JsonObject {
+    let written = text;
     let own: unknown;
     try {
-      own = JSON.parse(JSON.stringify(patch));
+      written ??= JSON.stringify(patch);
+      own = JSON.parse(written);
     } catch (cause) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "a twin patch must be JSON", { cause });
     }
     if (!isObject(own)) throw new HubwireError("ERR_INVALID_ARGUMENT", "a twin patch must be a JSON object");
-    // A patch that a device read from the twin and sends back carries the version.
+    // A patch of what was read from the twin and is sent back carries what the hub added.
     delete own["$version"];
-    const found = objection(own, this.#limits, 1);
+    delete own["$metadata"];
+    const { twinDepth, twinStringBytes: twinString, twinKeyBytes: twinKey } = this.#limits;
+    const limits = { ...HUB_LIMITS, twinDepth, twinString, twinKey };
+    const found = twinObjection(own, text ?? JSON.stringify(own), limits);
     if (found !== undefined) throw new HubwireError("ERR_LIMIT", `a twin must not hold ${found}`, { status: 400 });
     return own;
   }
 
   #within(section: JsonObject, maximum: number): JsonObject {
-    const size = Buffer.byteLength(JSON.stringify(section));
+    const size = twinSize(section);
     if (size > maximum) {
       throw new HubwireError("ERR_LIMIT", `a twin section of ${size} bytes is over the ${maximum} allowed`, {
-        status: 413,
+        status: 400,
       });
     }
     return section;

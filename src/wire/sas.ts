@@ -130,10 +130,14 @@ export function parseSasToken(token: string): SasToken {
 /** Why a token is refused, first reason first; undefined is accepted. */
 export type SasRefusal = "malformed" | "scope" | "signature" | "expired";
 
+/** What some tools append to the resource, as the page on MQTT shows: `/api-version=2016-11-14`, or with a question mark. */
+const API_VERSION = /\/\??api-version=[\w-]+$/;
+
 /**
  * The hub's check. `scope` is what is asked for (`sasScope`); `now` in milliseconds since 1970; `keys` are the
  * base64 keys that may have signed, or a function that names those of a policy (undefined: the identity's own).
- * A token signed by a policy may be for a parent of the scope; one signed by the identity is for it alone.
+ * A token signed by a policy may be for a parent of the scope; one signed by the identity is for it alone. An
+ * api-version at the end of the token's resource does not count.
  */
 export function verifySasToken(
   token: string,
@@ -141,6 +145,8 @@ export function verifySasToken(
     keys: readonly string[] | ((keyName: string | undefined) => readonly string[]);
     scope: string;
     now: number;
+    /** The case of the whole scope does not count, as with the provisioning service. */
+    ignoreCase?: boolean;
   },
 ): SasRefusal | undefined {
   let fields: SasToken;
@@ -150,9 +156,10 @@ export function verifySasToken(
     return "malformed";
   }
   // Host names know no case, ids do.
-  const normal = (scope: string): string => scope.replace(/^[^/]*/, (host) => host.toLowerCase());
+  const normal = (scope: string): string =>
+    check.ignoreCase ? scope.toLowerCase() : scope.replace(/^[^/]*/, (host) => host.toLowerCase());
   const scope = normal(check.scope);
-  const resource = normal(fields.resource);
+  const resource = normal(fields.resource.replace(API_VERSION, ""));
   if (scope !== resource && !(fields.keyName !== undefined && scope.startsWith(resource + "/"))) return "scope";
   const keys = typeof check.keys === "function" ? check.keys(fields.keyName) : check.keys;
   const given = Buffer.from(fields.signature);

@@ -36,7 +36,7 @@ const puback = (client: RawClient, packet: Publish): void =>
 describe("a message", () => {
   it("waits for the subscription, carries every property, and is complete at PUBACK", async () => {
     const { messageId, completion } = await hub.sendToDevice(device.deviceId, "hello", {
-      messageId: "m/1",
+      messageId: "m:1",
       correlationId: "c",
       userId: "u",
       contentType: "text/plain",
@@ -48,7 +48,7 @@ describe("a message", () => {
         ["none", null],
       ]),
     });
-    expect(messageId).toBe("m/1");
+    expect(messageId).toBe("m:1");
     const client = await RawClient.connected(hub, device);
     expect(await client.nothingElse()).toBe(true);
     expect(await client.subscribe(filter)).toEqual([1]);
@@ -58,7 +58,7 @@ describe("a message", () => {
     expect({ ...packet, payload: text(packet) }).toEqual({
       type: "publish",
       topic:
-        `devices/${device.deviceId}/messages/devicebound/%24.mid=m%2F1&%24.cid=c&%24.uid=u&%24.to=${to}` +
+        `devices/${device.deviceId}/messages/devicebound/%24.mid=m%3A1&%24.cid=c&%24.uid=u&%24.to=${to}` +
         `&%24.exp=${expiry}&%24.ct=text%2Fplain&%24.ce=utf-8&iothub-ack=full&a%26b=1%3D2&none`,
       payload: "hello",
       qos: 1,
@@ -73,10 +73,15 @@ describe("a message", () => {
     expect(feedback).toEqual([
       {
         deviceId: device.deviceId,
-        messageId: "m/1",
+        messageId: "m:1",
         outcome: "Success",
         deliveryCount: 1,
         completedTime: new Date(clock.wallTime()),
+        originalMessageId: "m:1",
+        statusCode: "Success",
+        description: "Success",
+        enqueuedTimeUtc: new Date(clock.wallTime()).toISOString(),
+        deviceGenerationId: expect.any(String),
       },
     ]);
   });
@@ -144,18 +149,30 @@ describe("a message", () => {
     expect(feedback.map((each) => each.messageId)).toEqual([soon.messageId]);
   });
 
-  it("is given up after ten deliveries without PUBACK", async () => {
-    const { completion } = await hub.sendToDevice(device.deviceId, "poison");
-    for (let delivery = 1; delivery <= 10; delivery++) {
-      const client = await RawClient.connected(hub, device);
-      if (delivery === 1) await client.subscribe(filter);
-      expect((await nextPublish(client)).dup).toBe(delivery > 1);
-      await client.disconnect();
-    }
+  it("is locked for a minute, then comes again with DUP, as often as it takes", async () => {
+    const { completion } = await hub.sendToDevice(device.deviceId, "x");
     const client = await RawClient.connected(hub, device);
-    expect(await client.nothingElse()).toBe(true);
-    expect(await completion).toBe("DeliveryCountExceeded");
+    await client.subscribe(filter);
+    const first = await nextPublish(client);
+    for (let delivery = 2; delivery <= 12; delivery++) {
+      clock.advance(59_999);
+      expect(await client.nothingElse()).toBe(true);
+      clock.advance(1);
+      expect(await nextPublish(client)).toMatchObject({ dup: true, packetId: first.packetId });
+    }
+    const completed = event(hub, "completed");
+    puback(client, first);
+    expect(await completion).toBe("Success");
+    expect(await completed).toMatchObject({ deliveryCount: 12 });
     await client.disconnect();
+  });
+
+  it("lives an hour where its sender says nothing", async () => {
+    const { completion } = await hub.sendToDevice(device.deviceId, "x");
+    clock.advance(HOUR - 1);
+    expect(hub.pendingMessages(device.deviceId)).toBe(1);
+    clock.advance(1);
+    expect(await completion).toBe("Expired");
   });
 
   it("for an input of a module reaches that module alone", async () => {

@@ -41,9 +41,10 @@ describe("invokeMethod", () => {
   });
 
   it.each<[string, unknown, string, string, unknown]>([
-    ["nothing as null, both ways", undefined, "null", "", null],
+    ["nothing as an empty body, both ways", undefined, "", "", null],
+    ["null", null, "null", "null", null],
     ["a bare value", 5, "5", "false", false],
-    ["bytes as they are", Buffer.from("raw"), "raw", "not JSON", "not JSON"],
+    ["bytes as they are", Buffer.from("raw"), "raw", '"x"', "x"],
   ])("carries %s", async (_name, payload, sent, answer, value) => {
     await client.subscribe(FILTER);
     const result = hub.invokeMethod(device.deviceId, "m", payload);

@@ -52,6 +52,14 @@ async function answer(client: RawClient, topic: string, body: unknown = ""): Pro
   return { topic: publish.topic, body: JSON.parse(Buffer.from(publish.payload).toString()) as never };
 }
 
+/** What the first request is answered where CONNECT was accepted and the credentials are not. */
+async function refused(packet: ConnectInit): Promise<{ topic: string; body: never }> {
+  const { client, returnCode } = await dps(packet);
+  expect(returnCode).toBe(0);
+  await client.subscribe("$dps/registrations/res/#");
+  return answer(client, REGISTER);
+}
+
 const REGISTER = "$dps/registrations/PUT/iotdps-register/?$rid=1";
 const poll = (operationId: string): string =>
   `$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId=${operationId}`;
@@ -155,8 +163,12 @@ describe("an enrolment group", () => {
     const { client } = await dps(dpsConnect("g1", key));
     await register(client, "g1");
     await (await RawClient.connected(hub, { deviceId: "g1", primaryKey: key })).disconnect();
-    expect((await dps(dpsConnect("g1", groupKey))).returnCode).toBe(5);
-    expect((await dps(dpsConnect("g2", key))).returnCode).toBe(5);
+    for (const [id, wrong] of [
+      ["g1", groupKey],
+      ["g2", key],
+    ] as const) {
+      expect((await refused(dpsConnect(id, wrong))).topic).toBe("$dps/registrations/res/401/?$rid=1");
+    }
   });
 
   it("takes every certificate of its authority, by the name in it", async () => {
@@ -172,21 +184,32 @@ describe("an enrolment group", () => {
 });
 
 describe("a refusal", () => {
-  it("meets an unknown registration, another scope, key name or client identifier", async () => {
+  it("is return code 5 for another scope, client identifier, or no credentials", async () => {
     const { primaryKey } = hub.createEnrollment("s1");
-    const scope = "0ne1/registrations/s1";
     for (const packet of [
-      dpsConnect("unknown", primaryKey),
-      dpsConnect("s1", Buffer.alloc(32).toString("base64")),
       dpsConnect("s1", undefined),
       dpsConnect("s1", primaryKey, { username: "0ne2/registrations/s1/api-version=2019-03-31" }),
       dpsConnect("s1", primaryKey, { clientId: "s2" }),
-      dpsConnect("s1", primaryKey, { password: signSasToken(scope, primaryKey as string, 4e9, "other") }),
-      dpsConnect("s1", primaryKey, {
-        password: signSasToken(scope, primaryKey as string, 1e9, "registration"),
-      }),
     ]) {
       expect((await dps(packet)).returnCode).toBe(5);
+    }
+    const newer = dpsConnect("s1", primaryKey, { username: "0ne1/registrations/s1/api-version=2999-01-01" });
+    expect((await dps(newer)).returnCode).toBe(4);
+  });
+
+  it("is an answer after CONNECT for a wrong key, and for an unknown registration", async () => {
+    const { primaryKey } = hub.createEnrollment("s5");
+    const scope = "0ne1/registrations/s5";
+    const unauthorized = { errorCode: 401_002, message: "Unauthorized" };
+    for (const packet of [
+      dpsConnect("s5", Buffer.alloc(32).toString("base64")),
+      dpsConnect("s5", primaryKey, { password: signSasToken(scope, primaryKey as string, 4e9, "other") }),
+      dpsConnect("s5", primaryKey, { password: signSasToken(scope, primaryKey as string, 1e9, "registration") }),
+    ]) {
+      const { topic, body } = await refused(packet);
+      expect(topic).toBe("$dps/registrations/res/401/?$rid=1");
+      expect(body).toMatchObject(unauthorized);
+      expect(Object.keys(body)).toEqual(["errorCode", "trackingId", "message", "timestampUtc"]);
     }
   });
 
@@ -204,10 +227,19 @@ describe("a refusal", () => {
     expect((await answer(client, REGISTER)).topic).toBe("$dps/registrations/res/429/?$rid=1&retry-after=3");
   });
 
-  it("is the close for a topic of the hub, and 0x80 for its filters", async () => {
+  it.each(["$iothub/twin/res/#", "devices/s4/messages/devicebound/#", "$dps/registrations/res/200/#", "#"])(
+    "is the close for the filter %s",
+    async (filter) => {
+      const { primaryKey } = hub.createEnrollment("s4");
+      const { client } = await dps(dpsConnect("s4", primaryKey));
+      client.send({ type: "subscribe", packetId: 1, subscriptions: [{ topicFilter: filter, qos: 0 }] });
+      expect(await client.next()).toBe("closed");
+    },
+  );
+
+  it("is the close for a topic of the hub", async () => {
     const { primaryKey } = hub.createEnrollment("s4");
     const { client } = await dps(dpsConnect("s4", primaryKey));
-    expect(await client.subscribe("$iothub/twin/res/#", "devices/s4/messages/devicebound/#")).toEqual([0x80, 0x80]);
     client.send({ type: "publish", topic: "devices/s4/messages/events/" });
     expect(await client.next()).toBe("closed");
   });

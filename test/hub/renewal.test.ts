@@ -5,7 +5,8 @@ import { createSasToken } from "../../src/hub/index.js";
 import { FakeClock } from "../support/clock.js";
 import { failure, laboratory, next, until } from "./lab.js";
 
-const lab = laboratory();
+// Without the five minutes by which a hub lets clocks differ.
+const lab = laboratory({ limits: { clockSkew: 0 } });
 const DAY = 86_400_000;
 
 test("10,000 messages with a renewal every second: 0 lost, 0 rejected, handlers and subscriptions alive", async () => {
