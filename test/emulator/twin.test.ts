@@ -24,11 +24,7 @@ describe("a twin document", () => {
     ["ignores null for what is not there", [{ a: null, b: { c: null } }], { b: {} }],
     ["puts an object in the place of a value", [{ a: 1 }, { a: { b: null, c: 1 } }], { a: { c: 1 } }],
     ["puts a value in the place of an object", [{ a: { b: 1 } }, { a: false }], { a: false }],
-    [
-      "replaces arrays whole",
-      [{ a: [1, 2, 3] }, { a: [{ b: 1 }] }],
-      { a: [{ b: 1 }] },
-    ],
+    ["replaces arrays whole", [{ a: [1, 2, 3] }, { a: [{ b: 1 }] }], { a: [{ b: 1 }] }],
   ])("%s", (_name, patches, expected) => {
     const twin = new TwinDocument(defaultLimits);
     for (const patch of patches) twin.patchDesired(patch);

@@ -29,5 +29,12 @@ export const publicNames: Record<string, string[]> = {
     "publishSize",
   ],
   "hubwire/file-store": ["FileStore"],
-  "hubwire/emulator": ["HubEmulator", "HubwireError", "createAuthority", "createSelfSigned", "defaultLimits"],
+  "hubwire/emulator": [
+    "HubEmulator",
+    "HubwireError",
+    "createAuthority",
+    "createSelfSigned",
+    "defaultLimits",
+    "restoreAuthority",
+  ],
 };
