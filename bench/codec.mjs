@@ -21,6 +21,7 @@ const parts = [
   ["decode", [], ["--form", "reader", ...few]],
   ["decode", [], ["--form", "sink", "--no-u8", ...few]],
   ["memory", [], smoke ? ["--smoke"] : []],
+  ["held", [], smoke ? ["--smoke"] : []],
   ["encode", [], smoke ? quick : []],
   ["growth", [], smoke ? ["--smoke"] : []],
   ["topics", [], smoke ? ["--smoke"] : []],

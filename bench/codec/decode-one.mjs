@@ -56,5 +56,5 @@ const times = interleave(peers.map(contender), Number(values.rounds));
 const gain = ratios(times, mqttPacketPeer.name, ours.name);
 const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
 const size = values.size === "0" ? "whole" : `${values.size} B`;
-const line = `${values.corpus.padEnd(29)} ${size.padStart(8)}  ns/packet: ${ns}; times mqtt-packet: ${spread(gain)}`;
+const line = `${values.corpus.padEnd(31)} ${size.padStart(8)}  ns/packet: ${ns}; times mqtt-packet: ${spread(gain)}`;
 console.log(JSON.stringify({ line, gain: median(gain) }));

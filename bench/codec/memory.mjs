@@ -39,5 +39,5 @@ for (const corpus of corpora) {
     const bytes = growth.length > 0 ? growth[growth.length >> 1] : NaN;
     row.push(`${peer.name} ${bytes.toFixed(1)} B/packet, ${collections} collections in ${passes * count} packets`);
   }
-  console.log(`${corpus.padEnd(29)} ${row.join("; ")}`);
+  console.log(`${corpus.padEnd(31)} ${row.join("; ")}`);
 }

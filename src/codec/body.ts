@@ -5,6 +5,7 @@
  * refused here; all other rules are the decoder's own, run over the finished body, so that the two sides
  * agree.
  */
+import { Buffer } from "node:buffer";
 import { checkBoolean, checkInteger, dataLength } from "./values.js";
 import { parse } from "./parse.js";
 import { INVALID, fault } from "./fault.js";

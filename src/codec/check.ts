@@ -4,6 +4,7 @@
  *
  * Invariants: every field of the caller's object is read once; of a good PUBLISH nothing is allocated.
  */
+import { Buffer } from "node:buffer";
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
 import { INVALID, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";

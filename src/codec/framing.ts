@@ -8,6 +8,7 @@
  *
  * The constants were chosen with `npm run bench -- codec`.
  */
+import { Buffer } from "node:buffer";
 import { isBytes, plainBytes } from "./values.js";
 import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
 import { NAMES, deliver, packetSize } from "./parse.js";
