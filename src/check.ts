@@ -18,30 +18,37 @@ export const invalid = (text: string): HubwireError => new HubwireError("ERR_INV
 
 const typeName = (value: unknown): string => (value === null ? "null" : typeof value);
 
-/**
- * A copy of `options` that keeps to `rules`; undefined has none. `what` they are the options of, e.g. "publish". A number
- * is a whole one where its upper bound is finite, and never NaN. Throws ERR_INVALID_ARGUMENT.
- */
-export function checkOptions<T extends object>(options: T | undefined, rules: Rules, what: string): T {
+/** A copy of `options`, each read once, of any name. Throws ERR_INVALID_ARGUMENT where that is not possible. */
+export function readOptions<T extends object>(options: T | undefined, what: string): T {
   const copy: Record<string, unknown> = {};
   if (options === undefined) return copy as T;
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw invalid(`the options of ${what} must be an object`);
   }
   let name: string | undefined;
-  let unknown: string | undefined;
   try {
     for (name in options) {
-      if (Object.hasOwn(rules, name)) copy[name] = (options as Record<string, unknown>)[name];
-      else unknown ??= name;
+      const value = (options as Record<string, unknown>)[name];
+      // Assigning would set the prototype.
+      if (name === "__proto__") Object.defineProperty(copy, name, { value, enumerable: true });
+      else copy[name] = value;
     }
   } catch {
     throw invalid(
       name === undefined ? `the options of ${what} cannot be read` : `option ${name} of ${what} cannot be read`,
     );
   }
-  if (unknown !== undefined) throw unknownOption(unknown, rules, what);
-  for (name in copy) {
+  return copy as T;
+}
+
+/**
+ * A copy of `options` that keeps to `rules`; undefined has none. `what` they are the options of, e.g. "publish". A number
+ * is a whole one where its upper bound is finite, and never NaN. Throws ERR_INVALID_ARGUMENT.
+ */
+export function checkOptions<T extends object>(options: T | undefined, rules: Rules, what: string): T {
+  const copy = readOptions(options, what) as Record<string, unknown>;
+  for (const name in copy) {
+    if (!Object.hasOwn(rules, name)) throw unknownOption(name, rules, what);
     const value = copy[name];
     if (value !== undefined) checkValue(value, rules[name] as Rule, `option ${name} of ${what}`);
   }

@@ -197,6 +197,11 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     return this.#session.state === "connected";
   }
 
+  /** What the connection is at. */
+  get state(): ClientState {
+    return this.#phase;
+  }
+
   get metrics(): ClientMetrics {
     return {
       ...this.#session.metrics,

@@ -6,6 +6,7 @@
  * No error made here has a cause that comes from a provider of secrets.
  */
 import type { ConnectionOptions } from "node:tls";
+import { checkOptions, checkValue, invalid, readOptions, type Rule, type Rules } from "../check.js";
 import type { Clock } from "../clock.js";
 import type { Credentials } from "../client/options.js";
 import { HubwireError } from "../errors.js";
@@ -52,68 +53,99 @@ export interface DeviceOptions {
   renewAt?: number | undefined;
 }
 
-/** Names of the options of an identity; all others are the connection's. */
-const IDENTITY_OPTIONS: readonly string[] = [
-  "hostName",
-  "deviceId",
-  "moduleId",
-  "gatewayHostName",
-  "sharedAccessKey",
-  "sharedAccessKeyName",
-  "sharedAccessSignature",
-  "sas",
-  "x509",
-  "ca",
-  "modelId",
-  "productInfo",
-  "apiVersion",
-  "tokenLifetime",
-  "renewAt",
-] satisfies (keyof DeviceOptions)[];
-
+/** The options of an identity; all others are the connection's. */
+const IDENTITY_RULES = {
+  hostName: "string",
+  deviceId: "string",
+  moduleId: "string",
+  gatewayHostName: "string",
+  sharedAccessKey: "string",
+  sharedAccessKeyName: "string",
+  sharedAccessSignature: "string",
+  sas: "function",
+  x509: "object|function|boolean",
+  ca: "function",
+  modelId: "string",
+  productInfo: "string",
+  apiVersion: "string|null",
+  tokenLifetime: "number",
+  renewAt: "number",
+} satisfies { [name in keyof DeviceOptions]-?: Rule };
 /** Divides options into those of the identity and those of the connection, wherever they were given. */
 export function divideOptions<T extends object>(
   identity: string | DeviceOptions,
   options: T,
 ): [identity: DeviceOptions, options: T] {
-  if (typeof options !== "object" || options === null) throw badOption("the client's options must be an object");
-  const first = typeof identity === "string" ? parseConnectionString(identity) : identity;
+  const first = typeof identity === "object" ? readOptions(identity, "the identity") : parseConnectionString(identity);
   const all = Object.entries({ ...first, ...options });
   const prescribed = all.find(([name]) => /^(clientId|username|password|credentials)$/.test(name))?.[0];
-  if (prescribed) throw badOption(`${prescribed} follows from the device's identity and cannot be set`);
-  const isIdentity = ([name]: [string, unknown]): boolean => IDENTITY_OPTIONS.includes(name);
+  if (prescribed) throw invalid(`${prescribed} follows from the device's identity and cannot be set`);
+  const isIdentity = ([name]: [string, unknown]): boolean => Object.hasOwn(IDENTITY_RULES, name);
   return [
     Object.fromEntries(all.filter(isIdentity)) as unknown as DeviceOptions,
     Object.fromEntries(all.filter((entry) => !isIdentity(entry))) as T,
   ];
 }
 
+/** Whether one is accepted where the other is: nothing is gained by connecting anew. */
+export const isSameIdentity = (one: DeviceOptions, other: DeviceOptions): boolean =>
+  Object.keys(IDENTITY_RULES).every((name) => {
+    const [value, old] = [one, other].map((identity) => (identity as unknown as Record<string, unknown>)[name]);
+    return value === old || (typeof value === "object" && JSON.stringify(value) === JSON.stringify(old));
+  });
+
 const TEN_YEARS = 3652.5 * 86_400_000;
-const badOption = (message: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", message);
+
+const X509_RULES: Rules = { cert: "string|object", key: "string|object", ca: "string|object", passphrase: "string" };
 
 /** Completes and checks what a `DeviceClient` is made of. `tls` may hold the certificate of `x509=true`. */
 export function resolveIdentity(given: DeviceOptions, tls: ConnectionOptions | undefined): DeviceOptions {
-  const { hostName, deviceId, moduleId, gatewayHostName, sharedAccessKey, sharedAccessSignature, sas } = given;
-  if (typeof hostName !== "string" || typeof deviceId !== "string") {
-    throw badOption("a device needs a hostName and a deviceId");
-  }
+  const identity = checkOptions(given, IDENTITY_RULES, "the identity");
+  const { hostName, deviceId, moduleId, gatewayHostName, sharedAccessKey, sharedAccessSignature, sas } = identity;
+  if (hostName === undefined || deviceId === undefined) throw invalid("a device needs a hostName and a deviceId");
   checkIdentity([hostName, gatewayHostName], [deviceId, moduleId]);
-  // The certificate is in `tls` already.
-  const x509 = given.x509 === true ? (tls?.cert || tls?.pfx ? {} : undefined) : given.x509;
+  const x509 = resolveX509(identity.x509, tls);
   const ways = [sharedAccessKey, sharedAccessSignature, sas, x509].filter((way) => way !== undefined);
   if (ways.length !== 1) {
-    throw badOption(
-      "a device needs exactly one of sharedAccessKey, sharedAccessSignature, sas and x509 ({ cert, key })",
-    );
+    throw invalid("a device needs exactly one of sharedAccessKey, sharedAccessSignature, sas and x509 ({ cert, key })");
   }
-  if (sharedAccessKey !== undefined && !isBase64(sharedAccessKey)) throw badOption("sharedAccessKey is not base64");
+  if (sharedAccessKey !== undefined && !isBase64(sharedAccessKey)) throw invalid("sharedAccessKey is not base64");
+  if (identity.sharedAccessKeyName !== undefined && sharedAccessKey === undefined) {
+    throw invalid("sharedAccessKeyName needs a sharedAccessKey");
+  }
   if (sharedAccessSignature !== undefined) parseSasToken(sharedAccessSignature);
-  const { tokenLifetime = 3_600_000, renewAt = 0.8 } = given;
-  if (!(tokenLifetime >= 5_000 && tokenLifetime <= TEN_YEARS)) {
-    throw badOption("tokenLifetime is 5,000 ms to 10 years");
+  const { tokenLifetime = 3_600_000, renewAt = 0.8 } = identity;
+  if (!(tokenLifetime >= 5_000 && tokenLifetime <= TEN_YEARS)) throw invalid("tokenLifetime is 5,000 ms to 10 years");
+  if (!(renewAt >= 0.05 && renewAt <= 0.95)) throw invalid("renewAt is 0.05 to 0.95");
+  return { ...identity, x509, tokenLifetime, renewAt };
+}
+
+function resolveX509(given: DeviceOptions["x509"] | false, tls: ConnectionOptions | undefined): DeviceOptions["x509"] {
+  if (given === undefined || given === false || typeof given === "function") return given || undefined;
+  if (given !== true) return checkX509(given);
+  // The certificate is in `tls` already.
+  return tls?.cert || tls?.pfx ? (TLS_HAS_IT as X509) : undefined;
+}
+
+/** Stands for a certificate that `tls` holds. */
+const TLS_HAS_IT: object = {};
+
+/** A copy of what can be used. Throws ERR_INVALID_ARGUMENT; that the PEM itself is good only TLS can say. */
+export function checkX509(given: X509): X509 {
+  if (typeof given !== "object" || given === null) throw invalid("x509 must be an object { cert, key } of PEM text");
+  if (given === TLS_HAS_IT) return given;
+  const x509 = checkOptions(given, X509_RULES, "x509");
+  for (const name of ["cert", "key"] as const) {
+    const value: unknown = x509[name];
+    checkValue(value, "string|object", `x509.${name}`);
+    const text = value instanceof Uint8Array ? Buffer.from(value).toString("latin1") : String(value);
+    const kind = name === "cert" ? /-----BEGIN (TRUSTED )?CERTIFICATE-----/ : /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
+    if (!kind.test(text)) {
+      const what = name === "cert" ? "a certificate" : "a private key";
+      throw invalid(`x509.${name} is not ${what} in PEM form; give the file's content, not its name`);
+    }
   }
-  if (!(renewAt >= 0.05 && renewAt <= 0.95)) throw badOption("renewAt is 0.05 to 0.95");
-  return { ...given, tokenLifetime, renewAt };
+  return x509;
 }
 
 export class CredentialSource {
@@ -177,7 +209,7 @@ export class CredentialSource {
   async #make(): Promise<Credentials> {
     const { x509, ca } = this.#identity;
     const password = await this.#token();
-    const certificate = typeof x509 === "function" ? await provide("x509", x509) : x509;
+    const certificate = typeof x509 === "function" ? checkX509(await provide("x509", x509)) : x509;
     const tls: ConnectionOptions = {
       ...this.#tls,
       ...(ca && { ca: await provide("ca", ca) }),

@@ -2,265 +2,275 @@
  * DeviceClient: a device or module of IoT Hub.
  *
  * Invariants: everything sent obeys the hub's rules, so that the hub has no reason to close the connection; every
- * call settles once; what belongs to no call is an `error` event, or a process warning where nobody listens. The
- * connection itself, retries and the offline queue are MqttClient's.
+ * call settles once, also before `connect()`; what belongs to no call is an `error` event, or a process warning where
+ * nobody listens. The connection, retries and the offline queue are MqttClient's; the identity, its renewal and its
+ * replacement are HubConnection's; here the parts meet and arguments are checked.
  */
 import { EventEmitter } from "node:events";
-import type { Message } from "../session/types.js";
-import { asyncDispose, type CloseOptions, MqttClient, type SignalOptions } from "../client/client.js";
-import { setAlarm, systemClock } from "../clock.js";
-import type { MqttClientOptions } from "../client/options.js";
+import { checkOptions, checkValue, invalid, readOptions, type Rules } from "../check.js";
+import { asyncDispose, type CloseOptions, type MqttClient, type SignalOptions } from "../client/client.js";
+import { systemClock } from "../clock.js";
 import { emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
-import { CredentialSource, type DeviceOptions, divideOptions, resolveIdentity } from "./credentials.js";
+import { abortable, throwIfAborted } from "../abort.js";
+import type { Message } from "../session/types.js";
+import { cloudToDeviceTopic, DESIRED_FILTER, inputsFilter, METHODS_FILTER, parseInbound } from "../wire/topics.js";
+import type { HubAccess } from "./access.js";
+import { ActivityNotes } from "./activity.js";
+import { Busy } from "./busy.js";
+import { closedError, type ConnectOptions, HubConnection } from "./connection.js";
+import { type DeviceOptions, divideOptions } from "./credentials.js";
 import { edgeIdentity } from "./edge.js";
-import { type Activity, explainError, isRefusal } from "./explain.js";
 import { type HubMessage, hubMessage, Inbox, type MessageHandler } from "./inbox.js";
-import { HUB_LIMITS } from "../wire/limits.js";
-import { abortable } from "../abort.js";
-import { asHubwireError, type Link } from "./link.js";
 import { type MethodHandler, type MethodOptions, Methods } from "./methods.js";
+import type { DeviceClientOptions, DeviceEvents } from "./options.js";
+import { Subscriptions } from "./subscriptions.js";
+import { sendBatch, type TelemetryMessage } from "./batch.js";
 import { encodeTelemetry, type TelemetryBody, type TelemetryOptions } from "./telemetry.js";
-import { cloudToDeviceTopic, inputsFilter, parseInbound } from "../wire/topics.js";
 import { type DesiredHandler, type Twin, TwinClient } from "./twin.js";
 
-/**
- * How to connect, and what of the identity a connection string does not say; durations in ms. What the hub prescribes
- * (client id, user name, password) cannot be set here.
- */
-export interface DeviceClientOptions
-  extends
-    Omit<MqttClientOptions, "clientId" | "username" | "password" | "credentials" | "will">,
-    Omit<DeviceOptions, "hostName" | "deviceId"> {
-  /** Dialled in place of the hub or gateway, e.g. a tunnel; the certificate must still be for their name. */
-  host?: string | undefined;
-  /** Telemetry that the hub takes in this device's place when the connection ends without `close()`. */
-  will?: (TelemetryOptions & { payload: TelemetryBody }) | undefined;
-  /**
-   * Asked when the hub refuses the identity, e.g. because the device was moved: returns the new one, as
-   * `provisionDevice` finds it. What was queued for the old hub is rejected.
-   */
-  reprovision?: ((error: HubwireError) => string | DeviceOptions | Promise<string | DeviceOptions>) | undefined;
-}
-
-/** One message of a batch. */
-export interface TelemetryMessage extends TelemetryOptions {
-  body: TelemetryBody;
-}
-
-export interface DeviceEvents {
-  connect: [{ sessionPresent: boolean }];
-  /** undefined: as planned, by `close()` or a renewal. */
-  disconnect: [error: HubwireError | undefined];
-  reconnecting: [{ attempt: number; delay: number; error: HubwireError }];
-  error: [error: HubwireError];
-}
-
-/** Messages of a batch that wait for their acknowledgement at a time. */
-const BATCH_WINDOW = 1_000;
-/** ms to wait before a renewal that failed is tried again. */
-const RENEWAL_RETRY = 5_000;
-/** ms for handlers, and then for acknowledgements, before a planned reconnect. */
-const DRAIN = 5_000;
-
-/** Stands for the filter of cloud-to-device messages or inputs, which changes with the identity. */
-const MESSAGES = "";
+const EVENTS = ["connect", "disconnect", "reconnecting", "error", "newListener", "removeListener"];
+/** What is meant by names that other clients have. */
+const MEANT: Record<string, string> = {
+  message: "messages(handler)",
+  inputMessage: "onInput(name, handler)",
+  method: "onMethod(name, handler)",
+};
+const SIGNAL: Rules = { signal: "object" };
+const CONNECT: Rules = { signal: "object", timeout: [0, Infinity] };
+const CLOSE: Rules = { force: "boolean" };
 
 /** A device or module of IoT Hub. */
 export class DeviceClient extends EventEmitter<DeviceEvents> {
-  readonly #options: DeviceClientOptions;
-  readonly #link: Link;
+  readonly #connection: HubConnection;
+  readonly #activity: ActivityNotes;
+  readonly #subscriptions: Subscriptions;
   readonly #twin: TwinClient;
   readonly #methods: Methods;
   readonly #inbox: Inbox;
-  /** What is to be subscribed to; SUBACK's promise where it was asked for. */
-  readonly #subscriptions = new Map<string, { qos: 0 | 1; granted: Promise<unknown> | undefined }>();
-  /** One error of the connection is seen by many calls: each sees the same explanation. */
-  readonly #explained = new WeakMap<object, HubwireError>();
-  readonly #started: Promise<void>;
-  #start!: () => void;
-  #identity!: DeviceOptions;
-  #mqtt!: MqttClient;
-  #source!: CredentialSource;
+  readonly #explainAndThrow = (error: unknown): never => {
+    throw this.#connection.explain(error);
+  };
   #closed = false;
-  /** Why nothing can be asked of the hub: closed, or given up until the next `connect()`. */
-  #unusable: HubwireError | undefined;
-  #cancelRenewal: () => void = () => {};
-  #moving: Promise<void> | undefined;
-  // What was just done, for the error that a close without a reason needs.
-  #acceptedAt: number | undefined;
-  #shortLived = 0;
-  #largest = 0;
-  #largestAt = -Infinity;
-  #sent = 0;
-  #second = 0;
 
   /**
    * Throws ERR_CONNECTION_STRING or ERR_INVALID_ARGUMENT for what cannot work; nothing is dialled before `connect()`.
    * `options.port` is 8883 where left out; `options.tls.ca` is for a private hub. The session is kept by the hub
    * (`cleanSession` false) unless told otherwise.
    */
-  constructor(identity: string | DeviceOptions, options: DeviceClientOptions = {}) {
+  constructor(identity: string | DeviceOptions, options?: DeviceClientOptions) {
     super();
+    const own = readOptions(options, "DeviceClient");
     // What the new identity of a `reprovision` is to be combined with.
-    this.#options = { ...divideOptions(identity, options)[1], ...options };
-    this.#started = new Promise((resolve) => (this.#start = resolve));
-    const clock = options.clock ?? systemClock;
-    this.#link = {
-      clock,
-      timeout: options.operationTimeout ?? 30_000,
-      connected: () => this.#mqtt.connected,
-      publish: (topic, payload) => this.#mqtt.publish(topic, payload),
-      subscribe: (topicFilter, qos) => this.#subscribe(topicFilter, qos),
+    const all: DeviceClientOptions = { ...divideOptions(identity, own)[1], ...own };
+    const { clock = systemClock, random = Math.random, operationTimeout: timeout = 30_000, maxMethodCalls } = all;
+    if (maxMethodCalls !== undefined) checkValue(maxMethodCalls, [1, 1e9], "option maxMethodCalls of DeviceClient");
+    if (all.reprovision !== undefined) {
+      checkValue(all.reprovision, "function", "option reprovision of DeviceClient");
+      if (typeof all.store === "object") {
+        throw invalid("store must be a function beside reprovision: (identity) => a store for that identity alone");
+      }
+    }
+    const busy = new Busy();
+    this.#activity = new ActivityNotes(clock);
+    this.#connection = new HubConnection(
+      {
+        clock,
+        busy,
+        activity: this.#activity,
+        connected: (event) => {
+          this.#twin.connected();
+          this.#emit("connect", event);
+        },
+        disconnected: (error) => {
+          this.#twin.lost();
+          this.#inbox.forget();
+          this.#emit("disconnect", error);
+        },
+        reconnecting: (event) => this.#emit("reconnecting", event),
+        moved: () => this.#moved(),
+        stopped: (error) => this.#stop(error),
+        failed: (error) => this.#report(error),
+        received: (message) => this.#receive(message),
+      },
+      identity,
+      own,
+    );
+    this.#subscriptions = new Subscriptions({
+      filters: () => this.#filters,
+      subscribe: (topicFilter) => this.#connection.subscribe(topicFilter, topicFilter.startsWith("$iothub/") ? 0 : 1),
+      recover: (error) => this.#connection.recover(error),
       report: (error) => this.#report(error),
-      busy: new Set(),
+    });
+    const hub: HubAccess = {
+      clock,
+      random,
+      timeout,
+      busy,
+      connected: () => this.connected,
+      publish: (topic, payload) => this.#connection.mqtt.publish(topic, payload),
+      subscribed: async (topicFilter) => {
+        await this.#connection.running();
+        await this.#subscriptions.granted(topicFilter);
+      },
+      report: (error) => this.#report(error),
     };
-    this.#twin = new TwinClient(this.#link);
-    this.#methods = new Methods(this.#link);
-    this.#inbox = new Inbox(this.#link);
-    this.#become(identity);
+    this.#twin = new TwinClient(hub);
+    this.#methods = new Methods(hub, maxMethodCalls ?? 1_000);
+    this.#inbox = new Inbox(hub);
+    // Who waits for an event that does not exist waits for ever.
+    super.on("newListener" as never, refuseUnknownEvent as never);
   }
 
   /** A module of IoT Edge, by the environment that its runtime gives it (`IOTEDGE_…`, or `EdgeHubConnectionString`). */
   static fromEdgeEnvironment(
-    options: DeviceClientOptions = {},
+    options?: DeviceClientOptions,
     environment: Record<string, string | undefined> = process.env,
   ): DeviceClient {
-    const { clock = systemClock, tokenLifetime } = options;
-    return new DeviceClient(edgeIdentity(environment, clock, tokenLifetime), options);
+    const { clock = systemClock, tokenLifetime } = readOptions(options, "DeviceClient");
+    return new DeviceClient(edgeIdentity(readOptions(environment, "the environment"), clock, tokenLifetime), options);
   }
 
   get deviceId(): string {
-    return this.#identity.deviceId;
+    return this.#connection.identity.deviceId;
   }
 
   get moduleId(): string | undefined {
-    return this.#identity.moduleId;
+    return this.#connection.identity.moduleId;
   }
 
   /** The hub that the device belongs to. */
   get hostName(): string {
-    return this.#identity.hostName;
+    return this.#connection.identity.hostName;
   }
 
   get connected(): boolean {
-    return this.#mqtt.connected;
+    return this.#connection.mqtt.connected;
   }
 
   /** As MqttClient's. */
   get metrics(): MqttClient["metrics"] {
-    return this.#mqtt.metrics;
+    return this.#connection.mqtt.metrics;
   }
 
-  /** Resolves when the hub accepted the device. Rejects as `MqttClient.connect` does. */
-  async connect({ signal }: SignalOptions = {}): Promise<void> {
-    try {
-      await this.#connectNow(signal);
-    } catch (error) {
-      await abortable(signal, this.#moveOrThrow(error));
-    }
+  /**
+   * Resolves when the hub accepted the device and granted what the handlers there are need. Rejects as
+   * `MqttClient.connect` does, and with ERR_SUBSCRIBE_REFUSED; then the connection stays, for what does not need the
+   * subscription.
+   */
+  async connect(options?: ConnectOptions): Promise<void> {
+    const { signal } = checkOptions(options, CONNECT, "connect");
+    throwIfAborted(signal);
+    const connecting = this.#connection.connect(options);
+    // Asked for before CONNACK, so that what the hub held back finds its handler.
+    const subscribed = this.#connection.isRunning ? this.#subscriptions.all() : undefined;
+    subscribed?.catch(() => {});
+    await abortable(signal, connecting);
+    await abortable(signal, subscribed ?? this.#subscriptions.all());
   }
 
   /**
    * Resolves with the hub's acknowledgement (QoS 0: when written). A string and bytes are sent as they are, anything
    * else as JSON, then with content type `application/json` and encoding `utf-8` unless given.
-   * Rejects with ERR_LIMIT over 256 KiB, counted as the hub counts, and as `MqttClient.publish` does.
+   * Rejects with ERR_LIMIT over 256 KiB, counted as the hub counts, ERR_INVALID_ARGUMENT, and as `MqttClient.publish`
+   * does.
    */
-  async sendTelemetry(body: TelemetryBody, options: TelemetryOptions = {}): Promise<void> {
-    const { topic, payload, size, qos } = encodeTelemetry(this.#identity, body, options);
-    this.#note(size);
-    const { retain = false, signal } = options;
-    try {
-      await this.#mqtt.publish(topic, payload, { qos, retain, signal });
-    } catch (error) {
-      throw this.#explain(error);
-    }
+  sendTelemetry(body: TelemetryBody, options?: TelemetryOptions): Promise<void> {
+    return this.#send(body, options, undefined);
   }
 
   /** As `sendTelemetry`, to a named output of a module. */
-  sendToOutput(outputName: string, body: TelemetryBody, options: TelemetryOptions = {}): Promise<void> {
-    return this.sendTelemetry(body, { ...options, outputName });
+  async sendToOutput(outputName: string, body: TelemetryBody, options?: TelemetryOptions): Promise<void> {
+    checkValue(outputName, "string", "the output's name");
+    return this.#send(body, options, outputName);
   }
 
-  /** Sends many, in order, without waiting in between. Each message's own outcome is in the result. */
-  async sendTelemetryBatch(messages: Iterable<TelemetryMessage>): Promise<PromiseSettledResult<void>[]> {
-    const outcomes: PromiseSettledResult<void>[] = [];
-    const iterator = messages[Symbol.iterator]();
-    let count = 0;
-    const worker = async (): Promise<void> => {
-      for (let item = iterator.next(); !item.done; item = iterator.next()) {
-        const index = count++;
-        const { body, ...options } = item.value;
-        try {
-          outcomes[index] = { status: "fulfilled", value: await this.sendTelemetry(body, options) };
-        } catch (reason) {
-          outcomes[index] = { status: "rejected", reason };
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: BATCH_WINDOW }, worker));
-    return outcomes;
+  /**
+   * Sends many, in order, without waiting in between; a thousand wait for their acknowledgement at a time. Each
+   * message's own outcome is in the result. Rejects with ERR_INVALID_ARGUMENT where `messages` cannot be iterated.
+   */
+  sendTelemetryBatch(messages: Iterable<TelemetryMessage>): Promise<PromiseSettledResult<void>[]> {
+    return sendBatch(messages, (body, options) => this.#send(body, options, undefined));
   }
 
   /**
    * Cloud-to-device messages, or for a module the messages to all inputs without a handler of their own. With a
-   * handler: resolves when the hub granted the subscription, and each message is completed when the handler's promise
-   * has resolved. Without: iterate over the result; a message is completed when the next is asked for.
+   * handler: resolves when the hub granted the subscription (before `connect()`: at once), and each message is completed
+   * when the handler's promise has resolved; there is one handler, and a second is ERR_INVALID_ARGUMENT. Without:
+   * iterate over the result; a message is completed when the next is asked for or the loop is left. Iteration ends with
+   * `close()`, and with an error when the client has given up.
    */
   messages(handler: MessageHandler): Promise<void>;
   messages(): AsyncIterableIterator<HubMessage>;
   messages(handler?: MessageHandler): Promise<void> | AsyncIterableIterator<HubMessage> {
-    const granted = this.#listen();
-    if (!handler) return this.#inbox.iterate();
-    this.#inbox.on("*", handler);
-    return granted;
-  }
-
-  /** Messages to one input of a module; `*` is every input without a handler of its own. */
-  onInput(inputName: string, handler: MessageHandler): Promise<void> {
-    this.#inbox.on(inputName, handler);
-    return this.#listen();
+    if (handler !== undefined) {
+      return this.#listen(this.#messagesFilter, () => {
+        checkValue(handler, "function", "the handler of messages()");
+        this.#inbox.onAll(handler);
+      });
+    }
+    const messages = this.#inbox.iterate();
+    // What goes wrong is an `error` event.
+    this.#listen(this.#messagesFilter, () => {}).catch(() => {});
+    return messages;
   }
 
   /**
-   * Answers a direct method; `*` is every method without a handler of its own. Resolves when the hub granted the
-   * subscription; a failure is an `error` event as well, so that the promise may be ignored.
+   * Messages to one input of a module; `*` is every input without a handler of its own. A later handler of an input
+   * takes the place of an earlier one. Resolves as `messages` does.
    */
-  onMethod(name: string, handler: MethodHandler, options: MethodOptions = {}): Promise<void> {
-    return this.#methods.on(name, handler, options);
+  onInput(inputName: string, handler: MessageHandler): Promise<void> {
+    return this.#listen(this.#messagesFilter, () => {
+      checkValue(inputName, "string", "the input's name");
+      checkValue(handler, "function", "the input's handler");
+      this.#inbox.on(inputName, handler);
+    });
   }
 
-  /** Reads the twin. Rejects with ERR_HUB_STATUS, ERR_THROTTLED, ERR_TIMEOUT, ERR_ABORTED or ERR_CLOSED. */
-  getTwin({ signal }: SignalOptions = {}): Promise<Twin> {
-    return this.#twin.get(signal);
+  /**
+   * Answers a direct method; `*` is every method without a handler of its own. A later handler of a name takes the place
+   * of an earlier one. Resolves when the hub granted the subscription (before `connect()`: at once, and `connect()`
+   * tells); a failure is an `error` event as well, so that the promise may be ignored.
+   */
+  onMethod(name: string, handler: MethodHandler, options?: MethodOptions): Promise<void> {
+    return this.#listen(METHODS_FILTER, () => this.#methods.on(name, handler, options));
+  }
+
+  /**
+   * Reads the twin; before `connect()`, once there is a connection. Rejects with ERR_HUB_STATUS, ERR_THROTTLED,
+   * ERR_TIMEOUT, ERR_ABORTED, ERR_NOT_CONNECTED or ERR_CLOSED.
+   */
+  async getTwin(options?: SignalOptions): Promise<Twin> {
+    return this.#twin.get(checkOptions(options, SIGNAL, "getTwin").signal);
   }
 
   /**
    * Changes the reported properties; null deletes one. Resolves to their new version. Rejects as `getTwin` does, and
    * with ERR_LIMIT or ERR_INVALID_ARGUMENT for what the hub would refuse.
    */
-  updateReportedProperties(patch: object, { signal }: SignalOptions = {}): Promise<{ version: number | undefined }> {
-    return this.#twin.update(patch, signal);
+  async updateReportedProperties(patch: object, options?: SignalOptions): Promise<{ version: number | undefined }> {
+    return this.#twin.update(patch, checkOptions(options, SIGNAL, "updateReportedProperties").signal);
   }
 
   /**
-   * Called with each change of the desired properties from now on, in order. What changed without a connection is one
-   * call after the reconnect. Only the last handler is called. Resolves as `onMethod` does.
+   * Called with the changes of the desired properties, in order. What it is told, merged over what `getTwin` returned
+   * before, is the hub's document: where the twin was not read, the first call tells all that there is, and what
+   * changed without a connection, or went missing, is made up for in one call. A later handler takes the place of an
+   * earlier one, and hears what changes from then on. Resolves as `onMethod` does.
    */
   onDesiredProperties(handler: DesiredHandler): Promise<void> {
-    const granted = this.#twin.onDesired(handler);
-    // A failure was reported already.
-    granted.catch(() => {});
-    return granted;
+    return this.#listen(DESIRED_FILTER, () => {
+      checkValue(handler, "function", "the handler of desired properties");
+      this.#twin.onDesired(handler);
+    });
   }
 
-  /** Ends everything after what is in flight, in `operationTimeout` at most; `force`: at once. Never rejects. */
-  async close(options: CloseOptions = {}): Promise<void> {
+  /** Ends everything after what is in flight, in `operationTimeout` at most; `force`: at once. Never fails otherwise. */
+  async close(options?: CloseOptions): Promise<void> {
+    const checked = checkOptions(options, CLOSE, "close");
     this.#closed = true;
-    this.#cancelRenewal();
-    this.#start();
-    const closed = this.#mqtt.close(options);
-    this.#stop((this.#unusable = new HubwireError("ERR_CLOSED", "the client is closed")));
+    const closed = this.#connection.close(checked);
+    this.#twin.close(closedError());
     this.#inbox.close();
     await closed;
   }
@@ -269,196 +279,46 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     return this.close();
   }
 
-  // --- identity and connection ---
-
-  /** Makes the MQTT client of an identity. */
-  #become(given: string | DeviceOptions): void {
-    const [divided, { will, reprovision: _, ...options }] = divideOptions(given, this.#options);
-    const identity = resolveIdentity(divided, options.tls);
-    const { hostName, gatewayHostName, deviceId, moduleId } = identity;
-    if (options.keepAlive !== undefined && options.keepAlive > HUB_LIMITS.keepAlive) {
-      const message = `keepAlive is at most ${HUB_LIMITS.keepAlive} s: the hub drops a silent connection after 1,767 s`;
-      throw new HubwireError("ERR_INVALID_ARGUMENT", message);
-    }
-    const clientId = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`;
-    const { clock } = this.#link;
-    const server = gatewayHostName ?? hostName;
-    const { host = server } = options;
-    const tls = host === server ? options.tls : { ...options.tls, servername: options.tls?.servername ?? server };
-    const source = new CredentialSource(identity, clientId, tls, clock, options.random ?? Math.random);
-    const lastWords = will && encodeTelemetry(identity, will.payload, will);
-    const mqtt = new MqttClient({
-      cleanSession: false,
-      ...options,
-      host,
-      clientId,
-      will: lastWords && { ...lastWords, retain: will.retain },
-      credentials: () => source.next(),
-    });
-    this.#identity = identity;
-    this.#source = source;
-    this.#mqtt = mqtt;
-    const heard =
-      <T extends unknown[]>(listener: (...values: T) => void) =>
-      (...values: T) => {
-        if (mqtt === this.#mqtt) listener(...values);
-      };
-    mqtt.on(
-      "connect",
-      heard((event) => this.#connected(event)),
-    );
-    mqtt.on(
-      "disconnect",
-      heard((error) => this.#disconnected(error)),
-    );
-    mqtt.on(
-      "reconnecting",
-      heard((event) => this.#emit("reconnecting", { ...event, error: this.#explain(event.error) })),
-    );
-    mqtt.on(
-      "error",
-      heard((error) => this.#failed(error)),
-    );
-  }
-
-  #connectNow(signal?: AbortSignal): Promise<void> {
-    const connecting = this.#mqtt.connect({ signal });
-    if (!this.#closed) this.#unusable = undefined;
-    this.#start();
-    // Asked for before CONNACK, so that what the hub held back finds its handler.
-    for (const topicFilter of this.#subscriptions.keys()) this.#ask(topicFilter).catch(() => {});
-    return connecting;
-  }
-
-  #connected(event: { sessionPresent: boolean }): void {
-    this.#acceptedAt = this.#link.clock.now();
-    this.#source.accepted();
-    this.#scheduleRenewal(this.#source.renewAt - this.#acceptedAt);
-    this.#twin.connected();
-    this.#emit("connect", event);
-  }
-
-  #disconnected(error: HubwireError | undefined): void {
-    this.#cancelRenewal();
-    this.#inbox.forget();
-    this.#shortLived = error && this.#upTime < 60_000 ? this.#shortLived + 1 : 0;
-    const explained = error && this.#explain(error);
-    this.#acceptedAt = undefined;
-    // Nothing will be sent again.
-    if (explained && (this.#options.reconnect === false || !explained.retryable)) this.#stop(explained);
-    this.#emit("disconnect", explained);
-  }
-
-  /** There will be no answer to what was asked. */
-  #stop(error: HubwireError): void {
-    this.#unusable ??= new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()", { cause: error });
-    this.#twin.close(error);
-  }
-
-  #failed(error: HubwireError): void {
-    this.#moveOrThrow(error).catch((failure: HubwireError) => {
-      if (isRefusal(failure)) this.#stop(failure);
-      this.#report(failure);
-    });
-  }
-
-  /** Resolves when a refused identity was replaced; rejects with any other error, explained. */
-  async #moveOrThrow(error: unknown): Promise<void> {
-    const explained = this.#explain(error);
-    if (!isRefusal(explained) || !this.#options.reprovision || this.#closed) throw explained;
-    await this.#move(explained);
-  }
-
-  /** Takes on the identity that `reprovision` finds, and connects with it. */
-  #move(error: HubwireError): Promise<void> {
-    return (this.#moving ??= (async () => {
-      try {
-        const identity = await this.#options.reprovision?.(error);
-        if (this.#closed || identity === undefined) throw error;
-        const old = this.#mqtt;
-        this.#become(identity);
-        void old.close({ force: true });
-        for (const wanted of this.#subscriptions.values()) wanted.granted = undefined;
-        await this.#connectNow();
-      } catch (failure) {
-        throw this.#explain(asHubwireError(failure, "the reprovision callback failed"));
-      } finally {
-        this.#moving = undefined;
-      }
-    })());
-  }
-
-  // --- renewal ---
-
-  #scheduleRenewal(delay: number): void {
-    this.#cancelRenewal();
-    if (delay < Infinity) this.#cancelRenewal = setAlarm(this.#link.clock, delay, () => void this.#renew());
-  }
-
-  /**
-   * The new credentials come first: while they cannot be made, the old connection still serves. Then handlers may
-   * finish, because what they answer or complete belongs to this connection.
-   */
-  async #renew(): Promise<void> {
-    const mqtt = this.#mqtt;
-    const { clock, busy } = this.#link;
-    const { expiresAt } = this.#source;
+  #send(body: TelemetryBody, options: TelemetryOptions | undefined, outputName: string | undefined): Promise<void> {
     try {
-      await this.#source.prepare();
+      const { mqtt, telemetryTopic } = this.#connection;
+      const { topic, payload, size, qos, retain, signal } = encodeTelemetry(telemetryTopic, body, options, outputName);
+      this.#activity.sending(size);
+      return mqtt.publish(topic, payload, { qos, retain, signal }).catch(this.#explainAndThrow);
     } catch (error) {
-      this.#report(asHubwireError(error, "the SAS token could not be renewed"));
-      if (mqtt === this.#mqtt && mqtt.connected) this.#scheduleRenewal(RENEWAL_RETRY);
-      return;
+      return Promise.reject(error as HubwireError);
     }
-    // All of it before the old token expires.
-    const patience = Math.min(DRAIN, Math.max(0, expiresAt - clock.now()) / 3);
-    let cancel = (): void => {};
-    const late = new Promise<void>((resolve) => (cancel = setAlarm(clock, patience, resolve)));
-    await Promise.race([late, Promise.allSettled(busy)]);
-    cancel();
-    if (this.#closed || mqtt !== this.#mqtt || !mqtt.connected) return;
-    // A failure is followed by attempts of the client's own, which report what they meet.
-    await mqtt.reconnect({ drainTimeout: patience }).catch(() => {});
   }
 
-  // --- subscriptions and what arrives ---
-
-  #listen(): Promise<void> {
-    return this.#subscribe(MESSAGES, 1);
-  }
-
-  get #messagesFilter(): string {
-    const { deviceId, moduleId } = this.#identity;
-    return moduleId === undefined ? cloudToDeviceTopic(deviceId, "#") : inputsFilter(deviceId, moduleId);
-  }
-
-  /** Before `connect()` the wish is kept: how long the program takes until then must not count. */
-  #subscribe(topicFilter: string, qos: 0 | 1): Promise<void> {
-    if (!this.#subscriptions.has(topicFilter)) this.#subscriptions.set(topicFilter, { qos, granted: undefined });
-    const granted = this.#started.then(() => this.#ask(topicFilter));
-    // The caller may ignore the promise: what is wrong is an `error` event as well.
+  /** `add` puts the handler where it belongs. The promise may be ignored. */
+  #listen(topicFilter: string, add: () => void): Promise<void> {
+    try {
+      if (this.#closed) throw closedError();
+      add();
+    } catch (error) {
+      return Promise.reject(error as HubwireError);
+    }
+    if (!this.#connection.isRunning) return Promise.resolve();
+    const granted = this.#subscriptions.granted(topicFilter);
     granted.catch(() => {});
     return granted;
   }
 
-  async #ask(topicFilter: string): Promise<void> {
-    if (this.#unusable) throw this.#unusable;
-    const wanted = this.#subscriptions.get(topicFilter) as { qos: 0 | 1; granted: Promise<unknown> | undefined };
-    wanted.granted ??= this.#mqtt.subscribe(topicFilter || this.#messagesFilter, { qos: wanted.qos }, this.#receive);
-    const { granted } = wanted;
-    try {
-      await granted;
-    } catch (error) {
-      const ours = wanted.granted === granted;
-      if (ours) wanted.granted = undefined;
-      // Of other failures, the connection's own end tells.
-      if (ours && /REFUSED|TIMEOUT/.test((error as HubwireError).code)) this.#report(error as HubwireError);
-      await this.#moveOrThrow(error);
-      return this.#ask(topicFilter);
-    }
+  /** What the handlers there are need. */
+  get #filters(): string[] {
+    return [
+      ...(this.#inbox.isUsed ? [this.#messagesFilter] : []),
+      ...(this.#methods.isUsed ? [METHODS_FILTER] : []),
+      ...this.#twin.filters,
+    ];
   }
 
-  readonly #receive = (message: Message): void | Promise<void> => {
+  get #messagesFilter(): string {
+    const { deviceId, moduleId } = this.#connection.identity;
+    return moduleId === undefined ? cloudToDeviceTopic(deviceId, "#") : inputsFilter(deviceId, moduleId);
+  }
+
+  #receive(message: Message): void | Promise<void> {
     const topic = parseInbound(message.topic);
     switch (topic?.kind) {
       case "cloud-to-device":
@@ -472,51 +332,16 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
       case "desired":
         return this.#twin.changed(topic.version, message.payload);
     }
-  };
-
-  // --- errors ---
-
-  #note(size: number): void {
-    const now = this.#link.clock.now();
-    if (now - this.#second >= 1_000) {
-      this.#second = now;
-      this.#sent = 0;
-    }
-    this.#sent++;
-    if (size >= this.#largest || now - this.#largestAt > 10_000) {
-      this.#largest = size;
-      this.#largestAt = now;
-    }
   }
 
-  get #activity(): Activity {
-    const now = this.#link.clock.now();
-    return {
-      accepted: this.#acceptedAt !== undefined,
-      upTime: this.#upTime,
-      tokenLeft: this.#source.expiresAt - now,
-      largest: now - this.#largestAt <= 10_000 ? this.#largest : 0,
-      rate: now - this.#second < 2_000 ? this.#sent : 0,
-      shortLived: this.#shortLived,
-    };
+  #moved(): void {
+    this.#subscriptions.moved();
+    this.#subscriptions.all().catch(() => {});
   }
 
-  /** ms since CONNACK. */
-  get #upTime(): number {
-    return this.#link.clock.now() - (this.#acceptedAt ?? Infinity);
-  }
-
-  #explain(error: unknown): HubwireError {
-    const plain = asHubwireError(error, "failed");
-    let explained = this.#explained.get(plain);
-    if (!explained) {
-      const { deviceId, moduleId } = this.#identity;
-      const name = moduleId === undefined ? `device ${deviceId}` : `module ${deviceId}/${moduleId}`;
-      explained = explainError(plain, this.#activity, name);
-      this.#explained.set(plain, explained);
-      this.#explained.set(explained, explained);
-    }
-    return explained;
+  #stop(error: HubwireError): void {
+    this.#twin.stop(error);
+    this.#inbox.stop(error);
   }
 
   #report(error: HubwireError): void {
@@ -526,4 +351,10 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   #emit<E extends keyof DeviceEvents>(event: E, ...values: DeviceEvents[E]): void {
     emitSafely(this, event, ...values);
   }
+}
+
+function refuseUnknownEvent(name: string | symbol): void {
+  if (typeof name === "symbol" || EVENTS.includes(name)) return;
+  const meant = Object.hasOwn(MEANT, name) ? `call ${MEANT[name]}` : `there are: ${EVENTS.slice(0, 4).join(", ")}`;
+  throw invalid(`a DeviceClient has no event ${JSON.stringify(name).slice(0, 60)}; ${meant}`);
 }

@@ -2,13 +2,15 @@
  * Cloud-to-device messages and module inputs, on their way to a handler or an iterator.
  *
  * Invariants: a message is acknowledged, which completes it, when its handler's promise has resolved or its iterator
- * has been asked for the next; one that nobody takes yet is held unacknowledged, and forgotten when the connection
- * goes, because the hub then sends it again.
+ * has been asked for the next or was left; one that nobody takes yet is held unacknowledged, and forgotten when the
+ * connection goes, because the hub then sends it again. What an open iterator has not read yet holds back the socket;
+ * where nobody reads at all, a bounded number is held, and what comes on top is left to the hub.
  */
-import type { Message } from "../session/types.js";
+import { invalid } from "../check.js";
 import { HubwireError } from "../errors.js";
-import { type Link, track } from "./link.js";
+import type { Message } from "../session/types.js";
 import { decodeProperties, splitProperties, type SystemProperties } from "../wire/property-bag.js";
+import type { HubAccess } from "./access.js";
 
 /** A message from the cloud, or to a module's input, with its system properties. */
 export interface HubMessage extends SystemProperties {
@@ -34,47 +36,80 @@ export function hubMessage(message: Message, bag: string, inputName?: string): H
   return { payload, properties, ...system, ...(inputName !== undefined && { inputName }), qos, dup };
 }
 
+/** Messages held while nobody reads; the hub keeps fifty for a device (quota of cloud-to-device messages). */
+const MOST_HELD = 50;
+
+/** All inputs that have no handler of their own, or a device's messages. */
+const ALL = "*";
+
 interface Held {
   key: string;
   message: HubMessage;
   resolve(done: void | Promise<void>): void;
 }
 
+interface Reader {
+  /** Looks again whether there is something to read. */
+  wake(): void;
+  /** Ends the iteration, with an error where there is one. */
+  end(error?: HubwireError): void;
+}
+
 export class Inbox {
-  readonly #link: Link;
+  readonly #hub: HubAccess;
   readonly #handlers = new Map<string, MessageHandler>();
   readonly #held: Held[] = [];
-  readonly #waiting: (() => void)[] = [];
-  #iterators = 0;
+  readonly #readers = new Set<Reader>();
+  #used = false;
   #closed = false;
 
-  constructor(link: Link) {
-    this.#link = link;
+  constructor(hub: HubAccess) {
+    this.#hub = hub;
   }
 
-  /** `key` is the input's name, or `*` for all that have no handler of their own. */
+  /** Whether messages are, or were, asked for. */
+  get isUsed(): boolean {
+    return this.#used;
+  }
+
+  /** All messages without a handler of their own. Throws ERR_INVALID_ARGUMENT where they are taken already. */
+  onAll(handler: MessageHandler): void {
+    if (this.#handlers.has(ALL)) throw invalid("messages() has a handler already; a message goes to one place");
+    if (this.#readers.size > 0) throw invalid("messages() is being iterated already; a message goes to one place");
+    this.on(ALL, handler);
+  }
+
+  /** `key` is the input's name. A later handler takes the place of an earlier one. */
   on(key: string, handler: MessageHandler): void {
+    this.#used = true;
     this.#handlers.set(key, handler);
     for (const { key, message, resolve } of this.#held.splice(0)) resolve(this.deliver(key, message));
   }
 
   deliver(key: string, message: HubMessage): void | Promise<void> {
-    const handler = this.#handlers.get(key) ?? this.#handlers.get("*");
+    const handler = this.#handlers.get(key) ?? this.#handlers.get(ALL);
     if (handler) {
       const result = handler(message);
-      if (result instanceof Promise) track(this.#link.busy, result);
-      return result;
+      if (typeof result?.then !== "function") return;
+      // Any thenable: what a handler returns may be of another library.
+      const work = Promise.resolve(result);
+      this.#hub.busy.add(work);
+      return work;
     }
-    if (this.#handlers.size > 0 && this.#iterators === 0) {
-      // Holding it would hold the acknowledgements of all that come after it (MQTT-4.6.0-2).
-      const name = JSON.stringify(key);
-      return this.#link.report(
-        new HubwireError("ERR_HANDLER", `a message to input ${name}, which has no handler, was dropped`),
-      );
+    if (this.#readers.size === 0) {
+      if (this.#handlers.size > 0) {
+        // Holding it would hold the acknowledgements of all that come after it (MQTT-4.6.0-2).
+        const name = JSON.stringify(key);
+        const text = `a message to input ${name}, which has no handler, was dropped`;
+        return this.#hub.report(new HubwireError("ERR_HANDLER", text));
+      }
+      if (this.#held.length >= MOST_HELD) {
+        throw new HubwireError("ERR_LIMIT", `${MOST_HELD} messages are held that nobody reads; one more is not`);
+      }
     }
     return new Promise((resolve) => {
       this.#held.push({ key, message, resolve });
-      this.#waiting.shift()?.();
+      for (const reader of this.#readers) reader.wake();
     });
   }
 
@@ -84,36 +119,68 @@ export class Inbox {
     for (const { resolve } of this.#held.splice(0)) resolve();
   }
 
+  /** The client has given up: nothing will come until it is connected again. */
+  stop(error: HubwireError): void {
+    for (const reader of [...this.#readers]) reader.end(error);
+  }
+
   /** What is held stays unacknowledged, although the connection may still be up. */
   close(): void {
     this.#closed = true;
     this.#held.length = 0;
-    for (const wake of this.#waiting.splice(0)) wake();
+    for (const reader of [...this.#readers]) reader.end();
   }
 
+  /** Throws ERR_INVALID_ARGUMENT where a handler takes the messages. */
   iterate(): AsyncIterableIterator<HubMessage> {
-    this.#iterators++;
-    let over = false;
+    if (this.#handlers.has(ALL)) throw invalid("messages() has a handler already; a message goes to one place");
+    this.#used = true;
+    const waiting: { resolve(result: IteratorResult<HubMessage>): void; reject(error: unknown): void }[] = [];
+    const done = { done: true, value: undefined } as const;
+    let over = this.#closed;
+    let failure: HubwireError | undefined;
     let current: Held | undefined;
     const finish = (): void => {
       current?.resolve();
       current = undefined;
     };
-    const iterator: AsyncIterableIterator<HubMessage> = {
-      next: async () => {
-        finish();
-        while (!over && !this.#closed && this.#held.length === 0) {
-          await new Promise<void>((wake) => this.#waiting.push(wake));
+    const reader: Reader = {
+      wake: () => {
+        while (waiting.length > 0 && this.#held.length > 0) {
+          finish();
+          current = this.#held.shift() as Held;
+          waiting.shift()?.resolve({ done: false, value: current.message });
         }
-        current = over ? undefined : this.#held.shift();
-        return current ? { done: false, value: current.message } : { done: true, value: undefined };
+      },
+      end: (error) => {
+        over = true;
+        this.#readers.delete(reader);
+        failure = error;
+        for (const { resolve, reject } of waiting.splice(0)) {
+          if (failure) reject(failure);
+          else resolve(done);
+          failure = undefined;
+        }
+      },
+    };
+    if (!over) this.#readers.add(reader);
+    const iterator: AsyncIterableIterator<HubMessage> = {
+      next: () => {
+        finish();
+        if (over) {
+          const error = failure;
+          failure = undefined;
+          return error ? Promise.reject(error) : Promise.resolve(done);
+        }
+        return new Promise((resolve, reject) => {
+          waiting.push({ resolve, reject });
+          reader.wake();
+        });
       },
       return: async () => {
         finish();
-        if (!over) this.#iterators--;
-        over = true;
-        for (const wake of this.#waiting.splice(0)) wake();
-        return { done: true, value: undefined };
+        reader.end();
+        return done;
       },
       [Symbol.asyncIterator]: () => iterator,
     };

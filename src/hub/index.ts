@@ -6,9 +6,12 @@ export { parseConnectionString } from "../wire/connection-string.js";
 export type { ConnectionString } from "../wire/connection-string.js";
 export type { DeviceOptions, X509 } from "./credentials.js";
 export { DeviceClient } from "./device-client.js";
-export type { DeviceClientOptions, DeviceEvents, TelemetryMessage } from "./device-client.js";
+export type { TelemetryMessage } from "./batch.js";
+export type { ConnectOptions } from "./connection.js";
+
 export type { HubMessage, MessageHandler } from "./inbox.js";
 export type { MethodHandler, MethodOptions, MethodRequest, MethodResponse } from "./methods.js";
+export type { DeviceClientOptions, DeviceEvents, StoreIdentity } from "./options.js";
 export { decodeProperties, encodeProperties } from "../wire/property-bag.js";
 export type { PropertiesInit, SystemProperties } from "../wire/property-bag.js";
 export type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";

@@ -1,16 +1,20 @@
 /**
  * Direct methods: the hub asks, a handler answers.
  *
- * Invariants: every request with an id gets exactly one response: the handler's, or 400 (payload is not JSON), 500
- * (the handler failed), 501 (there is none), 504 (it took too long). A response tells the caller nothing about a
- * failure; the `error` event does.
+ * Invariants: every request with an id gets exactly one response: the handler's, or 400 (payload is not JSON), 429 (too
+ * many handlers run), 500 (the handler failed, or returned what is no response), 501 (there is none), 504 (it took too
+ * long). A response tells the caller nothing about a failure; the `error` event does. What is sent is JSON or empty, as
+ * the hub wants it.
  */
-import { HubwireError } from "../errors.js";
+import { checkOptions, checkValue, invalid, type Rules } from "../check.js";
 import { setAlarm } from "../clock.js";
-import { asHubwireError, type Link, textOf, track } from "./link.js";
+import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
-import { methodResponseTopic, METHODS_FILTER } from "../wire/topics.js";
+import { methodResponseTopic } from "../wire/topics.js";
+import { asHubwireError, type HubAccess } from "./access.js";
+import { textOf } from "./json.js";
 
+/** A call of a direct method. */
 export interface MethodRequest {
   name: string;
   /** The JSON value, null for an empty body; the bytes themselves where the handler was registered as `raw`. */
@@ -18,18 +22,21 @@ export interface MethodRequest {
   requestId: string;
 }
 
+/** What a handler returns; nothing at all is `{ status: 200 }`, any other property an error. */
 export interface MethodResponse {
   /** An integer of the method's own choice; like HTTP's by custom. Default 200. */
   status?: number | undefined;
-  /** Bytes are sent as they are, anything else as JSON. */
+  /** Bytes are sent as they are and must be JSON or empty; anything else is sent as JSON. Default null. */
   payload?: unknown;
 }
 
+/** Answers calls. What it throws is an `error` event (ERR_HANDLER), and 500 for the caller. */
 // `any` where the payload goes in: a handler may name the type that it expects.
 export type MethodHandler = (
   request: MethodRequest & { payload: any },
 ) => MethodResponse | void | Promise<MethodResponse | void>;
 
+/** How a method's handler is called. */
 export interface MethodOptions {
   /** Hands the request's body over as bytes. */
   raw?: boolean | undefined;
@@ -37,79 +44,137 @@ export interface MethodOptions {
   timeout?: number | undefined;
 }
 
+const METHOD_OPTIONS: Rules = { raw: "boolean", timeout: [1, Infinity] };
+
+interface Response {
+  status: number;
+  payload: string | Uint8Array;
+}
+
+const bare = (status: number): Response => ({ status, payload: "null" });
+
 export class Methods {
-  readonly #link: Link;
+  readonly #hub: HubAccess;
+  readonly #most: number;
   readonly #handlers = new Map<string, { handler: MethodHandler; options: MethodOptions }>();
   readonly #running = new Set<string>();
+  /** That calls are turned away was reported, and has not stopped. */
+  #overloaded = false;
 
-  constructor(link: Link) {
-    this.#link = link;
+  /** `most` handlers run at a time. */
+  constructor(hub: HubAccess, most: number) {
+    this.#hub = hub;
+    this.#most = most;
   }
 
-  on(name: string, handler: MethodHandler, options: MethodOptions): Promise<void> {
-    this.#handlers.set(name, { handler, options });
-    return this.#link.subscribe(METHODS_FILTER, 0);
+  /** Whether there is any handler. */
+  get isUsed(): boolean {
+    return this.#handlers.size > 0;
   }
 
+  /** Takes the place of an earlier handler of that name. Throws ERR_INVALID_ARGUMENT. */
+  on(name: string, handler: MethodHandler, options?: MethodOptions): void {
+    checkValue(name, "string", "the method's name");
+    checkValue(handler, "function", "the method's handler");
+    if (name === "") throw invalid("a method's name is not empty");
+    this.#handlers.set(name, { handler, options: checkOptions(options, METHOD_OPTIONS, "onMethod") });
+  }
+
+  /** The hub calls. */
   called(name: string, requestId: string | undefined, body: Uint8Array): void {
     if (requestId === undefined || this.#running.has(requestId)) {
       const fault = requestId === undefined ? "without $rid" : "with the $rid of one that is still running";
-      this.#link.report(
-        new HubwireError("ERR_PROTOCOL_VIOLATION", `a request for method ${JSON.stringify(name)} ${fault} was ignored`),
-      );
+      const text = `a request for method ${JSON.stringify(name)} ${fault} was ignored`;
+      return this.#hub.report(new HubwireError("ERR_PROTOCOL_VIOLATION", text));
+    }
+    if (this.#running.size >= this.#most) {
+      this.#turnAway(requestId);
       return;
     }
+    this.#overloaded = false;
     this.#running.add(requestId);
-    const answered = this.#answer(name, requestId, body)
-      .catch((error: unknown) => this.#link.report(asHubwireError(error, "a method's response could not be sent")))
+    const answered = this.#run(name, requestId, body)
+      .then((response) => this.#respond(requestId, response))
       .finally(() => this.#running.delete(requestId));
-    track(this.#link.busy, answered);
+    this.#hub.busy.add(answered);
   }
 
-  async #answer(name: string, requestId: string, body: Uint8Array): Promise<void> {
-    const { status, payload } = await this.#run(name, requestId, body);
-    await this.#link.publish(methodResponseTopic(status, requestId), payload);
+  #turnAway(requestId: string): void {
+    if (!this.#overloaded) {
+      const text = `${this.#most} method handlers run already: calls are answered with status 429`;
+      this.#hub.report(new HubwireError("ERR_LIMIT", text));
+    }
+    this.#overloaded = true;
+    void this.#respond(requestId, bare(429));
   }
 
-  async #run(
-    name: string,
-    requestId: string,
-    body: Uint8Array,
-  ): Promise<{ status: number; payload: string | Uint8Array }> {
+  async #respond(requestId: string, { status, payload }: Response): Promise<void> {
+    try {
+      await this.#hub.publish(methodResponseTopic(status, requestId), payload);
+    } catch (error) {
+      this.#hub.report(asHubwireError(error, "a method's response could not be sent"));
+    }
+  }
+
+  async #run(name: string, requestId: string, body: Uint8Array): Promise<Response> {
     const found = this.#handlers.get(name) ?? this.#handlers.get("*");
-    if (!found) return { status: 501, payload: "null" };
+    if (!found) return bare(501);
     let payload: unknown = body;
     if (!found.options.raw) {
       try {
         payload = body.length === 0 ? null : JSON.parse(textOf(body));
       } catch {
-        return { status: 400, payload: "null" };
+        return bare(400);
       }
     }
-    const timeout = found.options.timeout ?? this.#link.timeout;
+    const timeout = found.options.timeout ?? this.#hub.timeout;
+    let isLate = false;
     let cancel = (): void => {};
     try {
       const late = new Promise<never>((_resolve, reject) => {
-        cancel = setAlarm(this.#link.clock, timeout, () =>
-          reject(new HubwireError("ERR_TIMEOUT", `the handler took over ${timeout} ms; 504 was answered`)),
-        );
+        cancel = setAlarm(this.#hub.clock, timeout, () => {
+          isLate = true;
+          reject(new HubwireError("ERR_TIMEOUT", `the handler took over ${timeout} ms; 504 was answered`));
+        });
       });
       return encodeResponse(await Promise.race([found.handler({ name, payload, requestId }), late]));
     } catch (error) {
-      this.#link.report(asHubwireError(error, `the handler of method ${JSON.stringify(name)} failed`));
-      return { status: (error as HubwireError)?.code === "ERR_TIMEOUT" ? 504 : 500, payload: "null" };
+      this.#hub.report(asHubwireError(error, `the handler of method ${JSON.stringify(name)} failed`));
+      return bare(isLate ? 504 : 500);
     } finally {
       cancel();
     }
   }
 }
 
-function encodeResponse(response: MethodResponse | void): { status: number; payload: string | Uint8Array } {
-  const { status = 200, payload } = response ?? {};
-  const body = payload instanceof Uint8Array ? payload : (JSON.stringify(payload) ?? "null");
-  if (!Number.isSafeInteger(status)) throw new HubwireError("ERR_INVALID_ARGUMENT", "a method's status is an integer");
+/** Throws ERR_INVALID_ARGUMENT for what is no response, ERR_LIMIT for one that is too large. */
+function encodeResponse(response: MethodResponse | void): Response {
+  if (response === undefined || response === null) return bare(200);
+  if (typeof response !== "object" || Array.isArray(response)) {
+    throw invalid(`a method's handler returns { status, payload }, not ${describe(response)}; 500 was answered`);
+  }
+  const unknown = Object.keys(response).find((name) => name !== "status" && name !== "payload");
+  if (unknown !== undefined) {
+    const text = `{ status, payload }; what is there under ${JSON.stringify(unknown)} belongs into payload`;
+    throw invalid(`a method's handler returns ${text}; 500 was answered`);
+  }
+  const { status = 200, payload } = response;
+  if (!Number.isSafeInteger(status)) throw invalid("a method's status is an integer; 500 was answered");
+  const body = encodeBody(payload);
   if (Buffer.byteLength(body) > HUB_LIMITS.method) {
-    throw new HubwireError("ERR_LIMIT", `a method's response is at most ${HUB_LIMITS.method} bytes`);
+    throw new HubwireError("ERR_LIMIT", `a method's response is at most ${HUB_LIMITS.method} bytes; 500 was answered`);
   }
   return { status, payload: body };
 }
+
+function encodeBody(payload: unknown): string | Uint8Array {
+  if (!(payload instanceof Uint8Array)) return JSON.stringify(payload) ?? "null";
+  try {
+    if (payload.length > 0 && payload.length <= HUB_LIMITS.method) JSON.parse(textOf(payload));
+    return payload;
+  } catch {
+    throw invalid("the bytes of a method's response are JSON or empty; 500 was answered");
+  }
+}
+
+const describe = (value: unknown): string => (Array.isArray(value) ? "an array" : `a ${typeof value}`);

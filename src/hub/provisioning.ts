@@ -12,7 +12,7 @@ import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
 import type { DeviceOptions, X509 } from "./credentials.js";
 import { isRefusal } from "./explain.js";
-import { parseObject } from "./link.js";
+import { parseObject } from "./json.js";
 import { deriveGroupKey, isBase64, signSasToken } from "../wire/sas.js";
 import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic } from "../wire/topics.js";
 

@@ -3,17 +3,20 @@
  *
  * Invariant: what is returned is within the hub's size limit and of a QoS that it takes; otherwise a typed error.
  */
+import { checkOptions, invalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
-import { encodeProperties, type PropertiesInit, propertyEntries, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
-import { telemetryTopic } from "../wire/topics.js";
+import { BagWriter, type PropertiesInit, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
+import { messageIdObjection } from "../wire/twin-limits.js";
 
 /** Text and bytes are sent as they are, anything else as JSON. */
 export type TelemetryBody = unknown;
 
+/** What belongs to one message besides its body. */
 export interface TelemetryOptions {
   /** The application's own; a null value is sent as the name alone. */
   properties?: PropertiesInit | undefined;
+  /** At most 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ' */
   messageId?: string | undefined;
   correlationId?: string | undefined;
   userId?: string | undefined;
@@ -35,68 +38,127 @@ export interface TelemetryOptions {
   signal?: AbortSignal | undefined;
 }
 
-const SYSTEM_NAMES = /* @__PURE__ */ Object.keys(SYSTEM_PROPERTIES) as (keyof TelemetryOptions &
-  keyof typeof SYSTEM_PROPERTIES)[];
+/** The system properties that telemetry has, in the order in which they are written. */
+const SYSTEM_NAMES = [
+  "messageId",
+  "correlationId",
+  "userId",
+  "to",
+  "expiry",
+  "contentType",
+  "contentEncoding",
+  "outputName",
+  "subject",
+  "interfaceId",
+  "creationTime",
+] as const;
 
-const refusal = (message: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", message);
+export const TELEMETRY_RULES: Rules = {
+  properties: "object",
+  messageId: "string",
+  correlationId: "string",
+  userId: "string",
+  to: "string",
+  expiry: "string|object",
+  contentType: "string",
+  contentEncoding: "string",
+  outputName: "string",
+  subject: "string",
+  interfaceId: "string",
+  creationTime: "string|object",
+  qos: "number",
+  retain: "boolean",
+  signal: "object",
+};
+
+/** Names on the wire, escaped, with what follows a name. */
+const WIRE_NAMES = /* @__PURE__ */ Object.fromEntries(
+  /* @__PURE__ */ SYSTEM_NAMES.map((name) => [name, `${SYSTEM_PROPERTIES[name].replace("$", "%24")}=`]),
+) as Record<(typeof SYSTEM_NAMES)[number], string>;
 
 export interface EncodedTelemetry {
   topic: string;
   payload: string | Uint8Array;
   qos: 0 | 1;
+  retain: boolean;
+  signal: AbortSignal | undefined;
   /** Bytes, counted as the hub counts. */
   size: number;
 }
 
-/** Throws ERR_LIMIT over 256 KiB, ERR_INVALID_ARGUMENT for what cannot be sent. */
+/**
+ * `topic` is the identity's, without a property bag. Throws ERR_LIMIT over 256 KiB and for a message id that
+ * is too long, ERR_INVALID_ARGUMENT for what cannot be sent.
+ */
 export function encodeTelemetry(
-  { deviceId, moduleId }: { deviceId: string; moduleId?: string | undefined },
+  topic: string,
   body: TelemetryBody,
-  options: TelemetryOptions,
+  given: TelemetryOptions | undefined,
+  outputName?: string,
 ): EncodedTelemetry {
-  const { qos = 1, properties } = options;
-  if (qos !== 0 && qos !== 1) throw refusal("qos is 0 or 1: the hub closes the connection on QoS 2");
+  const options = checkOptions(given, TELEMETRY_RULES, "sendTelemetry");
+  const { qos = 1, retain = false, signal, properties, messageId } = options;
+  if (qos !== 0 && qos !== 1) throw invalid("qos is 0 or 1: the hub closes the connection on QoS 2");
+  if (outputName !== undefined) options.outputName = outputName;
+  const objection = messageId === undefined ? undefined : messageIdObjection(messageId);
+  if (objection !== undefined) {
+    throw new HubwireError(
+      (messageId as string).length > HUB_LIMITS.messageId ? "ERR_LIMIT" : "ERR_INVALID_ARGUMENT",
+      objection,
+    );
+  }
   const [payload, isJson] = encodeBody(body);
-  const bag = new Map<string, string | null>();
-  let size = Buffer.byteLength(payload);
+  if (isJson) {
+    options.contentType ??= "application/json";
+    options.contentEncoding ??= "utf-8";
+  }
+  const bag = new BagWriter(topic);
   for (const name of SYSTEM_NAMES) {
-    let value: unknown = options[name];
-    if (value === undefined && isJson) {
-      if (name === "contentType") value = "application/json";
-      if (name === "contentEncoding") value = "utf-8";
-    }
-    if (value === undefined || value === null) continue;
-    if (value instanceof Date && !Number.isNaN(value.getTime())) value = value.toISOString();
-    if (typeof value !== "string") throw refusal(`${name} must be a string`);
-    size += Buffer.byteLength(value);
-    bag.set(SYSTEM_PROPERTIES[name], value);
+    const value = options[name];
+    if (value !== undefined) bag.addSystem(WIRE_NAMES[name], typeof value === "string" ? value : isoText(value, name));
   }
   if (properties) {
-    for (const [name, value] of propertyEntries(properties)) {
-      if (bag.has(name)) throw refusal(`${JSON.stringify(name)} is given as an option and as a property`);
-      size += Buffer.byteLength(name) + (typeof value === "string" ? Buffer.byteLength(value) : 0);
-      bag.set(name, value);
-    }
+    refuseTwice(options, properties);
+    bag.addAll(properties);
   }
+  const size = Buffer.byteLength(payload) + bag.size;
   if (size > HUB_LIMITS.telemetry) {
     throw new HubwireError(
       "ERR_LIMIT",
       `a message of ${size} bytes, properties included, is over the hub's ${HUB_LIMITS.telemetry}`,
     );
   }
-  return { topic: telemetryTopic(deviceId, moduleId, encodeProperties(bag)), payload, qos, size };
+  return { topic: bag.text, payload, qos, retain, signal, size };
+}
+
+/** Of a name that is there twice, nobody knows which the hub takes. */
+function refuseTwice(options: TelemetryOptions, properties: PropertiesInit): void {
+  for (const name of SYSTEM_NAMES) {
+    if (options[name] === undefined) continue;
+    const wire = SYSTEM_PROPERTIES[name];
+    if (properties instanceof Map ? properties.has(wire) : Object.hasOwn(properties, wire)) {
+      throw invalid(`${JSON.stringify(wire)} is given as an option and as a property`);
+    }
+  }
+}
+
+function isoText(value: Date, name: string): string {
+  const isDate = value instanceof Date && !Number.isNaN(value.getTime());
+  if (!isDate) throw invalid(`option ${name} of sendTelemetry must be a string or a valid Date`);
+  return value.toISOString();
 }
 
 function encodeBody(body: unknown): [payload: string | Uint8Array, isJson: boolean] {
-  if (typeof body === "string" || body instanceof Uint8Array) return [body, false];
-  if (body instanceof ArrayBuffer) return [new Uint8Array(body), false];
-  if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), false];
+  if (typeof body === "string") return [body, false];
   let json: string | undefined;
   try {
+    if (body instanceof Uint8Array) return [body, false];
+    if (body instanceof ArrayBuffer) return [new Uint8Array(body), false];
+    if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), false];
     json = JSON.stringify(body);
   } catch (cause) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "the body cannot be written as JSON", { cause });
   }
-  if (json === undefined) throw refusal("the body is missing; text, bytes or a JSON value can be sent");
+  if (json === undefined) throw invalid("the body is missing; text, bytes or a JSON value can be sent");
   return [json, true];
 }

@@ -56,7 +56,14 @@ export function checkIdentity(hosts: (string | undefined)[], ids: (string | unde
  * unknown, empty, there twice or ill-formed, and for a key beside a signature.
  */
 export function parseConnectionString(text: string): ConnectionString {
-  if (typeof text !== "string") throw refuse("the connection string is not a string");
+  if (typeof text !== "string") {
+    const hint =
+      text === undefined
+        ? "not a string but undefined: is the environment variable set that it comes from?"
+        : "not a string";
+    throw refuse(`the connection string is ${hint}`);
+  }
+  if (/^\s*["'`]/.test(text)) throw refuse("the connection string is in quotes, which do not belong to it");
   const parts = text.trim().replace(/;$/, "").split(";");
   const values = new Map<string, string>();
   parts.forEach((part, index) => {

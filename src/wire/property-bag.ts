@@ -4,6 +4,7 @@
  * Invariants: encoding escapes every byte outside RFC 3986 "unreserved" and throws only HubwireError; decoding
  * takes any text, is linear in its length and never throws. A bag is a Map, so `__proto__` is a name like others.
  */
+import { invalid } from "../check.js";
 import { HubwireError } from "../errors.js";
 
 /** What may be given where properties are asked for: a Map, or a plain object's own enumerable properties. */
@@ -25,6 +26,34 @@ export function percentEncode(text: string, what = "text"): string {
   }
 }
 
+/** Texts that were escaped twice, at the slot of a few of their characters; the names and values of a device repeat. */
+const SLOTS = 64;
+const LONGEST_KEPT = 64;
+const kept: { text: string; escaped: string }[] = [];
+/** What a text that was seen once looked like: nothing of it is kept yet. */
+const seen = /* @__PURE__ */ new Int32Array(SLOTS);
+
+/** As `percentEncode`, for texts that may come again. */
+function percentEncodeAgain(text: string, what: string): string {
+  const { length } = text;
+  if (length > LONGEST_KEPT || UNRESERVED.test(text)) return percentEncode(text, what);
+  const middle = length >> 1;
+  const mark =
+    (length << 24) ^
+    (text.charCodeAt(0) << 16) ^
+    (text.charCodeAt(middle) << 11) ^
+    (text.charCodeAt(middle >> 1) << 6) ^
+    text.charCodeAt(length - 1);
+  const slot = (mark ^ (mark >>> 6) ^ (mark >>> 13) ^ (mark >>> 20)) & (SLOTS - 1);
+  const found = kept[slot];
+  if (found?.text === text) return found.escaped;
+  const escaped = percentEncode(text, what);
+  // A copy of the text: it may be a piece of one that is much longer.
+  if (seen[slot] === mark) kept[slot] = { text: decodeURIComponent(escaped), escaped };
+  seen[slot] = mark;
+  return escaped;
+}
+
 /** Undoes percent-encoding; text with an escape that is broken, or not UTF-8, comes back as it is. */
 export function percentDecode(text: string): string {
   // Most names and values hold no escape, and the look is much cheaper than the call.
@@ -38,12 +67,70 @@ export function percentDecode(text: string): string {
 
 /** The entries of either form of properties. */
 export function propertyEntries(properties: PropertiesInit): Iterable<[string, string | null]> {
-  if (typeof properties !== "object" || properties === null) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "properties must be an object or a Map");
-  }
+  if (typeof properties !== "object" || properties === null) throw invalid("properties must be an object or a Map");
   return properties instanceof Map
     ? properties
     : Object.entries(properties as { readonly [name: string]: string | null });
+}
+
+/** A bag that is being written, and its size: bytes of what was added in UTF-8, without what escapes add. */
+export class BagWriter {
+  text: string;
+  size = 0;
+  #separator = "";
+
+  /** `start` is what stands before the bag, e.g. the rest of a topic. */
+  constructor(start = "") {
+    this.text = start;
+  }
+
+  /** Adds an application's property. Throws as `encodeProperties` does. */
+  add(name: string, value: string | null): void {
+    if (value !== null && typeof value !== "string") {
+      throw invalid(`property ${JSON.stringify(name)} must be a string or null, not ${typeof value}`);
+    }
+    if (name === "" && value === null) throw invalid("a property without a name needs a value");
+    const key = percentEncodeAgain(name, "a property name");
+    this.size += key === name ? name.length : Buffer.byteLength(name);
+    if (value === null) this.text += this.#separator + key;
+    else this.#addValue(this.#separator + key + "=", value);
+    this.#separator = "&";
+  }
+
+  /** Adds a system property, of which the value alone counts. `key` is its name on the wire, escaped, with `=`. */
+  addSystem(key: string, value: string): void {
+    this.#addValue(this.#separator + key, value);
+    this.#separator = "&";
+  }
+
+  #addValue(before: string, value: string): void {
+    const escaped = percentEncodeAgain(value, "a property value");
+    this.size += escaped === value ? value.length : Buffer.byteLength(value);
+    this.text += before + escaped;
+  }
+
+  /** Adds all of them, in their order. */
+  addAll(properties: PropertiesInit): void {
+    if (typeof properties !== "object" || properties === null) {
+      throw invalid("properties must be an object or a Map");
+    }
+    try {
+      if (properties instanceof Map) for (const [name, value] of properties) this.add(checkName(name), value);
+      else {
+        const own = properties as { readonly [name: string]: string | null };
+        for (const name of Object.keys(own)) this.add(name, own[name] as string | null);
+      }
+    } catch (error) {
+      if (error instanceof HubwireError) throw error;
+      // Of a getter or iterator of the caller's.
+      throw invalid("the properties cannot be read");
+    }
+  }
+}
+
+function checkName(name: unknown): string {
+  if (typeof name === "string") return name;
+  throw invalid(`the name of a property must be a string, not ${typeof name}`);
 }
 
 /**
@@ -52,22 +139,9 @@ export function propertyEntries(properties: PropertiesInit): Iterable<[string, s
  * an empty name with a null value, which has no written form.
  */
 export function encodeProperties(properties: PropertiesInit): string {
-  let bag = "";
-  for (const [name, value] of propertyEntries(properties)) {
-    const key = percentEncode(name, "a property name");
-    if (value === null) {
-      if (!name) throw new HubwireError("ERR_INVALID_ARGUMENT", "a property without a name needs a value");
-      bag += bag ? "&" + key : key;
-    } else if (typeof value === "string") {
-      bag += (bag ? "&" : "") + key + "=" + percentEncode(value, "a property value");
-    } else {
-      throw new HubwireError(
-        "ERR_INVALID_ARGUMENT",
-        `property ${JSON.stringify(name)} must be a string or null, not ${typeof value}`,
-      );
-    }
-  }
-  return bag;
+  const bag = new BagWriter();
+  bag.addAll(properties);
+  return bag.text;
 }
 
 /**

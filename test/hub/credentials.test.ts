@@ -151,15 +151,17 @@ describe("tls", () => {
   });
 
   test("is new when the certificate was rotated", async () => {
-    let cert = "CERT 1";
-    const { source: it } = source({ x509: async () => ({ cert, key: "KEY" }) });
+    const pem = (kind: string, name: string) => `-----BEGIN ${kind}-----\n${name}`;
+    const key = pem("PRIVATE KEY", "KEY");
+    let cert = pem("CERTIFICATE", "1");
+    const { source: it } = source({ x509: async () => ({ cert, key }) });
     const first = await it.next();
-    expect(first).toMatchObject({ password: undefined, tls: { ca: "CA", cert: "CERT 1", key: "KEY" } });
+    expect(first).toMatchObject({ password: undefined, tls: { ca: "CA", cert, key } });
     expect((await it.next()).tls).toBe(first.tls);
-    cert = "CERT 2";
+    cert = pem("CERTIFICATE", "2");
     const second = await it.next();
     expect(second.tls).not.toBe(first.tls);
-    expect(second.tls).toMatchObject({ cert: "CERT 2" });
+    expect(second.tls).toMatchObject({ cert });
     expect([it.renewAt, it.expiresAt]).toEqual([Infinity, Infinity]);
   });
 });

@@ -1,7 +1,8 @@
 /** Direct methods, through a hub, and from a scripted one where a real hub would not. */
 import { describe, expect, test } from "vitest";
 import { Methods } from "../../src/hub/methods.js";
-import type { Link } from "../../src/hub/link.js";
+import type { HubAccess } from "../../src/hub/access.js";
+import { Busy } from "../../src/hub/busy.js";
 import type { HubwireError } from "../../src/errors.js";
 import { FakeClock } from "../support/clock.js";
 import { laboratory, next, until } from "./lab.js";
@@ -83,27 +84,28 @@ describe("through the hub", () => {
 });
 
 describe("from a hub that a test plays", () => {
-  function play() {
+  function play(most = 1_000) {
     const clock = new FakeClock();
     const published: string[] = [];
     const errors: HubwireError[] = [];
-    const link: Link = {
+    const hub: HubAccess = {
       clock,
       timeout: 30_000,
       connected: () => true,
       publish: async (topic, payload) => void published.push(`${topic} ${Buffer.from(payload)}`),
-      subscribe: async () => {},
+      subscribed: async () => {},
       report: (error) => errors.push(error),
-      busy: new Set(),
+      busy: new Busy(),
+      random: Math.random,
     };
-    return { clock, published, errors, methods: new Methods(link) };
+    return { clock, published, errors, methods: new Methods(hub, most) };
   }
   const settled = () => new Promise((resolve) => setImmediate(resolve));
   const bytes = (text: string) => new TextEncoder().encode(text);
 
   test("a request without $rid is ignored aloud", async () => {
     const { methods, published, errors } = play();
-    await methods.on("m", () => ({ status: 200 }), {});
+    methods.on("m", () => ({ status: 200 }), {});
     methods.called("m", undefined, bytes("1"));
     await settled();
     expect(published).toEqual([]);
@@ -115,7 +117,7 @@ describe("from a hub that a test plays", () => {
   test("a repeated $rid is answered once while it runs, and again afterwards", async () => {
     const { methods, published, errors } = play();
     let calls = 0;
-    await methods.on("m", async () => ({ status: 200, payload: ++calls }), {});
+    methods.on("m", async () => ({ status: 200, payload: ++calls }), {});
     methods.called("m", "7", bytes("1"));
     methods.called("m", "7", bytes("1"));
     await settled();
@@ -131,7 +133,7 @@ describe("from a hub that a test plays", () => {
   test("a handler that takes too long is 504 at its deadline; what it says later is not sent", async () => {
     const { methods, published, errors, clock } = play();
     let finish!: (response: { status: number }) => void;
-    await methods.on("m", () => new Promise((resolve) => (finish = resolve)), { timeout: 1_000 });
+    methods.on("m", () => new Promise((resolve) => (finish = resolve)), { timeout: 1_000 });
     methods.called("m", "1", bytes("1"));
     clock.advance(999);
     await settled();
@@ -151,7 +153,7 @@ describe("from a hub that a test plays", () => {
     ["an empty body is null", "", 200],
   ])("%s: %j is %i", async (_what, body, status) => {
     const { methods, published } = play();
-    await methods.on("m", ({ payload }) => ({ status: 200, payload }), {});
+    methods.on("m", ({ payload }) => ({ status: 200, payload }), {});
     methods.called("m", "1", bytes(body));
     await settled();
     expect(published).toEqual([`$iothub/methods/res/${status}/?$rid=1 null`]);
@@ -165,7 +167,7 @@ describe("from a hub that a test plays", () => {
     ["a handler that throws null", null as never],
   ])("%s is 500", async (_what, response) => {
     const { methods, published, errors, clock } = play();
-    await methods.on("m", () => (response === null ? Promise.reject(null) : response), {});
+    methods.on("m", () => (response === null ? Promise.reject(null) : response), {});
     methods.called("m", "1", bytes("1"));
     await settled();
     expect(published).toEqual(["$iothub/methods/res/500/?$rid=1 null"]);

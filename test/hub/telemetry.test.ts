@@ -5,7 +5,7 @@ import { encodeTelemetry } from "../../src/hub/telemetry.js";
 import { laboratory, next } from "./lab.js";
 
 const lab = laboratory();
-const identity = { deviceId: "d" };
+const identity = "devices/d/messages/events/";
 
 describe("encodeTelemetry", () => {
   test.each([
@@ -25,7 +25,7 @@ describe("encodeTelemetry", () => {
 
   test("every property", () => {
     const time = new Date("2024-01-02T03:04:05.678Z");
-    const { topic, size } = encodeTelemetry({ deviceId: "d", moduleId: "m" }, "x", {
+    const { topic, size } = encodeTelemetry("devices/d/modules/m/messages/events/", "x", {
       properties: { own: "1 2", none: null },
       messageId: "mid",
       correlationId: "cid",

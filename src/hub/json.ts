@@ -1,0 +1,28 @@
+/** JSON as it comes from the hub. */
+
+export type JsonObject = Record<string, unknown>;
+
+/** Objects and arrays within each other that are followed; a twin has ten at most. */
+const DEEPEST = 100;
+
+/** UTF-8 text of a payload; ill-formed bytes become U+FFFD. */
+export const textOf = (payload: Uint8Array): string =>
+  Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString();
+
+export const isJsonObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The JSON object in a payload; undefined for anything else, and for what is too deep to be walked through. */
+export function parseObject(payload: Uint8Array): JsonObject | undefined {
+  try {
+    const value: unknown = JSON.parse(textOf(payload));
+    return isJsonObject(value) && isShallow(value, DEEPEST) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isShallow = (value: unknown, levels: number): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  (levels > 0 && Object.values(value).every((member) => isShallow(member, levels - 1)));

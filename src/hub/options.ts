@@ -1,0 +1,52 @@
+/** The options and events of a DeviceClient. */
+import type { MqttClientOptions } from "../client/options.js";
+import type { HubwireError } from "../errors.js";
+import type { SessionStore } from "../session/types.js";
+import type { DeviceOptions } from "./credentials.js";
+import type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
+
+/** Whose messages a store keeps. */
+export interface StoreIdentity {
+  hostName: string;
+  deviceId: string;
+  moduleId?: string | undefined;
+}
+
+/**
+ * How to connect, and what of the identity a connection string does not say; durations in ms. What the hub prescribes
+ * (client id, user name, password) cannot be set here.
+ */
+export interface DeviceClientOptions
+  extends
+    Omit<MqttClientOptions, "clientId" | "username" | "password" | "credentials" | "will" | "store">,
+    Omit<DeviceOptions, "hostName" | "deviceId"> {
+  /** Dialled in place of the hub or gateway, e.g. a tunnel; the certificate must still be for their name. */
+  host?: string | undefined;
+  /** Telemetry that the hub takes in this device's place when the connection ends without `close()`. */
+  will?: (TelemetryOptions & { payload: TelemetryBody }) | undefined;
+  /**
+   * Asked when the hub refuses the identity, e.g. because the device was moved: returns the new one, as
+   * `provisionDevice` finds it. What was queued for the old hub is rejected; where the identity is the old one,
+   * nothing is, and the client goes on trying.
+   */
+  reprovision?: ((error: HubwireError) => string | DeviceOptions | Promise<string | DeviceOptions>) | undefined;
+  /**
+   * Keeps telemetry beyond the life of the process. Beside `reprovision` it must be a function that opens a store of
+   * its own for each identity, because what was stored for one hub cannot be sent to another.
+   */
+  store?: SessionStore | ((identity: StoreIdentity) => SessionStore) | undefined;
+  /** Handlers of direct methods that run at a time; a call on top of them is answered with status 429. Default 1,000. */
+  maxMethodCalls?: number | undefined;
+}
+
+/** The events of a `DeviceClient`. */
+export interface DeviceEvents {
+  /** CONNACK came. `sessionPresent`: the hub had kept the session. */
+  connect: [{ sessionPresent: boolean }];
+  /** undefined: as planned, by `close()` or a renewal. */
+  disconnect: [error: HubwireError | undefined];
+  /** The `attempt`-th since the last connection follows in `delay` ms. */
+  reconnecting: [{ attempt: number; delay: number; error: HubwireError }];
+  /** What belongs to no call. */
+  error: [error: HubwireError];
+}
