@@ -20,7 +20,7 @@ import { CredentialSource, type DeviceOptions, divideOptions, isSameIdentity, re
 import { isRefusal } from "./explain.js";
 import type { DeviceClientOptions, StoreIdentity } from "./options.js";
 import { Renewal } from "./renewal.js";
-import { telemetryTopic } from "../wire/topics.js";
+import { telemetryTopic, webSocketPath } from "../wire/topics.js";
 import { encodeTelemetry } from "./telemetry.js";
 
 /** As `MqttClient.connect` takes them. */
@@ -160,6 +160,7 @@ export class HubConnection {
     const topic = telemetryTopic(deviceId, moduleId);
     const mqtt = new MqttClient({
       cleanSession: false,
+      ...webSocketPath(options.protocol),
       ...options,
       host,
       clientId,

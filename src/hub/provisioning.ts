@@ -6,15 +6,16 @@
  * enumerable properties.
  */
 import { MqttClient, type SignalOptions } from "../client/client.js";
-import { abortable } from "../abort.js";
+import { abortable, throwIfAborted } from "../abort.js";
+import { checkOptions, invalid, type Rules } from "../check.js";
 import { setAlarm, systemClock } from "../clock.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
-import type { DeviceOptions, X509 } from "./credentials.js";
+import { checkX509, type DeviceOptions, type X509 } from "./credentials.js";
 import { isRefusal } from "./explain.js";
 import { parseObject } from "./json.js";
 import { deriveGroupKey, isBase64, signSasToken } from "../wire/sas.js";
-import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic } from "../wire/topics.js";
+import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic, webSocketPath } from "../wire/topics.js";
 
 /** What to register, with one of `symmetricKey`, `groupKey` and `x509`; how to connect. Durations in ms. */
 export interface ProvisioningOptions
@@ -22,7 +23,16 @@ export interface ProvisioningOptions
     SignalOptions,
     Pick<
       MqttClientOptions,
-      "port" | "tls" | "createConnection" | "clock" | "random" | "connectTimeout" | "operationTimeout" | "keepAlive"
+      | "port"
+      | "protocol"
+      | "proxy"
+      | "tls"
+      | "createConnection"
+      | "clock"
+      | "random"
+      | "connectTimeout"
+      | "operationTimeout"
+      | "keepAlive"
     > {
   idScope: string;
   registrationId: string;
@@ -67,25 +77,60 @@ interface Reply {
 
 const NO_REPLY: Reply = { status: 503, body: {} };
 
+const RULES: Rules = {
+  idScope: "string",
+  registrationId: "string",
+  symmetricKey: "string",
+  groupKey: "string",
+  x509: "object",
+  host: "string",
+  payload: "any",
+  timeout: [1, Infinity],
+  signal: "object",
+  port: [1, 65_535],
+  protocol: "string",
+  proxy: "string|object",
+  tls: "object",
+  createConnection: "function",
+  clock: "object",
+  random: "function",
+  connectTimeout: [1, Infinity],
+  operationTimeout: [1, Infinity],
+  keepAlive: [0, 65_535],
+};
+
 /** `provisionDevice`. */
-export async function register(options: ProvisioningOptions): Promise<ProvisioningResult> {
-  const { idScope, registrationId, groupKey, x509, host = "global.azure-devices-provisioning.net" } = options;
-  const { port, tls, createConnection, connectTimeout, operationTimeout = 20_000, keepAlive } = options;
+export async function register(given: ProvisioningOptions): Promise<ProvisioningResult> {
+  const options = checkOptions(given, RULES, "provisionDevice");
+  const { idScope, registrationId, groupKey, host = "global.azure-devices-provisioning.net" } = options;
+  const {
+    port,
+    protocol,
+    proxy,
+    tls,
+    createConnection,
+    connectTimeout,
+    operationTimeout = 20_000,
+    keepAlive,
+  } = options;
   const { clock = systemClock, random = Math.random, timeout = 120_000, signal } = options;
-  const bad = (message: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", message);
+  throwIfAborted(signal);
   if (!/^[^/+#\0]+$/.test(idScope ?? "") || !/^[^/+#\0]{1,128}$/.test(registrationId ?? "")) {
-    throw bad("provisioning needs an idScope and a registrationId, without / + #");
+    throw invalid("provisioning needs an idScope and a registrationId, without / + #");
   }
-  if ([options.symmetricKey, groupKey, x509].filter((way) => way !== undefined).length !== 1) {
-    throw bad("provisioning needs exactly one of symmetricKey, groupKey and x509 ({ cert, key })");
+  if ([options.symmetricKey, groupKey, options.x509].filter((way) => way !== undefined).length !== 1) {
+    throw invalid("provisioning needs exactly one of symmetricKey, groupKey and x509 ({ cert, key })");
   }
+  const x509 = options.x509 && checkX509(options.x509);
+  const register = encodeRegistration(registrationId, options.payload);
   const key = groupKey === undefined ? options.symmetricKey : deriveGroupKey(groupKey, registrationId);
-  if (key !== undefined && !isBase64(key)) throw bad("symmetricKey is not base64");
+  if (key !== undefined && !isBase64(key)) throw invalid("symmetricKey is not base64");
 
   const scope = `${idScope}/registrations/${registrationId}`;
   const mqttTls = { ...tls, ...x509 };
   const mqtt = new MqttClient({
-    ...{ host, port, createConnection, connectTimeout, operationTimeout, keepAlive, clock, random },
+    ...{ host, port, protocol, proxy, createConnection, connectTimeout, operationTimeout, keepAlive, clock, random },
+    ...webSocketPath(protocol),
     clientId: registrationId,
     credentials: () => ({
       username: `${scope}/api-version=2019-03-31&ClientVersion=hubwire`,
@@ -133,7 +178,6 @@ export async function register(options: ProvisioningOptions): Promise<Provisioni
   const decide = async (): Promise<Record<string, unknown>> => {
     await Promise.race([failed, mqtt.connect()]);
     await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
-    const body = { registrationId, ...(options.payload !== undefined && { payload: options.payload }) };
     let operationId: string | undefined;
     for (let failures = 0; ;) {
       const operation = operationId;
@@ -142,7 +186,7 @@ export async function register(options: ProvisioningOptions): Promise<Provisioni
         retryAfter,
         body: answer,
       } = (operation === undefined
-        ? await ask(registerTopic, JSON.stringify(body))
+        ? await ask(registerTopic, register)
         : await ask((id) => operationTopic(id, operation), "")) ?? NO_REPLY;
       const state = Object(answer["registrationState"]) as Record<string, unknown>;
       if (status === 200 && answer["status"] === "assigned") return state;
@@ -187,6 +231,14 @@ export async function register(options: ProvisioningOptions): Promise<Provisioni
     cancel();
     fail(new HubwireError("ERR_CLOSED", "the registration is over"));
     void mqtt.close();
+  }
+}
+
+function encodeRegistration(registrationId: string, payload: unknown): string {
+  try {
+    return JSON.stringify({ registrationId, payload });
+  } catch (cause) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "the payload cannot be written as JSON", { cause });
   }
 }
 

@@ -6,6 +6,10 @@
  * with `parseInbound`, the hub's side with `parseOutbound`; a bundle of the client carries only the first.
  */
 
+/** Where the hub and the provisioning service take MQTT over WebSocket: an option beside that protocol. */
+export const webSocketPath = (protocol: string | undefined): { path?: string } =>
+  protocol === "wss" || protocol === "ws" ? { path: "/$iothub/websocket" } : {};
+
 /** Subscribed for direct methods. */
 export const METHODS_FILTER = "$iothub/methods/POST/#";
 /** Subscribed for answers to twin requests. */
