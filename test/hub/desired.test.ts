@@ -331,7 +331,7 @@ class World {
     if (this.#listening) return;
     if (this.random.below(2) === 0) {
       void this.twin.get().then(
-        ({ desired: { $version: _, ...document } }) => this.#listening || (this.known = mergePatch({}, document)),
+        ({ desired }) => this.#listening || (this.known = mergePatch(desired, { $version: null })),
         () => {},
       );
       return;
