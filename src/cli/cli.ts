@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => P
     "ask the Device Provisioning Service which hub a device belongs to",
     async () => (await import("./provision.js")).provision,
   ],
+  doctor: [
+    "find out where the way from this machine to the hub ends, and what to change",
+    async () => (await import("./doctor.js")).doctor,
+  ],
 };
 
 /** The commands' names, in the order of the help. */

@@ -37,13 +37,22 @@ export const networkOptions = {
   timeout: { short: "t", value: "seconds", help: "how long connecting may take (10)" },
 } as const;
 
+/** The way through a firewall. */
+export const wayOptions = {
+  websocket: { short: "w", help: "MQTT over WebSocket, on port 443 unless --port says otherwise" },
+  proxy: {
+    value: "url",
+    help: "HTTP proxy to go through, http://host:port (https: TLS to it; user:password@ as it wants); environment: as HTTPS_PROXY and NO_PROXY say",
+  },
+} as const;
+
 /** The certificate of an X.509 identity. */
 export const certificateOptions = {
   cert: { value: "file", help: "PEM file with the device's certificate, for a connection string with x509=true" },
   key: { value: "file", help: "PEM file with the certificate's private key, if it is not in the same file" },
 } as const;
 
-export const deviceOptions = { ...secretOptions, ...networkOptions, ...certificateOptions } as const;
+export const deviceOptions = { ...secretOptions, ...networkOptions, ...wayOptions, ...certificateOptions } as const;
 
 type SecretValues = Values<typeof secretOptions>;
 
@@ -86,6 +95,24 @@ export async function connectionString(
 }
 
 const firstLine = (bytes: Buffer): string => bytes.toString("utf8").trimStart().split(/\r?\n/, 1)[0]?.trim() ?? "";
+
+/** Where devices of a hub find MQTT over WebSocket. */
+export const WEBSOCKET_PATH = "/$iothub/websocket";
+
+/** The options of the client behind `wayOptions`. */
+export function wayOf({ websocket, proxy }: Values<typeof wayOptions>, io: Io) {
+  if (proxy !== undefined && /^[a-z]+:\/\/[^/]*@/i.test(proxy)) {
+    remark(
+      io,
+      "warning: every user of this machine can see the proxy's password among the arguments (ps); --proxy environment " +
+        "takes it from HTTPS_PROXY",
+    );
+  }
+  return {
+    ...(websocket && { protocol: "wss" as const, path: WEBSOCKET_PATH }),
+    ...(proxy !== undefined && { proxy }),
+  };
+}
 
 /** The TLS part of the options behind `networkOptions`, and the rest. One attempt only: a person is waiting. */
 export function networkOf(values: Values<typeof networkOptions>, io: Io) {
@@ -138,6 +165,7 @@ export async function deviceOf(
   if (x509 !== undefined && !identity.x509) {
     throw badArgument("--cert is for a connection string that ends in x509=true and has no key");
   }
-  const options = { reconnect: false, ...networkOf(values, io), ...(x509 && { x509 }), ...more } as const;
+  const network = { ...networkOf(values, io), ...wayOf(values, io) };
+  const options = { reconnect: false, ...network, ...(x509 && { x509 }), ...more } as const;
   return { device: new DeviceClient(identity, options), rest };
 }

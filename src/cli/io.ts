@@ -42,6 +42,9 @@ const OPTION_NAMES: readonly (readonly [RegExp, string])[] = [
   [/\bsharedAccessKey, sharedAccessSignature, sas and --cert/g, "SharedAccessKey, SharedAccessSignature and --cert"],
   [/\b(symmetricKey), groupKey and --cert/g, "--symmetric-key-file, --group-key-file and --cert"],
   [/, or use protocol mqtt\b/g, ""],
+  [/\boption (proxy|host|port)\b/g, "--$1"],
+  [/\boption path\b/g, "the path"],
+  [/ \(for SOCKS there is createConnection\)/g, ""],
   [/\bconnectTimeout\b/g, "--timeout"],
   [/\b(messageId|correlationId|contentType|contentEncoding|outputName|idScope|registrationId)\b/g, "--$1"],
 ];

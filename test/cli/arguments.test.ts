@@ -71,7 +71,11 @@ describe("bad arguments", () => {
     [["emulate", "--host", "a b"], "--host takes an address"],
     [["emulate", "--host-name", "a/b"], "--host-name takes a host name"],
     [["send", "--wings"], "--wings is not an option"],
-    [["send", "-w"], "-w is not an option"],
+    [["send", "-y"], "-y is not an option"],
+    [["send", "--websocket=yes"], "--websocket takes no value"],
+    [["send", "--proxy", "socks5://localhost", "x"], "--proxy is written http://host:port"],
+    [["doctor", "x"], "takes one argument"],
+    [["doctor", "--websocket-port", "0"], "--websocket-port takes"],
     [["send", "--port"], "--port needs a value"],
     [["send", "--port", "--qos", "1"], "--port needs a value"],
     [["send", "--lines=yes"], "--lines takes no value"],
@@ -163,6 +167,14 @@ describe("secrets", () => {
       expect(argument.stderr).not.toContain(KEY.slice(0, 12));
       await refused([name, ...body, "-"], { env: {}, input: `${text}\n` });
       await refused([name, ...body], { env: { IOTHUB_DEVICE_CONNECTION_STRING: text } });
+    }
+  });
+
+  test("a proxy's password among the arguments is warned of, and is in no message", async () => {
+    for (const url of ["http://user:pass-word@localhost:1", "ftp://user:pass-word@localhost:1"]) {
+      const { stderr } = await runHere(["send", "--proxy", url, "x"], { env });
+      expect(stderr).toMatch(/^hubwire: warning: .*proxy's password/);
+      expect(stderr).not.toContain("pass-word");
     }
   });
 
