@@ -74,7 +74,9 @@ const ADVICE: Readonly<Record<number, string>> = {
 /** Where a redirection leads, without a query, which may hold a secret. */
 function redirection(head: HttpHead): string {
   const location = head.fields.get("location");
-  return location === undefined ? "" : `, and points to ${printable(location.replace(/[?#].*|\/\/[^/]*@/s, ""), 120)}`;
+  if (location === undefined) return "";
+  const bare = location.replace(/[?#].*/s, "").replace(/\/\/[^/]*@/, "//");
+  return `, and points to ${printable(bare, 120)}`;
 }
 
 /** A server's answer; with `accepted` frames follow, without it the end of the connection. */
