@@ -12,7 +12,6 @@ import type { Endpoint } from "./endpoint.js";
 import { explainFailure } from "./failures.js";
 import { Output } from "./output.js";
 import type { TlsSessions } from "./tls-sessions.js";
-import type { WebSocketFraming } from "./websocket-client.js";
 
 export type { CreateConnectionOptions, Endpoint } from "./endpoint.js";
 export { TlsSessions } from "./tls-sessions.js";
@@ -133,12 +132,9 @@ export class Connection {
     }
     sink.opened();
     stream.on("data", framing ? (chunk: Uint8Array) => framing.push(chunk) : (chunk) => this.#received(chunk));
-    if (framing !== undefined) this.#begin(framing, stream);
-  }
-
-  /** What came with the answer to the upgrade, then the rest. */
-  #begin(framing: WebSocketFraming, stream: Duplex): void {
-    if (framing.rest.length > 0) framing.push(framing.rest);
+    // What came with the answer to the upgrade.
+    if (framing && framing.rest.length > 0) framing.push(framing.rest);
+    // A handshake below, or the caller, may have left it paused.
     if (this.#heldBytes < HELD) stream.resume();
   }
 

@@ -1,6 +1,6 @@
 /**
  * The numbered statements of MQTT 3.1.1 (Appendix B) that bind a client (C), put a duty on what it sends (I), or bind
- * the server in a way that the client must notice or handle (V). Those for servers alone and for WebSocket are not here.
+ * the server in a way that the client must notice or handle (V). Those for servers alone are not here.
  */
 export type StatementRole = "C" | "I" | "V";
 
@@ -105,6 +105,10 @@ export const statements: ReadonlyMap<string, StatementRole> = new Map([
   ["MQTT-4.7.3-4", "I"],
   ["MQTT-4.8.0-1", "C"],
   ["MQTT-4.8.0-2", "C"],
+  ["MQTT-6.0.0-1", "C"],
+  ["MQTT-6.0.0-2", "C"],
+  ["MQTT-6.0.0-3", "C"],
+  ["MQTT-6.0.0-4", "V"],
   ["MQTT-7.0.0-2", "C"],
   ["MQTT-7.1.2-1", "C"],
 ]);
