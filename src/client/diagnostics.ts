@@ -9,8 +9,17 @@
  * - `hubwire:reconnect` { clientId, attempt, delay (ms), error }: each planned attempt.
  */
 import { channel } from "node:diagnostics_channel";
+import type { Trace } from "../session/types.js";
 
 // Held here for good: Node drops a channel that nobody holds, together with its subscribers.
 export const packetChannel = channel("hubwire:packet");
 export const stateChannel = channel("hubwire:state");
 export const reconnectChannel = channel("hubwire:reconnect");
+
+/** What a session calls for each packet: `current`, as long as somebody subscribes to the channel. */
+export function traceOf(clientId: string, current: Trace | undefined): Trace | undefined {
+  if (!packetChannel.hasSubscribers) return undefined;
+  if (current) return current;
+  return (direction, type, packetId, byteLength) =>
+    packetChannel.publish({ clientId, direction, type, packetId, byteLength });
+}

@@ -11,6 +11,7 @@ export type {
   ClientMetrics,
   ClientState,
   CloseOptions,
+  ConnectCallOptions,
   PublishOptions,
   RenewOptions,
   SignalOptions,
@@ -20,4 +21,4 @@ export { systemClock } from "../clock.js";
 export type { Clock, Timer } from "../clock.js";
 export type { Credentials, MqttClientOptions, OfflineQueueOptions } from "./options.js";
 export { Subscription } from "./subscription.js";
-export type { MessageHandler } from "./subscription.js";
+export type { MessageHandler } from "./deliveries.js";

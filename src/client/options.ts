@@ -5,7 +5,8 @@
  * An unknown name is an error, because a misspelt option that is silently ignored is found out in production.
  */
 import type { ConnectionOptions } from "node:tls";
-import { encode } from "../codec/index.js";
+import { checkOptions, invalid, type Rules } from "../check.js";
+import { checkPacket, MAX_PACKET_SIZE } from "../codec/index.js";
 import type { WillInit } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import type { ConnectOptions, SessionOptions, SessionStore } from "../session/types.js";
@@ -13,6 +14,8 @@ import type { ReconnectOptions } from "./backoff.js";
 import { type Clock, systemClock } from "../clock.js";
 import type { Endpoint } from "../transport/connection.js";
 import { type Address, resolveAddress } from "./address.js";
+import { bounds } from "./bounds.js";
+import { withUrl } from "./url.js";
 
 /** What authenticates one connection attempt. */
 export interface Credentials {
@@ -28,7 +31,10 @@ export interface Credentials {
 export interface OfflineQueueOptions {
   /** Messages. Default 100,000. */
   maxCount?: number | undefined;
-  /** Topic and payload bytes. Default 16 MiB. */
+  /**
+   * Bytes of memory that the messages take, some 450 each besides topic and payload. As many may be in flight. Default: a
+   * fifth of the heap that the process may have, 64 MiB at most.
+   */
   maxBytes?: number | undefined;
   /** ms; an older message is rejected with ERR_MESSAGE_EXPIRED. Default 600,000. */
   maxAge?: number | undefined;
@@ -57,10 +63,20 @@ export interface MqttClientOptions extends Credentials, Address {
   maxPacketSize?: number | undefined;
   /** QoS 1 and 2 messages sent and not acknowledged, at most. Default 1,000, of which 16 with QoS 2. */
   maxInflight?: number | undefined;
-  /** Bounds `connect()` in all, and each later attempt. Default 10,000. */
+  /** Bounds one attempt, from the look-up of the name to CONNACK. Default 10,000. */
   connectTimeout?: number | undefined;
   /** From sending a message or request to its acknowledgement; also bounds `close()`. Default 30,000. */
   operationTimeout?: number | undefined;
+  /**
+   * For a handler's promise; a message whose handler takes longer is reported as ERR_HANDLER and given up. Default
+   * 300,000.
+   */
+  handlerTimeout?: number | undefined;
+  /**
+   * Whether a message on which the server ends every connection is given up with ERR_MESSAGE_REFUSED, so that it does not
+   * hold up all others for ever (a knowing breach of MQTT-4.4.0-1). Default true.
+   */
+  poisonDetection?: boolean | undefined;
   /** Keeps QoS 1 and 2 messages beyond the life of the process. */
   store?: SessionStore | undefined;
   clock?: Clock | undefined;
@@ -72,6 +88,10 @@ export interface ResolvedOptions {
   endpoint: Endpoint;
   connect: ConnectOptions;
   session: SessionOptions;
+  /** ms, as all of these. */
+  connectTimeout: number;
+  operationTimeout: number;
+  handlerTimeout: number;
   reconnect: { minDelay: number; maxDelay: number } | undefined;
   credentials: MqttClientOptions["credentials"];
   clock: Clock;
@@ -84,107 +104,125 @@ export interface ResolvedOptions {
  */
 const MAX_INFLIGHT_QOS2 = 16;
 
-type Checks = Record<string, RegExp | readonly [least: number, most: number]>;
-
-/** A type's name, or the bounds of a number. Whole numbers where the upper bound is finite. */
-const CHECKS: Checks = {
-  host: /string/,
+const OPTIONS: Rules = {
+  host: "string",
   port: [1, 65_535],
-  protocol: /string/,
-  path: /string/,
-  proxy: /string|object/,
-  clientId: /string/,
-  username: /string/,
-  password: /string|object/,
-  will: /object/,
-  cleanSession: /boolean/,
+  protocol: "string",
+  path: "string",
+  proxy: "string|object",
+  clientId: "string",
+  username: "string",
+  password: "string|object",
+  will: "object",
+  cleanSession: "boolean",
   keepAlive: [0, 65_535],
-  tls: /object/,
-  createConnection: /function/,
-  credentials: /function/,
-  reconnect: /boolean|object/,
-  offlineQueue: /boolean|object/,
-  maxPacketSize: [4, 268_435_460],
+  tls: "object",
+  createConnection: "function",
+  credentials: "function",
+  reconnect: "boolean|object",
+  offlineQueue: "boolean|object",
+  maxPacketSize: [4, MAX_PACKET_SIZE],
   maxInflight: [1, 65_535],
   connectTimeout: [1, Infinity],
   operationTimeout: [1, Infinity],
-  store: /object/,
-  clock: /object/,
-  random: /function/,
+  handlerTimeout: [1, Infinity],
+  poisonDetection: "boolean",
+  store: "object",
+  clock: "object",
+  random: "function",
 };
-const RECONNECT: Checks = { minDelay: [1, Infinity], maxDelay: [1, Infinity] };
-const QUEUE: Checks = {
+const RECONNECT: Rules = { minDelay: [1, Infinity], maxDelay: [1, Infinity] };
+const QUEUE: Rules = {
   maxCount: [0, Infinity],
   maxBytes: [0, Infinity],
   maxAge: [1, Infinity],
-  overflow: /string/,
-  qos0: /boolean/,
+  overflow: "string",
+  qos0: "boolean",
 };
 
-/** Never quotes a value: it may be a secret. */
-const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", text);
+/** Checks and completes the options. @throws HubwireError ERR_INVALID_ARGUMENT, which says what is wrong. */
+export function resolveOptions(
+  target: MqttClientOptions | string | URL,
+  beside: MqttClientOptions | undefined,
+): ResolvedOptions {
+  if (target === undefined) throw invalid("options are missing: give at least a host");
+  const isUrl = typeof target === "string" || target instanceof URL;
+  if (!isUrl && beside !== undefined) throw invalid("the second argument of MqttClient goes with a URL as the first");
+  const options = checkOptions(isUrl ? withUrl(target, beside ?? {}) : target, OPTIONS, "MqttClient");
+  const { reconnect = true, operationTimeout = 30_000, maxInflight } = options;
+  const backoff = checkOptions(typeof reconnect === "object" ? reconnect : {}, RECONNECT, "reconnect");
+  const { minDelay = 1_000, maxDelay = 60_000 } = backoff;
+  return {
+    endpoint: { ...resolveAddress(options), tls: options.tls },
+    connect: resolveConnect(options),
+    session: {
+      maxPacketSize: options.maxPacketSize ?? MAX_PACKET_SIZE,
+      maxInflight: maxInflight ?? 1_000,
+      maxInflightQos2: maxInflight ?? MAX_INFLIGHT_QOS2,
+      operationTimeout,
+      poisonDetection: options.poisonDetection ?? true,
+      queue: resolveQueue(options.offlineQueue ?? true),
+      store: resolveStore(options.store),
+    },
+    connectTimeout: options.connectTimeout ?? 10_000,
+    operationTimeout,
+    handlerTimeout: options.handlerTimeout ?? 300_000,
+    reconnect: reconnect ? { minDelay, maxDelay: Math.max(minDelay, maxDelay) } : undefined,
+    credentials: options.credentials,
+    clock: resolveClock(options.clock),
+    random: options.random ?? Math.random,
+  };
+}
 
-function check(options: object, checks: Checks, prefix: string): void {
-  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
-    const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
-    if (rule === undefined) {
-      throw invalid(`unknown option ${prefix}${name}; there are: ${Object.keys(checks).join(", ")}`);
-    }
-    if (value === undefined) continue;
-    if (rule instanceof RegExp) {
-      if (!rule.test(value === null ? "null" : typeof value)) {
-        throw invalid(`option ${prefix}${name} must be a ${rule.source.replace("|", " or ")}`);
-      }
-    } else {
-      const [least, most] = rule;
-      const fine = typeof value === "number" && value >= least && value <= most;
-      if (!fine || (most < Infinity && !Number.isInteger(value))) {
-        throw invalid(`option ${prefix}${name} must be a number from ${least} to ${most}`);
-      }
+function resolveConnect({
+  clientId = "",
+  cleanSession = true,
+  keepAlive = 60,
+  username,
+  password,
+  will,
+}: MqttClientOptions): ConnectOptions {
+  const connect = { clientId, cleanSession, keepAlive, username, password, will };
+  try {
+    // The codec knows every other rule of CONNECT (MQTT-3.1.2-22, ...); break it here, not at connect.
+    checkPacket({ type: "connect", ...connect });
+  } catch (error) {
+    const { message, statement } = error as HubwireError;
+    throw new HubwireError("ERR_INVALID_ARGUMENT", `the options make no CONNECT: ${message}`, { statement });
+  }
+  return connect;
+}
+
+function resolveQueue(offlineQueue: boolean | OfflineQueueOptions): SessionOptions["queue"] {
+  const queue = checkOptions(typeof offlineQueue === "object" ? offlineQueue : {}, QUEUE, "offlineQueue");
+  const { overflow = "reject" } = queue;
+  if (overflow !== "reject" && overflow !== "drop-oldest") {
+    throw invalid('option overflow of offlineQueue must be "reject" or "drop-oldest"');
+  }
+  return {
+    maxCount: offlineQueue === false ? 0 : (queue.maxCount ?? 100_000),
+    maxBytes: queue.maxBytes ?? bounds().queue,
+    maxAge: queue.maxAge ?? 600_000,
+    overflow,
+    qos0: queue.qos0 ?? true,
+  };
+}
+
+/** Throws where an object has not the methods that are called later. */
+function checkMethods(value: object | undefined, methods: readonly string[], name: string): void {
+  for (const method of value ? methods : []) {
+    if (typeof (value as Record<string, unknown>)[method] !== "function") {
+      throw invalid(`option ${name} of MqttClient needs a method ${method}`);
     }
   }
 }
 
-/** Checks and completes the options. @throws HubwireError ERR_INVALID_ARGUMENT, which says what is wrong. */
-export function resolveOptions(options: MqttClientOptions): ResolvedOptions {
-  if (typeof options !== "object" || options === null) throw invalid("options must be an object");
-  check(options, CHECKS, "");
-  const endpoint = { ...resolveAddress(options), tls: options.tls };
-  const { reconnect = true, offlineQueue = true, clientId = "", cleanSession = true, keepAlive = 60 } = options;
-  const backoff = typeof reconnect === "object" ? reconnect : {};
-  check(backoff, RECONNECT, "reconnect.");
-  const queue = typeof offlineQueue === "object" ? offlineQueue : {};
-  check(queue, QUEUE, "offlineQueue.");
-  const { minDelay = 1_000, maxDelay = 60_000 } = backoff;
-  const { overflow = "reject" } = queue;
-  if (overflow !== "reject" && overflow !== "drop-oldest") {
-    throw invalid('option offlineQueue.overflow must be "reject" or "drop-oldest"');
-  }
-  const { username, password, will } = options;
-  const connect = { clientId, cleanSession, keepAlive, username, password, will };
-  // The encoder knows every other rule of CONNECT (MQTT-3.1.2-22, ...); break it here, not at connect.
-  encode({ type: "connect", ...connect });
-  return {
-    endpoint,
-    connect,
-    session: {
-      maxPacketSize: options.maxPacketSize ?? 268_435_460,
-      maxInflight: options.maxInflight ?? 1_000,
-      maxInflightQos2: options.maxInflight ?? MAX_INFLIGHT_QOS2,
-      connectTimeout: options.connectTimeout ?? 10_000,
-      operationTimeout: options.operationTimeout ?? 30_000,
-      queue: {
-        maxCount: offlineQueue === false ? 0 : (queue.maxCount ?? 100_000),
-        maxBytes: queue.maxBytes ?? 16 * 1024 * 1024,
-        maxAge: queue.maxAge ?? 600_000,
-        overflow,
-        qos0: queue.qos0 ?? true,
-      },
-      store: options.store,
-    },
-    reconnect: reconnect ? { minDelay, maxDelay: Math.max(minDelay, maxDelay) } : undefined,
-    credentials: options.credentials,
-    clock: options.clock ?? systemClock,
-    random: options.random ?? Math.random,
-  };
+function resolveStore(store: SessionStore | undefined): SessionStore | undefined {
+  checkMethods(store, ["load", "put", "remove", "close", "restore"], "store");
+  return store;
+}
+
+function resolveClock(clock: Clock | undefined): Clock {
+  checkMethods(clock, ["now", "wallTime", "setTimer", "clearTimer"], "clock");
+  return clock ?? systemClock;
 }

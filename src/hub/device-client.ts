@@ -8,7 +8,8 @@
  */
 import { EventEmitter } from "node:events";
 import { checkOptions, checkValue, invalid, readOptions, type Rules } from "../check.js";
-import { asyncDispose, type CloseOptions, type MqttClient, type SignalOptions } from "../client/client.js";
+import type { CloseOptions, MqttClient, SignalOptions } from "../client/client.js";
+import { asyncDispose } from "../dispose.js";
 import { systemClock } from "../clock.js";
 import { emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";

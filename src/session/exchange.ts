@@ -1,12 +1,13 @@
 /**
- * One operation of the user and what the session knows of it: a PUBLISH, SUBSCRIBE or UNSUBSCRIBE on its way
- * to its final acknowledgement.
+ * What the user asked for and the server has to answer: a message on its way to its final acknowledgement, and a
+ * SUBSCRIBE or UNSUBSCRIBE.
  *
- * Invariants: it is in exactly one of the session's lists; `packetId` is not 0 exactly while it is in the
- * session's table under that identifier; `settled` means that nobody waits for it any more although its
- * identifier is still taken (MQTT-2.3.1-3).
+ * Invariants: an exchange is in exactly one list of the part of the session that owns it; `packetId` is not 0 exactly
+ * while it holds that identifier; `settled` means that nobody waits for it any more, although its identifier may still
+ * be taken (MQTT-2.3.1-3). The owner of the session makes them, with fields of its own where it likes, so that a request
+ * and its exchange are one object and neither has to be searched for.
  */
-import type { QoS, SubscriptionRequest } from "../codec/types.js";
+import type { QoS } from "../codec/types.js";
 import type { Link } from "./list.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
@@ -17,58 +18,68 @@ export const PUBCOMP = 7;
 export const SUBACK = 9;
 export const UNSUBACK = 11;
 
-export interface Exchange<R> extends Link {
-  /** Undefined: nobody asked in this process (restored from the store, or the session's own subscribing). */
-  request: R | undefined;
-  awaits: number;
-  packetId: number;
-  settled: boolean;
-  /** ms. */
-  acceptedAt: number;
-  /** ms; the last packet sent for it. */
-  sentAt: number;
+/** A PUBLISH. */
+export class Publication implements Link {
+  prev: Link = undefined!;
+  next: Link = undefined!;
+  awaits = QUEUED;
+  packetId = 0;
+  settled = false;
+  /** Whole ms, as all times of an exchange: a fraction would take memory of its own. */
+  acceptedAt = 0;
+  /** The last packet sent for it. */
+  sentAt = 0;
   topic: string;
   payload: Uint8Array | string;
   qos: QoS;
   retain: boolean;
-  /** Topic and payload bytes; counted only for one that is queued. */
-  size: number;
+  /** The memory that it takes, bytes. */
+  size = 0;
   /** The store's keys of the message and of its state; 0 where there is no such record. */
-  key: number;
-  stateKey: number;
-  /** What SUBSCRIBE and UNSUBSCRIBE ask for. */
-  asks: readonly SubscriptionRequest[];
+  key = 0;
+  stateKey = 0;
+
+  constructor(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean) {
+    this.topic = topic;
+    this.payload = payload;
+    this.qos = qos;
+    this.retain = retain;
+  }
 }
 
-const NOTHING: readonly SubscriptionRequest[] = [];
+/** A message that a store brought back from an earlier process; nobody waits for it in this one. */
+export class Restored extends Publication {}
 
-/** A new exchange, in no list yet. */
-export function newExchange<R>(
-  request: R | undefined,
-  awaits: number,
-  now: number,
-  topic = "",
-  payload: Uint8Array | string = "",
-  qos: QoS = 0,
-  retain = false,
-  asks = NOTHING,
-): Exchange<R> {
-  return {
-    prev: undefined!,
-    next: undefined!,
-    request,
-    awaits,
-    packetId: 0,
-    settled: false,
-    acceptedAt: now,
-    sentAt: now,
-    topic,
-    payload,
-    qos,
-    retain,
-    size: 0,
-    key: 0,
-    stateKey: 0,
-    asks,
-  };
+/** A SUBSCRIBE or UNSUBSCRIBE; `Subscription` is the owner's object for one subscription. */
+export class Asking<S> implements Link {
+  prev: Link = undefined!;
+  next: Link = undefined!;
+  awaits: number;
+  packetId = 0;
+  settled = false;
+  acceptedAt = 0;
+  sentAt = 0;
+  /** The topic filters, and for SUBSCRIBE the QoS of each. */
+  readonly topicFilters: readonly string[];
+  readonly qos: readonly QoS[];
+  /** The subscriptions that it begins (one a filter) or ends: those that there were when it was asked for. */
+  readonly subscriptions: readonly S[];
+
+  constructor(
+    awaits: typeof SUBACK | typeof UNSUBACK,
+    topicFilters: readonly string[],
+    qos: readonly QoS[],
+    subscriptions: readonly S[],
+  ) {
+    this.awaits = awaits;
+    this.topicFilters = topicFilters;
+    this.qos = qos;
+    this.subscriptions = subscriptions;
+  }
 }
+
+/** Asked by the session itself: to restore subscriptions, or to end what nobody wants. */
+export class OwnAsking<S> extends Asking<S> {}
+
+/** Whatever holds a packet identifier. */
+export type Exchange = Publication | Asking<unknown>;

@@ -14,6 +14,7 @@ const DONE = 1 << 17;
 const SKIP = 1 << 18;
 
 const DOUBTFUL = -1;
+const REFUSED = -2;
 
 export class Inbound {
   /**
@@ -24,9 +25,11 @@ export class Inbound {
   #base = 1;
   /**
    * QoS 2 packet identifier to its delivery, 0 once that is acknowledged, DOUBTFUL where the server may have
-   * forgotten it.
+   * forgotten it, REFUSED where it was given up on this connection.
    */
   #known = new Map<number, number>();
+  /** Delivery to QoS 2 packet identifier, of deliveries of earlier connections that are not settled. */
+  #carried = new Map<number, number>();
   #write: (qos2: boolean, packetId: number) => void;
   #taken: (packetId: number) => void;
 
@@ -66,18 +69,14 @@ export class Inbound {
     let qos2Id = 0;
     if (slot === undefined) {
       // From an earlier connection: only a QoS 2 message that is still known means anything on this one.
-      for (const [id, known] of this.#known) if (known === deliveryId) qos2Id = id;
+      qos2Id = this.#carried.get(deliveryId) ?? 0;
+      this.#carried.delete(deliveryId);
     } else if (slot & QOS_2) qos2Id = slot & 0xffff;
     else this.#slots[index] = slot | (refused ? SKIP : DONE);
     if (qos2Id && this.#known.get(qos2Id) === deliveryId) {
-      if (refused) {
-        // Repeats of it that arrived meanwhile must not be answered either.
-        this.#slots = this.#slots.map((other) => (other === (qos2Id | QOS_2) ? other | SKIP : other));
-        this.#known.delete(qos2Id);
-      } else {
-        this.#taken(qos2Id);
-        this.#known.set(qos2Id, 0);
-      }
+      if (!refused) this.#taken(qos2Id);
+      // Repeats of a refused one that arrived meanwhile must not be answered either.
+      this.#known.set(qos2Id, refused ? REFUSED : 0);
     }
     this.#advance();
   }
@@ -92,12 +91,17 @@ export class Inbound {
     this.#base += this.#slots.length;
     this.#slots = [];
     this.#head = 0;
+    for (const [id, known] of this.#known) {
+      if (known === REFUSED) this.#known.delete(id);
+      else if (known > 0) this.#carried.set(known, id);
+    }
   }
 
   /** The session is gone: the identifiers that were known. */
   forget(): Iterable<number> {
     const known = this.#known;
     this.#known = new Map();
+    this.#carried.clear();
     return known.keys();
   }
 
@@ -114,14 +118,14 @@ export class Inbound {
     while (this.#head < slots.length) {
       const slot = slots[this.#head]!;
       const id = slot & 0xffff;
-      if (!(slot & SKIP)) {
-        if (slot & QOS_2 ? this.#known.get(id)! > 0 : !(slot & DONE)) break;
-        this.#head++;
-        this.#write(!!(slot & QOS_2), id);
-      } else this.#head++;
+      const qos2 = (slot & QOS_2) !== 0;
+      const known = qos2 ? this.#known.get(id) : 0;
+      if (qos2 ? known! > 0 : !(slot & (DONE | SKIP))) break;
+      this.#head++;
+      if (!(slot & SKIP) && known !== REFUSED) this.#write(qos2, id);
     }
-    // Emptied at once where nothing waits; otherwise only when the dead half is worth the copy.
-    if (this.#head === slots.length || this.#head > 1023) {
+    // Emptied at once where nothing waits; otherwise when half of it is history.
+    if (this.#head === slots.length || this.#head > Math.max(1023, slots.length / 2)) {
       slots.splice(0, this.#head);
       this.#base += this.#head;
       this.#head = 0;

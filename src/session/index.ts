@@ -1,4 +1,6 @@
+export { Asking, Publication, SUBACK, UNSUBACK } from "./exchange.js";
 export { SessionStore } from "./journal.js";
+export { Route } from "./route.js";
 export { Session } from "./session.js";
 export type { SessionState } from "./session.js";
 export type {
@@ -6,6 +8,7 @@ export type {
   Direction,
   Message,
   QueueOverflow,
+  SessionEvent,
   SessionMetrics,
   SessionOptions,
   SessionSink,

@@ -15,8 +15,8 @@
  */
 import { HubwireError } from "../errors.js";
 import type { QoS } from "../codec/types.js";
-import { newExchange, PUBACK, PUBCOMP, PUBREC, QUEUED } from "./exchange.js";
-import type { Exchange } from "./exchange.js";
+import { PUBACK, PUBCOMP, type Publication, PUBREC, Restored } from "./exchange.js";
+import { messageMemory } from "./memory.js";
 
 const MESSAGE = 1;
 const STATE = 2;
@@ -42,9 +42,9 @@ export abstract class SessionStore {
    * Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2
    * identifiers.
    */
-  restore<R>(now: number, inbound: (packetId: number) => void): Exchange<R>[] {
-    const messages = new Map<number, Exchange<R>>();
-    const released: Exchange<R>[] = [];
+  restore(now: number, inbound: (packetId: number) => void): Restored[] {
+    const messages = new Map<number, Restored>();
+    const released: Restored[] = [];
     const stale: number[] = [];
     for (const [key, bytes] of this.load()) {
       const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -63,32 +63,17 @@ export abstract class SessionStore {
           message.settled = record[3] === 1;
         } else stale.push(key);
       } else if (kind === RELEASE) {
-        const release = newExchange<R>(undefined, PUBCOMP, now, "", "", 2);
+        const release = new Restored("", "", 2, false);
         release.packetId = packetId;
+        release.awaits = PUBCOMP;
         release.stateKey = key;
         released.push(release);
-      } else {
-        const end = 6 + record.readUInt16BE(4);
-        const qos = (record[3]! & 3) as QoS;
-        const message = newExchange<R>(
-          undefined,
-          QUEUED,
-          now,
-          record.toString("utf8", 6, end),
-          record.subarray(end),
-          qos,
-          record[3]! > 3,
-        );
-        message.packetId = packetId;
-        message.key = key;
-        message.size = record.length - 6;
-        messages.set(key, message);
-      }
+      } else messages.set(key, messageOf(record, key, packetId));
     }
     // Killed between a release and the removal of its message, or between the two removals at the end.
     for (const key of stale) this.remove(key);
     const ids = new Set(released.map((release) => release.packetId));
-    const live: Exchange<R>[] = [];
+    const live: Restored[] = [];
     for (const message of messages.values()) {
       if (message.packetId && ids.has(message.packetId)) this.done(message);
       else {
@@ -99,11 +84,13 @@ export abstract class SessionStore {
         live.push(message);
       }
     }
-    return live.concat(released);
+    const all = live.concat(released);
+    for (const publication of all) publication.acceptedAt = publication.sentAt = Math.floor(now);
+    return all;
   }
 
   /** A message was accepted; `packetId` 0 unless it is being sent at once. */
-  accepted<R>(exchange: Exchange<R>, packetId: number): void {
+  accepted(exchange: Publication, packetId: number): void {
     const topic = Buffer.from(exchange.topic);
     const { length } = topic;
     const flags = exchange.qos | (exchange.retain ? 4 : 0);
@@ -116,7 +103,7 @@ export abstract class SessionStore {
   }
 
   /** The message is being sent with `packetId`, waits again to be sent (0), or was given up by the user. */
-  state<R>(exchange: Exchange<R>, packetId: number, givenUp = false): void {
+  state(exchange: Publication, packetId: number, givenUp = false): void {
     const key = exchange.key + 1;
     if (!exchange.key) return;
     this.put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
@@ -124,7 +111,7 @@ export abstract class SessionStore {
   }
 
   /** PUBREC: from now on only the release matters. */
-  released<R>(exchange: Exchange<R>): void {
+  released(exchange: Publication): void {
     this.#lastKey += 2;
     this.put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
     this.done(exchange);
@@ -132,7 +119,7 @@ export abstract class SessionStore {
   }
 
   /** Nothing is to be remembered of this message. */
-  done<R>(exchange: Exchange<R>): void {
+  done(exchange: Publication): void {
     if (exchange.key) this.remove(exchange.key);
     if (exchange.stateKey) this.remove(exchange.stateKey);
     exchange.key = exchange.stateKey = 0;
@@ -143,4 +130,16 @@ export abstract class SessionStore {
     if (known) this.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
     else this.remove(packetId);
   }
+}
+
+/** The message of a MESSAGE record. */
+function messageOf(record: Buffer, key: number, packetId: number): Restored {
+  const end = 6 + record.readUInt16BE(4);
+  const qos = (record[3]! & 3) as QoS;
+  const payload = record.subarray(end);
+  const message = new Restored(record.toString("utf8", 6, end), payload, qos, record[3]! > 3);
+  message.packetId = packetId;
+  message.key = key;
+  message.size = messageMemory(message.topic, payload);
+  return message;
 }

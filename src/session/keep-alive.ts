@@ -1,34 +1,62 @@
 /**
  * Keep alive (section 3.1.2.10): when PINGREQ is due and when the peer counts as gone.
  *
- * Invariants: with an interval K, PINGREQ is due 0.9 K after the last packet sent (MQTT-3.1.2-23), whatever
- * arrives, and 0.9 K after the last byte received, whatever is sent: so a path that went dead is probed while
- * publishing too. A peer from which nothing comes for 0.5 K after PINGREQ is gone (MQTT-3.12.4-1), which is
- * found 1.45 K after its last byte at the latest; the last 0.05 K is a second look, so that a program that
- * blocked its event loop gets to read what waits in the socket before it gives up. A peer that keeps sending
- * whole packets but no PINGRESP has K; while one large packet is still arriving there is no such bound.
+ * Invariants, with an interval K: PINGREQ is due 0.9 K after the last packet sent (MQTT-3.1.2-23), whatever arrives, and
+ * 0.9 K after the last byte received, whatever is sent: so a path that went dead is probed while publishing too. Bytes
+ * that move are life: a peer is gone (MQTT-3.12.4-1) when, after PINGREQ, nothing came from it and nothing that waited
+ * for the network was taken by it for 0.5 K, and for as much longer as what was sent since its last byte may need on a
+ * slow line, behind which PINGREQ has to wait. With little under way that is 1.45 K after its last byte at the latest;
+ * the last 0.05 K is a second look, so that a program that blocked its event loop gets to read what waits in the socket
+ * before it gives up. While the owner does not read, nothing can come: then it is asked for a look at what is there.
  */
+
+/** Bytes a ms of a line that is slow and still one to wait for: 64 KiB a second. */
+const SLOW_LINE = 65.536;
+/** What systems hold of output that they have taken: more of it has left, or is on its way. */
+const UNDER_WAY = 4 * 1024 * 1024;
+
+/** What has to be done now. */
+export type KeepAliveStep = "nothing" | "ping" | "look" | "gone";
+
 export class KeepAlive {
   /** ms; 0 is off. */
   interval = 0;
   sentAt = 0;
   receivedAt = 0;
+  /** Bytes sent since the last byte received. */
+  #underWay = 0;
+  /** When waiting output was last taken by the network. */
+  #takenAt = 0;
   /** The first PINGREQ that is not answered; Infinity where there is none. */
   #pingAt = Infinity;
-  #packetsAtPing = 0;
   #suspectAt = Infinity;
   #reading = true;
+  /** When a look began that the owner was asked for. */
+  #lookAt = Infinity;
 
   /** A new connection: `interval` in ms. */
   start(interval: number, now: number): void {
     this.interval = interval;
-    this.sentAt = this.receivedAt = now;
-    this.#pingAt = this.#suspectAt = Infinity;
+    this.sentAt = this.receivedAt = this.#takenAt = now;
+    this.#underWay = 0;
+    this.#pingAt = this.#suspectAt = this.#lookAt = Infinity;
     this.#reading = true;
   }
 
   received(now: number): void {
     this.receivedAt = now;
+    this.#underWay = 0;
+    this.#suspectAt = this.#lookAt = Infinity;
+  }
+
+  /** `bytes` were handed to the transport. */
+  wrote(bytes: number): void {
+    this.#underWay = Math.min(UNDER_WAY, this.#underWay + bytes);
+  }
+
+  /** The network took something that had had to wait. */
+  taken(now: number): void {
+    this.#takenAt = now;
     this.#suspectAt = Infinity;
   }
 
@@ -36,34 +64,42 @@ export class KeepAlive {
     this.#pingAt = Infinity;
   }
 
-  /** While the owner does not read, PINGRESP can't arrive, so it can't be late. */
-  reading(on: boolean, now: number): void {
+  reading(on: boolean): void {
     this.#reading = on;
-    this.received(now);
-    if (on && this.#pingAt < now) this.#pingAt = now;
+    this.#lookAt = this.#suspectAt = Infinity;
   }
 
   /**
-   * What is due at `now`: 0 nothing, 1 a PINGREQ (which counts as sent), 2 the peer is gone. `isDue` says
-   * whether a time has come and, where not, remembers it as the next to look at.
+   * What is due at `now`; "ping" counts as sent. `isDue` says whether a time has come and, where not, remembers it as
+   * the next to look at.
    */
-  check(now: number, packets: number, isDue: (time: number) => boolean): 0 | 1 | 2 {
+  check(now: number, isDue: (time: number) => boolean): KeepAliveStep {
     const k = this.interval;
-    if (!k) return 0;
+    if (!k) return "nothing";
     const waiting = this.#pingAt < Infinity;
-    if (waiting && this.#reading) {
-      const silent = isDue(Math.max(this.#pingAt, this.receivedAt) + k / 2);
-      if (silent && this.#suspectAt === Infinity) this.#suspectAt = now + k / 20;
-      if (silent && isDue(this.#suspectAt)) return 2;
-      if (packets > this.#packetsAtPing && isDue(this.#pingAt + k)) return 2;
+    if (waiting) {
+      const step = this.#isOverdue(now, isDue);
+      if (step) return step;
     }
-    if (!isDue((waiting ? this.sentAt : Math.min(this.sentAt, this.receivedAt)) + k * 0.9)) return 0;
-    if (!waiting) {
-      this.#pingAt = now;
-      this.#packetsAtPing = packets;
+    if (!isDue((waiting ? this.sentAt : Math.min(this.sentAt, this.receivedAt)) + k * 0.9)) return "nothing";
+    if (!waiting) this.#pingAt = now;
+    this.sentAt = now;
+    isDue(now + k * 0.5);
+    return "ping";
+  }
+
+  #isOverdue(now: number, isDue: (time: number) => boolean): "look" | "gone" | undefined {
+    const k = this.interval;
+    const life = Math.max(this.#pingAt, this.receivedAt, this.#takenAt);
+    const patience = k / 2 + this.#underWay / SLOW_LINE;
+    if (!isDue(life + patience)) return undefined;
+    if (!this.#reading && this.#lookAt === Infinity) {
+      this.#lookAt = now;
+      isDue(now + k / 2);
+      return "look";
     }
-    isDue((this.sentAt = now) + k * 0.9);
-    isDue(now + k / 2);
-    return 1;
+    if (!this.#reading && !isDue(this.#lookAt + k / 2)) return undefined;
+    if (this.#suspectAt === Infinity) this.#suspectAt = now + k / 20;
+    return isDue(this.#suspectAt) ? "gone" : undefined;
   }
 }

@@ -1,45 +1,62 @@
 /**
- * Packet identifiers (section 2.3.1).
+ * Packet identifiers and who holds them (section 2.3.1).
  *
- * Invariants: an identifier is either free or taken, never both (MQTT-2.3.1-2); 0 is never handed out
- * (MQTT-2.3.1-1); taking and releasing are O(1). Free ones wait in a ring and are reused oldest first, so
- * that a server's belated acknowledgement is unlikely to meet a new message. The range doubles when it is
- * used up, so a client with little in flight stays small.
+ * Invariants: an identifier is either free or held by one exchange, never both (MQTT-2.3.1-2); 0 is never handed out
+ * (MQTT-2.3.1-1); every step is O(1). Free ones wait in a ring and are reused oldest first, so that a server's belated
+ * acknowledgement is unlikely to meet a new message. The range doubles when it is used up, so a client with little in
+ * flight stays small.
  */
+import type { Exchange } from "./exchange.js";
+
 export class PacketIds {
   #ring = new Uint16Array(0);
   #head = 0;
   #free = 0;
+  readonly #holders: (Exchange | undefined)[] = [];
 
-  /** A free identifier, 1 to 65,535; 0 when all are taken. */
-  take(): number {
+  /** Gives `holder` a free identifier, 1 to 65,535. False when all are taken. */
+  take(holder: Exchange): boolean {
     const size = this.#ring.length;
     if (this.#free === 0) {
-      if (size > 65_535) return 0;
+      if (size > 65_535) return false;
       this.#fill(size, size * 2 || 256);
     }
     this.#free--;
     const id = this.#ring[this.#head++]!;
     this.#head &= this.#ring.length - 1;
-    return id;
+    this.#holders[id] = holder;
+    holder.packetId = id;
+    return true;
   }
 
-  /** Gives `id` back; it must have been taken. */
-  release(id: number): void {
-    this.#ring[(this.#head + this.#free++) & (this.#ring.length - 1)] = id;
+  /** Takes the identifier back, where `holder` has one. */
+  release(holder: Exchange): void {
+    const { packetId } = holder;
+    if (!packetId) return;
+    this.#holders[packetId] = undefined;
+    this.#ring[(this.#head + this.#free++) & (this.#ring.length - 1)] = packetId;
+    holder.packetId = 0;
   }
 
-  /** Starts with the listed identifiers taken. Only before the first `take`. */
-  reserve(taken: ReadonlySet<number>): void {
+  /** Who holds the identifier; undefined where it is free. */
+  holder(packetId: number): Exchange | undefined {
+    return this.#holders[packetId];
+  }
+
+  /** Starts with what `holders` have. Only before the first `take`. */
+  restore(holders: readonly Exchange[]): void {
     let size = 256;
-    while (size <= Math.max(0, ...taken)) size *= 2;
-    this.#fill(0, size, taken);
+    for (const holder of holders) {
+      while (size <= holder.packetId) size *= 2;
+      if (holder.packetId) this.#holders[holder.packetId] = holder;
+    }
+    this.#fill(0, size);
   }
 
-  /** Makes the range `size`, with everything from `first` on free. Only when nothing below is free. */
-  #fill(first: number, size: number, taken?: ReadonlySet<number>): void {
+  /** Makes the range `size`, with everything from `first` on free that nobody holds. */
+  #fill(first: number, size: number): void {
     this.#ring = new Uint16Array(size);
     this.#head = this.#free = 0;
-    for (let id = first || 1; id < size; id++) if (!taken?.has(id)) this.#ring[this.#free++] = id;
+    for (let id = first || 1; id < size; id++) if (!this.#holders[id]) this.#ring[this.#free++] = id;
   }
 }

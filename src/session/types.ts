@@ -4,8 +4,8 @@
  *
  * Invariants: the session calls the sink synchronously and only from inside one of its own methods; all times
  * are milliseconds on one monotonic clock that the owner reads; every request handed in is settled exactly
- * once. `settle`, `wantsWrite`, `refused`, `abandoned` and `deadlineChanged` must not call the session back; the others
- * may.
+ * once. Hot events are calls of the sink, of which only `deliver` may call the session back; cold ones wait for
+ * the owner, who takes them with `takeEvent` after each call that is not from inside the sink.
  *
  * What an owner must know besides: `drain` ends (with `drained`) at once when there is no connection, and
  * when the connection is lost; messages that a store restored have no deadline, so the owner bounds its
@@ -14,7 +14,9 @@
  */
 import type { HubwireError } from "../errors.js";
 import type { QoS, WillInit } from "../codec/types.js";
+import type { Publication } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
+import type { Route } from "./route.js";
 
 /** The credentials and will of one connection attempt. */
 export interface ConnectOptions {
@@ -37,18 +39,18 @@ export interface SessionOptions {
   maxInflight: number;
   /** The same for QoS 2 alone. Default: as many as `maxInflight`. */
   maxInflightQos2?: number | undefined;
-  /** From `open` to CONNACK, ms. */
-  connectTimeout: number;
   /**
-   * ms. SUBSCRIBE and UNSUBSCRIBE: from the call to the answer. PUBLISH: from the last (re)send on a live
-   * connection to the final acknowledgement; time without a connection does not count (`maxAge` bounds that).
+   * ms, from the last (re)send on a live connection to the final acknowledgement; time without a connection
+   * does not count (`maxAge` bounds that).
    */
   operationTimeout: number;
+  /** Whether a message that kills its connection is found and given up (policy 12). */
+  poisonDetection: boolean;
   /** Bounds of what waits unsent: because there is no connection, or because `maxInflight` is reached. */
   queue: {
     /** Messages; 0 refuses to queue at all. */
     maxCount: number;
-    /** Topic and payload bytes. */
+    /** Bytes of memory; also bounds what is in flight, a single message excepted. */
     maxBytes: number;
     /** ms from acceptance; also bounds a sent, unacknowledged message while there is no connection. */
     maxAge: number;
@@ -73,30 +75,38 @@ export interface Message {
   dup: boolean;
 }
 
-/** What a session tells its owner. `R` is the owner's own request object; the session only carries it. */
-export interface SessionSink<R> {
+/** What a session tells its owner at once. `R` and `A` are the owner's publications and askings, `S` its routes. */
+export interface SessionSink<P extends Publication, A, S extends Route> {
   /** There is output to fetch with `takeOutput`; said once each time output becomes non-empty. */
   wantsWrite(): void;
-  /** CONNACK with code 0 arrived; resends and restored subscriptions are already in the output. */
-  connected(sessionPresent: boolean): void;
   /**
-   * An application message. With QoS 1 and 2 the owner calls `acknowledge(deliveryId)` when it is done (it
-   * may do so inside this call); `deliveryId` is 0 with QoS 0.
+   * An application message, and the routes that it goes to: none where nobody subscribed to its topic; undefined where
+   * that subscription has ended a short time ago. With QoS 1 and 2 the owner calls `acknowledge(deliveryId)` when it is
+   * done (it may do so inside this call); `deliveryId` is 0 with QoS 0.
    */
-  deliver(message: Message, deliveryId: number): void;
+  deliver(message: Message, deliveryId: number, routes: readonly S[] | undefined): void;
   /** A request is over. `returnCodes` with SUBSCRIBE only: one a filter, 0x80 for a refused one. */
-  settle(request: R, error: HubwireError | undefined, returnCodes: readonly number[] | undefined): void;
-  /** The owner must close the transport at once; the session takes and sends nothing more on it. */
-  fail(error: HubwireError): void;
-  /** The server refused a remembered subscription when it was restored; it is forgotten. */
-  refused?(topicFilter: string): void;
-  /** A message that the store brought back from an earlier process is given up, and no request waits for it. */
-  abandoned?(error: HubwireError): void;
-  /** `drain` was asked for and nothing is left to wait for; said once a `drain`. */
-  drained(): void;
+  settle(request: P | A, error: HubwireError | undefined, returnCodes: readonly number[] | undefined): void;
   /** The next deadline moved to an earlier time than `nextDeadline()` last returned. */
   deadlineChanged(): void;
 }
+
+/** What the owner takes after the call in which it happened. */
+export type SessionEvent =
+  /** CONNACK with code 0 arrived; resends and restored subscriptions are already in the output. */
+  | { type: "accepted"; sessionPresent: boolean }
+  /** The connection must be closed at once; the session takes and sends nothing more on it. */
+  | { type: "failed"; error: HubwireError }
+  /** `drain` was asked for and nothing is left to wait for; once a `drain`. */
+  | { type: "drained" }
+  /** The server refused a subscription when it was restored; its routes have ended. */
+  | { type: "refused"; topicFilter: string; routes: readonly Route[] }
+  /** A message is given up for which nobody waits. */
+  | { type: "abandoned"; error: HubwireError }
+  /** The server acknowledges QoS 2 as QoS 1; once a connection. */
+  | { type: "downgraded"; error: HubwireError }
+  /** Nothing is read, so nothing shows whether the peer lives: read what is there now, however full all is. */
+  | { type: "look" };
 
 /** Which way a traced packet went. */
 export type Direction = "in" | "out";
@@ -119,3 +129,15 @@ export interface SessionMetrics {
   queued: number;
   queuedBytes: number;
 }
+
+export const newMetrics = (): SessionMetrics => ({
+  packetsReceived: 0,
+  packetsSent: 0,
+  messagesReceived: 0,
+  messagesSent: 0,
+  resends: 0,
+  duplicatesSuppressed: 0,
+  inflight: 0,
+  queued: 0,
+  queuedBytes: 0,
+});

@@ -99,14 +99,14 @@ export class PeerConnection {
     return connect;
   }
 
-  /** Proves that the client has handled all that was sent: it answers this QoS 1 PUBLISH with PUBACK. */
+  /** Proves that the client has handled all that was sent: it answers this PUBREL, for no message, with PUBCOMP. */
   async settle(packetId = 0xfff0): Promise<string[]> {
     const id = packetId.toString(16).padStart(4, "0");
-    this.send(`32 08 ${utf8("sync")} ${id}`);
+    this.send(`62 02 ${id}`);
     const before: string[] = [];
     for (;;) {
       const packet = (await this.packet()).toString("hex");
-      if (packet === `4002${id}`) return before;
+      if (packet === `7002${id}`) return before;
       before.push(packet);
     }
   }

@@ -1,0 +1,73 @@
+/**
+ * The calls of `connect()` and `reconnect()` that wait for CONNACK.
+ *
+ * Invariant: each has a deadline of its own and settles once.
+ */
+import type { HubwireError } from "../errors.js";
+import { ConnectRequest, capture, settle, type Signals } from "./requests.js";
+
+export class ConnectCalls {
+  readonly #waiting = new Set<ConnectRequest>();
+  readonly #signals: Signals;
+
+  constructor(signals: Signals) {
+    this.#signals = signals;
+  }
+
+  /** A promise for the next acceptance; `deadline`: monotonic ms. */
+  add(signal: AbortSignal | undefined, deadline: number): Promise<void> {
+    const promise = new Promise<void>(capture);
+    const request = new ConnectRequest(signal, deadline);
+    this.#waiting.add(request);
+    this.#signals.add(request);
+    return promise;
+  }
+
+  /** Whether somebody waits. */
+  get some(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** The earliest deadline, ms. */
+  get nextDeadline(): number {
+    let next = Infinity;
+    for (const { deadline } of this.#waiting) next = Math.min(next, deadline);
+    return next;
+  }
+
+  /** The latest deadline, ms; -Infinity where nobody waits. */
+  get lastDeadline(): number {
+    let last = -Infinity;
+    for (const { deadline } of this.#waiting) last = Math.max(last, deadline);
+    return last;
+  }
+
+  /** One waits no longer. False: it had been settled. */
+  giveUp(request: ConnectRequest, error: HubwireError): boolean {
+    if (!this.#waiting.delete(request)) return false;
+    this.#signals.remove(request);
+    settle(request, error);
+    return true;
+  }
+
+  /** Whose time has come gets `error`. Whether there was one. */
+  expire(now: number, error: () => HubwireError): boolean {
+    let some = false;
+    for (const request of this.#waiting) {
+      if (request.deadline > now) continue;
+      this.giveUp(request, error());
+      some = true;
+    }
+    return some;
+  }
+
+  /** All are over: accepted, or failed with `error`. */
+  settleAll(error: HubwireError | undefined): void {
+    const all = [...this.#waiting];
+    this.#waiting.clear();
+    for (const request of all) {
+      this.#signals.remove(request);
+      settle(request, error);
+    }
+  }
+}

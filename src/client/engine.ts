@@ -1,0 +1,472 @@
+/**
+ * What carries a client through its life: dials, listens to the connection, takes the session's events, sets the alarm.
+ *
+ * Invariants:
+ * - Each piece of state has one owner: the phase `LifeCycle`, requests and what the server knows the session, calls of
+ *   `connect()` `ConnectCalls`, bytes under way `Flow`, messages in hand `Reception`. The engine only carries out.
+ * - At most one connection, or attempt at one, exists at a time; what an older one reports is not heard.
+ * - The session's cold events are taken when its method has returned, so that nothing calls it from inside itself.
+ * - One alarm, for the earliest of all deadlines. From `data` to the user's handler everything is synchronous.
+ * - A listener may call anything: the state is changed before an event leaves, and looked at again after it.
+ */
+import { aborted } from "../abort.js";
+import { Alarm } from "../clock.js";
+import { HubwireError } from "../errors.js";
+import { Session, UNSUBACK } from "../session/index.js";
+import type { SessionEvent, SessionSink } from "../session/index.js";
+import type { ConnectionSink } from "../transport/connection.js";
+import type { ClientEvents, ClientMetrics, ClientState } from "./api.js";
+import { bounds } from "./bounds.js";
+import { ConnectCalls } from "./connect-calls.js";
+import type { MessageRoute } from "./deliveries.js";
+import { reconnectChannel, stateChannel, traceOf } from "./diagnostics.js";
+import { Dialer } from "./dialer.js";
+import * as failures from "./failures.js";
+import { Flow } from "./flow.js";
+import { LifeCycle } from "./life-cycle.js";
+import type { ResolvedOptions } from "./options.js";
+import { Reception } from "./reception.js";
+import { type AskRequest, ConnectRequest, type PublishRequest, type Request, settle, Signals } from "./requests.js";
+
+/** ms that DISCONNECT, and what was written before it, may take to leave. */
+const LINGER = 5_000;
+/** ms that the peer then has to close its side, which tells that it has read everything. */
+const FAREWELL = 250;
+
+type Emit = <E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]) => void;
+
+export class Engine {
+  readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
+  readonly flow: Flow;
+  readonly signals: Signals;
+  readonly connectCalls: ConnectCalls;
+  readonly reception: Reception;
+  readonly options: ResolvedOptions;
+  readonly #life: LifeCycle;
+  /** Also when the client is closed, for what tells of just that. */
+  readonly #emitLast: Emit;
+  readonly #alarm: Alarm;
+  readonly #dialer: Dialer;
+  /** Requests that the session has and that are not settled. */
+  #pending = 0;
+  /** Requests that ended while the session was at work, and whose subscriptions may have ended with them. */
+  readonly #settled: AskRequest[] = [];
+  /** The session is at work, and its events are taken by whoever began. */
+  #isBusy = false;
+  #connects = 0;
+  #reconnects = 0;
+  #onClosed: (() => void) | undefined;
+
+  constructor(options: ResolvedOptions, emit: Emit) {
+    this.options = options;
+    this.#emitLast = emit;
+    const { clock, handlerTimeout } = options;
+    this.#life = new LifeCycle(options);
+    this.#alarm = new Alarm(clock, () => this.#timeIsUp());
+    this.signals = new Signals((request, signal) => this.giveUp(request, aborted(signal)));
+    this.connectCalls = new ConnectCalls(this.signals);
+    this.session = new Session(this.#sessionSink(), options.session);
+    const load = (): number => (this.phase === "closing" ? 0 : this.reception.load(this.#pending > 0));
+    this.flow = new Flow(this.session, clock, load, () => this.flush());
+    this.reception = new Reception(
+      {
+        now: () => clock.now(),
+        finished: (deliveryId, failed) => this.#finished(deliveryId, failed),
+        failed: (error) => this.#emit("error", error),
+        pressure: () => this.flow.feel(),
+        deadlineChanged: () => this.arm(),
+      },
+      handlerTimeout,
+      bounds(),
+    );
+    this.#dialer = new Dialer(options, this.#connectionSink());
+  }
+
+  readonly #emit: Emit = (event, ...values) => {
+    if (this.phase !== "closed") this.#emitLast(event, ...values);
+  };
+
+  get phase(): ClientState {
+    return this.#life.phase;
+  }
+
+  get metrics(): ClientMetrics {
+    const { count, bytes } = this.reception.deliveries;
+    return {
+      ...this.session.metrics,
+      bytesReceived: this.flow.bytesReceived,
+      bytesSent: this.flow.bytesSent,
+      connects: this.#connects,
+      reconnects: this.#reconnects,
+      undelivered: count,
+      undeliveredBytes: bytes,
+    };
+  }
+
+  // --- the session and the connection ---
+
+  #connectionSink(): ConnectionSink {
+    const { clock } = this.options;
+    return {
+      opened: () => this.#opened(),
+      received: (chunk) => this.#received(chunk),
+      writable: () => this.run(() => this.flow.writable()),
+      progress: () => this.session.progressed(clock.now()),
+      flushed: () => {
+        this.#life.wakeAt = Math.min(this.#life.wakeAt, clock.now() + FAREWELL);
+        this.arm();
+      },
+      closed: (error) => this.#down(error),
+    };
+  }
+
+  #sessionSink(): SessionSink<PublishRequest, AskRequest, MessageRoute> {
+    return {
+      wantsWrite: () => this.flow.wantsWrite(),
+      deliver: (message, deliveryId, routes) => {
+        // While closing, reading goes on for the acknowledgements; what has no room stays the server's.
+        const hasRoom = this.phase !== "closing" || this.reception.load(true) < 1;
+        if (hasRoom) this.reception.deliver(message, deliveryId, routes);
+      },
+      settle: (request, error, returnCodes) => {
+        this.#pending--;
+        this.signals.remove(request);
+        settle(request, error, returnCodes);
+        if ("subscriptions" in request) this.#settled.push(request);
+      },
+      deadlineChanged: () => this.arm(),
+    };
+  }
+
+  #endRoutes({ awaits, subscriptions }: AskRequest): void {
+    for (const { mailbox, state } of subscriptions) {
+      if (state === "ended") mailbox?.end();
+      else if (awaits === UNSUBACK) mailbox?.reopen();
+    }
+  }
+
+  /** Runs what calls the session, and takes the events that come of it unless another call does. */
+  run<T>(work: () => T): T {
+    if (this.#isBusy) return work();
+    this.#isBusy = true;
+    try {
+      return work();
+    } finally {
+      this.#isBusy = false;
+      this.#takeEvents();
+    }
+  }
+
+  /** See `Session.publish`. */
+  publish(request: PublishRequest): boolean {
+    const isInside = this.#isBusy;
+    this.#isBusy = true;
+    try {
+      return this.session.publish(request, this.flow.now);
+    } finally {
+      this.#isBusy = isInside;
+      if (!isInside) this.#takeEvents();
+    }
+  }
+
+  /** The session has one more request. */
+  begun(request: PublishRequest | AskRequest): void {
+    this.#pending++;
+    this.signals.add(request);
+  }
+
+  /** The caller waits no longer. */
+  giveUp(request: Request, error: HubwireError): void {
+    if (!(request instanceof ConnectRequest)) {
+      return this.run(() => this.session.cancel(request, error, this.options.clock.now()));
+    }
+    // Nobody left who waits for the first connection: no more attempts.
+    if (this.connectCalls.giveUp(request, error) && !this.#life.wasAccepted) this.#connectCallsEnded(error);
+  }
+
+  #connectCallsEnded(error: HubwireError): void {
+    const isTrying = this.phase === "waiting" || this.phase === "connecting";
+    if (isTrying && !this.#life.wasAccepted && !this.connectCalls.some) this.#stop(error);
+  }
+
+  #takeEvents(): void {
+    while (this.#settled.length > 0) this.#endRoutes(this.#settled.shift()!);
+    for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) this.#take(event);
+  }
+
+  #take(event: SessionEvent): void {
+    switch (event.type) {
+      case "accepted":
+        return this.#accepted(event.sessionPresent);
+      case "failed":
+        return this.#down(event.error);
+      case "drained":
+        return this.#leave();
+      case "refused":
+        return this.#refused(event.topicFilter, event.routes as readonly MessageRoute[]);
+      case "look":
+        return this.flow.look();
+      default:
+        this.#emit("error", event.error);
+    }
+  }
+
+  #finished(deliveryId: number, failed: boolean): void {
+    if (this.phase === "closed") return;
+    const { session, flow, options } = this;
+    const isRefused = failed && !options.connect.cleanSession;
+    if (isRefused) this.run(() => session.refuse(deliveryId, flow.now));
+    else if (this.#isBusy) session.acknowledge(deliveryId, flow.now);
+    else this.run(() => session.acknowledge(deliveryId, flow.now));
+  }
+
+  #refused(topicFilter: string, routes: readonly MessageRoute[]): void {
+    const error = failures.refusedError(topicFilter);
+    for (const { mailbox } of routes) {
+      mailbox?.fail(error);
+      mailbox?.end();
+    }
+    this.#emit("error", error);
+  }
+
+  // --- what the user asks for ---
+
+  /** `connect()`. */
+  connect(signal: AbortSignal | undefined, timeout: number): Promise<void> {
+    const { phase } = this;
+    if (phase === "connected") return Promise.resolve();
+    const promise = this.connectCalls.add(signal, this.options.clock.now() + timeout);
+    if (phase === "idle" || phase === "stopped") {
+      this.#life.restart();
+      this.#dial();
+    }
+    this.arm();
+    return promise;
+  }
+
+  /** `reconnect()`, from `connected`. */
+  renew(drainTimeout: number): void {
+    this.#enter("renewing", drainTimeout);
+    this.run(() => this.session.drain(false, this.options.clock.now()));
+  }
+
+  /** `close()`; it calls back once, when all is over. */
+  close(force: boolean, onClosed: () => void): void {
+    const { phase } = this;
+    if (phase === "closed") return onClosed();
+    const others = this.#onClosed;
+    this.#onClosed = () => {
+      others?.();
+      onClosed();
+    };
+    if (force || !this.#life.isUp) this.#finish();
+    else if (phase === "leaving") this.#enter("ending", LINGER);
+    else if (phase === "connected" || phase === "renewing") {
+      this.#enter("closing", this.options.operationTimeout);
+      this.flow.feel();
+      this.run(() => this.session.drain(true, this.options.clock.now()));
+    }
+  }
+
+  // --- the connection ---
+
+  #dial(): void {
+    this.#enter("connecting", this.options.connectTimeout);
+    this.#dialer.dial();
+  }
+
+  #opened(): void {
+    const { username, password } = this.#dialer.credentials;
+    const { connect, clock } = this.options;
+    this.flow.attach(this.#dialer.connection!);
+    this.reception.opened(this.#connects === 0 && !connect.cleanSession);
+    this.session.trace = traceOf(connect.clientId, this.session.trace);
+    try {
+      this.run(() => this.session.open({ ...connect, username, password }, clock.now()));
+    } catch (error) {
+      this.#down(error as HubwireError);
+    }
+  }
+
+  #received(chunk: Uint8Array): void {
+    this.flow.received(chunk.length);
+    this.session.trace = traceOf(this.options.connect.clientId, this.session.trace);
+    if (this.phase === "connecting" && (chunk[0] === 0x15 || chunk[0] === 0x16) && chunk[1] === 3) {
+      return this.#down(failures.speaksTlsError());
+    }
+    this.run(() => this.session.receive(chunk, this.options.clock.now()));
+    this.flow.feel();
+  }
+
+  #accepted(sessionPresent: boolean): void {
+    const { connect, operationTimeout, clock } = this.options;
+    const isResumed = this.#connects++ === 0 && sessionPresent && !connect.cleanSession;
+    if (!isResumed) this.reception.endEarly();
+    this.#life.accepted(clock.now(), isResumed ? operationTimeout : Infinity);
+    this.#publishState();
+    for (const { mailbox } of this.session.routes()) mailbox?.fail(undefined);
+    this.arm();
+    this.flow.feel();
+    this.connectCalls.settleAll(undefined);
+    this.#emit("connect", { sessionPresent });
+  }
+
+  /** The connection or the attempt is over; what next? */
+  #down(error: HubwireError | undefined): void {
+    const { phase } = this;
+    if (phase === "closed" || phase === "stopped") return;
+    const isEarly = phase === "connecting" && error?.code === "ERR_CONNECTION_LOST";
+    const reason = isEarly ? failures.beforeConnackError(error) : error;
+    const now = this.options.clock.now();
+    this.#detach();
+    this.run(() => this.session.lost(reason, now));
+    if (phase === "closing" || phase === "ending") return this.#finish();
+    if (phase === "leaving") {
+      this.#dial();
+      return this.#emit("disconnect", undefined);
+    }
+    if (this.phase === phase)
+      this.#next(reason ?? new HubwireError("ERR_CONNECTION_LOST", "the connection ended"), now);
+  }
+
+  #next(error: HubwireError, now: number): void {
+    const wasUp = this.#life.isUp;
+    const { wasAccepted } = this.#life;
+    const sequel = this.#life.ended(error, now, this.connectCalls.lastDeadline - now);
+    if (sequel.do === "stop") return this.#stop(error);
+    const { delay, attempt, isTakeover } = sequel;
+    const event = { attempt, delay, error };
+    this.#enter("waiting", delay, error);
+    if (reconnectChannel.hasSubscribers) reconnectChannel.publish({ clientId: this.#clientId, ...event });
+    if (wasUp) this.#emit("disconnect", error);
+    if (isTakeover) this.#emit("error", failures.takeoverError(error));
+    else if (wasAccepted && (error.kind === "peer" || !error.retryable)) this.#emit("error", error);
+    // A listener may have closed the client.
+    if (this.phase === "waiting") this.#emit("reconnecting", event);
+  }
+
+  #detach(): void {
+    this.#dialer.hangUp();
+    this.flow.detach();
+    this.reception.lost();
+  }
+
+  /** Gives up until the next `connect()`. */
+  #stop(error: HubwireError): void {
+    const { isUp, wasAccepted } = this.#life;
+    const now = this.options.clock.now();
+    this.#detach();
+    this.#enter("stopped", Infinity, error);
+    this.run(() => {
+      this.session.lost(error, now);
+      this.session.cancelAll(error, now);
+    });
+    for (const { mailbox } of this.session.routes()) mailbox?.fail(error);
+    this.connectCalls.settleAll(error);
+    if (isUp) this.#emit("disconnect", error);
+    // The first connect() told its caller; nobody waits for what happens later.
+    if (wasAccepted && (this.options.reconnect || error.kind === "peer")) this.#emit("error", error);
+  }
+
+  /** Nothing is in flight any more: on to what the drain was for. */
+  #leave(): void {
+    // Where the connection went first, its end says what comes next.
+    const isDraining = this.phase === "closing" || this.phase === "renewing";
+    if (!isDraining || !this.#dialer.connection) return;
+    this.session.disconnect(this.options.clock.now());
+    this.#enter(this.phase === "closing" ? "ending" : "leaving", LINGER);
+    this.flow.end();
+  }
+
+  /** Closes for good. */
+  #finish(): void {
+    if (this.phase === "closed") return;
+    const { isUp } = this.#life;
+    if (this.session.state === "connected") {
+      this.session.disconnect(this.options.clock.now());
+      this.flow.end();
+    }
+    this.#detach();
+    this.#enter("closed");
+    const error = failures.closedError();
+    const storeFailure = this.#endSession(error);
+    this.reception.close();
+    for (const { mailbox } of this.session.routes()) mailbox?.close();
+    this.connectCalls.settleAll(error);
+    if (isUp) this.#emitLast("disconnect", undefined);
+    if (storeFailure) this.#emitLast("error", storeFailure);
+    this.#onClosed?.();
+  }
+
+  /** What the store failed with. */
+  #endSession(error: HubwireError): HubwireError | undefined {
+    try {
+      this.run(() => this.session.end(error));
+      return undefined;
+    } catch (cause) {
+      if (cause instanceof HubwireError) return cause;
+      return new HubwireError("ERR_STORE", "the store could not be closed", { cause });
+    }
+  }
+
+  get #clientId(): string {
+    return this.options.connect.clientId;
+  }
+
+  /** `timeout`: ms after which the phase ends by itself. */
+  #enter(phase: ClientState, timeout = Infinity, error?: HubwireError): void {
+    this.#life.enter(phase, this.options.clock.now(), timeout);
+    this.arm();
+    this.#publishState(error);
+  }
+
+  #publishState(error?: HubwireError): void {
+    if (!stateChannel.hasSubscribers) return;
+    stateChannel.publish({ clientId: this.#clientId, state: this.phase, ...(error && { error }) });
+  }
+
+  /** Writes what the session has, now. */
+  flush(): void {
+    this.run(() => this.flow.flush());
+  }
+
+  // --- time ---
+
+  arm(): void {
+    const { phase } = this;
+    if (phase === "closed") return this.#alarm.stop();
+    const next = Math.min(this.reception.nextDeadline, this.#life.wakeAt, this.connectCalls.nextDeadline);
+    this.#alarm.set(phase === "stopped" ? next : Math.min(next, this.session.nextDeadline()));
+  }
+
+  #timeIsUp(): void {
+    const now = this.options.clock.now();
+    const { connectTimeout } = this.options;
+    const error = (): HubwireError => this.#life.lastError ?? failures.timeoutError(connectTimeout);
+    if (this.connectCalls.expire(now, error)) this.#connectCallsEnded(error());
+    if (now >= this.#life.wakeAt) this.#wake();
+    this.run(() => this.session.tick(now));
+    this.reception.tick(now);
+    this.arm();
+  }
+
+  #wake(): void {
+    this.#life.wakeAt = Infinity;
+    switch (this.phase) {
+      case "waiting":
+        this.#reconnects++;
+        return this.#dial();
+      case "connecting":
+        return this.#down(failures.timeoutError(this.options.connectTimeout));
+      case "connected":
+        return this.reception.endEarly();
+      case "closing":
+        return this.#finish();
+      case "renewing":
+        return this.#leave();
+      case "leaving":
+      case "ending":
+        return this.#down(undefined);
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Bytes between the session and the connection, in both directions.
+ *
+ * Invariants: what one tick writes leaves as one write; while the socket is full no message is taken from the session;
+ * nothing is read while too much of what was read waits in handlers and mailboxes, or while the answers to it cannot be
+ * written (policy 10), but for a look that keep alive asks for.
+ */
+import type { Clock } from "../clock.js";
+import type { Connection } from "../transport/connection.js";
+
+/** What the flow asks of the session. */
+export interface FlowSession {
+  readonly outputBytes: number;
+  takeOutput(): Uint8Array[];
+  wrote(bytes: number): void;
+  writable(ready: boolean, now: number): void;
+  reading(on: boolean, now: number): void;
+}
+
+/** Output that is written at once instead of at the end of the tick, bytes. */
+const BATCH = 64 * 1024;
+/** Answers that wait for a peer that does not read, bytes, above which nothing more is read from it. */
+const ANSWERS = 256 * 1024;
+
+export class Flow {
+  bytesReceived = 0;
+  bytesSent = 0;
+  readonly #session: FlowSession;
+  readonly #clock: Clock;
+  /** How full handlers and mailboxes are: 1 is full. */
+  readonly #load: () => number;
+  readonly #onFlush: () => void;
+  #connection: Connection | undefined;
+  /** A write is to come in this tick. */
+  #isFlushing = false;
+  /** Bytes of payload handed to the session since the last write. */
+  #unflushed = 0;
+  #isBlocked = false;
+  #isPaused = false;
+  /** Reading although all is full, up to the next chunk. */
+  #isLooking = false;
+  #now = 0;
+
+  /** `flush` calls this one's `flush`, and does what else comes with it. */
+  constructor(session: FlowSession, clock: Clock, load: () => number, flush: () => void) {
+    this.#session = session;
+    this.#clock = clock;
+    this.#load = load;
+    this.#onFlush = flush;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** The time, looked at once a batch. */
+  get now(): number {
+    return this.#isFlushing ? this.#now : this.#clock.now();
+  }
+
+  attach(connection: Connection): void {
+    this.#connection = connection;
+    this.#isBlocked = this.#isPaused = this.#isLooking = false;
+  }
+
+  detach(): void {
+    this.#connection?.destroy();
+    this.#connection = undefined;
+    this.#isBlocked = this.#isPaused = this.#isLooking = false;
+  }
+
+  // --- output ---
+
+  /** The session has output. */
+  wantsWrite(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    this.#now = this.#clock.now();
+    // After the I/O callbacks and all promises of this turn: their answers share one write.
+    setImmediate(this.#onFlush);
+  }
+
+  /** A message of so many bytes was handed to the session. */
+  accepted(bytes: number): void {
+    this.#unflushed += bytes;
+    if (this.#unflushed > BATCH) this.#onFlush();
+  }
+
+  flush(): void {
+    this.#isFlushing = false;
+    this.#unflushed = 0;
+    if (this.#isBlocked || this.#connection === undefined) return;
+    const chunks = this.#session.takeOutput();
+    if (chunks.length === 0) return;
+    let bytes = 0;
+    for (const chunk of chunks) bytes += chunk.length;
+    this.bytesSent += bytes;
+    this.#session.wrote(bytes);
+    if (this.#connection.write(chunks)) return;
+    this.#isBlocked = true;
+    this.#session.writable(false, this.#clock.now());
+  }
+
+  /** The socket takes more. */
+  writable(): void {
+    if (!this.#isBlocked) return;
+    this.#isBlocked = false;
+    this.#session.writable(true, this.#clock.now());
+    this.#onFlush();
+    this.feel();
+  }
+
+  /** Writes what is left, whatever the socket says, and ends the connection. */
+  end(): void {
+    this.#isBlocked = false;
+    this.flush();
+    this.#isPaused = false;
+    this.#connection?.end();
+  }
+
+  // --- input ---
+
+  /** A chunk arrived. */
+  received(bytes: number): void {
+    this.bytesReceived += bytes;
+    if (!this.#isLooking) return;
+    this.#isLooking = false;
+    this.#connection?.pause();
+  }
+
+  /** Keep alive has to know whether anything is there. */
+  look(): void {
+    if (!this.#isPaused || this.#isLooking) return;
+    this.#isLooking = true;
+    this.#connection?.resume();
+  }
+
+  /** Stops or resumes reading by how much waits. */
+  feel(): void {
+    if (this.#connection === undefined) return;
+    const isFull = this.#load() >= (this.#isPaused ? 0.5 : 1);
+    const isPaused = isFull || (this.#isBlocked && this.#session.outputBytes > ANSWERS);
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    this.#isLooking = false;
+    this.#session.reading(!isPaused, this.#clock.now());
+    if (isPaused) this.#connection.pause();
+    else this.#connection.resume();
+  }
+}

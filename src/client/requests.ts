@@ -1,0 +1,110 @@
+/**
+ * Calls that wait for their end: their promises, and the signals that may end them earlier.
+ *
+ * Invariants: a request is its own exchange with the server, so that neither is ever searched for; the session settles it,
+ * once; a signal has one listener a client, however many calls share it.
+ */
+import type { QoS } from "../codec/types.js";
+import type { HubwireError } from "../errors.js";
+import { Asking, Publication, type SUBACK, type UNSUBACK } from "../session/index.js";
+import type { MessageRoute } from "./deliveries.js";
+
+type Resolve = (value: unknown) => void;
+type Reject = (error: unknown) => void;
+
+// One executor for all promises: a closure a call would be the largest allocation of a publish.
+let resolveNext: Resolve;
+let rejectNext: Reject;
+
+/** The executor of a promise; the request that is made next settles it. */
+export const capture = (resolve: (value: never) => void, reject: Reject): void => {
+  resolveNext = resolve as Resolve;
+  rejectNext = reject;
+};
+
+/** `publish`; of the promise that `capture` was called for last. */
+export class PublishRequest extends Publication {
+  readonly resolve: Resolve = resolveNext;
+  readonly reject: Reject = rejectNext;
+  signal: AbortSignal | undefined = undefined;
+
+  constructor(topic: string, payload: Uint8Array | string) {
+    super(topic, payload, 0, false);
+  }
+}
+
+/** `subscribe` or `unsubscribe`; of the promise that `capture` was called for last. */
+export class AskRequest extends Asking<MessageRoute> {
+  readonly resolve: Resolve = resolveNext;
+  readonly reject: Reject = rejectNext;
+  readonly signal: AbortSignal | undefined;
+
+  constructor(
+    awaits: typeof SUBACK | typeof UNSUBACK,
+    topicFilter: string,
+    qos: QoS,
+    routes: readonly MessageRoute[],
+    signal: AbortSignal | undefined,
+  ) {
+    super(awaits, [topicFilter], [qos], routes);
+    this.signal = signal;
+  }
+}
+
+/** `connect` or `reconnect`; of the promise that `capture` was called for last. */
+export class ConnectRequest {
+  readonly resolve: Resolve = resolveNext;
+  readonly reject: Reject = rejectNext;
+  readonly signal: AbortSignal | undefined;
+  /** ms on the monotonic clock. */
+  readonly deadline: number;
+
+  constructor(signal: AbortSignal | undefined, deadline: number) {
+    this.signal = signal;
+    this.deadline = deadline;
+  }
+}
+
+export type Request = PublishRequest | AskRequest | ConnectRequest;
+
+/** Who has to be told when a signal is aborted. */
+export class Signals {
+  readonly #waiting = new Map<AbortSignal, { requests: Set<Request>; listener: () => void }>();
+  readonly #onAbort: (request: Request, signal: AbortSignal) => void;
+
+  constructor(onAbort: (request: Request, signal: AbortSignal) => void) {
+    this.#onAbort = onAbort;
+  }
+
+  /** The request ends with its signal, where it has one. */
+  add(request: Request): void {
+    const { signal } = request;
+    if (signal === undefined) return;
+    const known = this.#waiting.get(signal);
+    if (known) return void known.requests.add(request);
+    const requests = new Set([request]);
+    const listener = (): void => {
+      this.#waiting.delete(signal);
+      for (const waiting of requests) this.#onAbort(waiting, signal);
+    };
+    this.#waiting.set(signal, { requests, listener });
+    signal.addEventListener("abort", listener, { once: true });
+  }
+
+  /** The request is over. */
+  remove(request: Request): void {
+    const { signal } = request;
+    const known = signal && this.#waiting.get(signal);
+    if (!known) return;
+    known.requests.delete(request);
+    if (known.requests.size > 0) return;
+    this.#waiting.delete(signal);
+    signal.removeEventListener("abort", known.listener);
+  }
+}
+
+/** Ends the request's promise. */
+export function settle(request: Request, error: HubwireError | undefined, value?: unknown): void {
+  if (error) request.reject(error);
+  else request.resolve(value);
+}

@@ -1,0 +1,76 @@
+/**
+ * Messages from the server: to whom they go, and when they count as received.
+ *
+ * Invariant: what the store is told of a message that became the receiver's comes before the packet that tells the server.
+ */
+import type { QoS } from "../codec/types.js";
+import type { Filters } from "./filters.js";
+import { Inbound } from "./inbound.js";
+import type { SessionStore } from "./journal.js";
+import type { SessionParts } from "./outbound.js";
+import type { Route } from "./route.js";
+import type { Message } from "./types.js";
+
+type Deliver<S> = (message: Message, deliveryId: number, routes: readonly S[] | undefined) => void;
+
+export class Arrivals<S extends Route> {
+  /** Between CONNACK and the end of the connection. */
+  isOpen = false;
+  readonly #parts: SessionParts;
+  readonly #filters: Filters<S>;
+  readonly #deliver: Deliver<S>;
+  readonly #inbound: Inbound;
+  #journal: SessionStore | undefined;
+
+  constructor(parts: SessionParts, filters: Filters<S>, deliver: Deliver<S>) {
+    this.#parts = parts;
+    this.#filters = filters;
+    this.#deliver = deliver;
+    this.#inbound = new Inbound(
+      (qos2, packetId) => {
+        if (this.isOpen) parts.output.answer(qos2 ? "pubrec" : "puback", packetId, parts.time.now);
+      },
+      (packetId) => this.#journal?.inbound(packetId, true),
+    );
+  }
+
+  /** Takes over the QoS 2 identifiers that the store has of an earlier process. */
+  restore(store: SessionStore, packetIds: readonly number[]): void {
+    this.#journal = store;
+    for (const packetId of packetIds) this.#inbound.restore(packetId);
+  }
+
+  /** CONNACK. */
+  opened(sessionPresent: boolean, isDoubtful: boolean): void {
+    this.isOpen = true;
+    if (!sessionPresent) for (const packetId of this.#inbound.forget()) this.#journal?.inbound(packetId, false);
+    else if (isDoubtful) this.#inbound.doubt();
+  }
+
+  lost(): void {
+    this.isOpen = false;
+    this.#inbound.lost();
+  }
+
+  /** PUBLISH; `packetId` is 0 with QoS 0. */
+  published(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
+    const { metrics } = this.#parts;
+    const deliveryId = packetId && this.#inbound.arrived(qos > 1, packetId, dup);
+    if (packetId && !deliveryId) return void metrics.duplicatesSuppressed++;
+    metrics.messagesReceived++;
+    const routes = this.#filters.match(topic);
+    const isLate = routes.length === 0 && this.#filters.wasSubscribed(topic);
+    this.#deliver({ topic, payload, qos, retain, dup }, deliveryId, isLate ? undefined : routes);
+  }
+
+  /** PUBREL. */
+  released(packetId: number): void {
+    if (this.#inbound.released(packetId)) this.#journal?.inbound(packetId, false);
+    this.#parts.output.answer("pubcomp", packetId, this.#parts.time.now);
+  }
+
+  /** The owner has taken a delivery over, or (`refused`) gives it up. Throws ERR_STORE. */
+  settle(deliveryId: number, refused: boolean): void {
+    if (deliveryId) this.#inbound.settle(deliveryId, refused);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The topic filters that are subscribed to, and where their messages go.
+ *
+ * Invariants: a route that is not `ended` is in the list of its filter, and no other is; a filter without routes is
+ * forgotten; lists are replaced and never changed, so that one may be walked while handlers subscribe and unsubscribe.
+ * A shared subscription (`$share/{group}/{filter}`, `$queue/{filter}`) matches what stands behind its prefix: the
+ * messages' topics have none.
+ */
+import { matchTopic } from "../codec/index.js";
+import type { QoS } from "../codec/types.js";
+import type { Route } from "./route.js";
+import { TopicTree } from "./topic-tree.js";
+
+/** One topic filter. */
+export interface Filter<R> {
+  readonly topicFilter: string;
+  /** Without the prefix of a shared subscription. */
+  readonly matched: string;
+  /** What was granted last was asked for with this. */
+  qos: QoS;
+  /** The server has it. */
+  granted: boolean;
+  routes: readonly R[];
+}
+
+/** Filters that ended of which late messages are expected. */
+const FORMER = 64;
+
+const SHARED = /^(\$share\/[^/]+|\$queue)\/(?=.)/;
+
+export class Filters<R extends Route> {
+  readonly #filters = new Map<string, Filter<R>>();
+  readonly #tree = new TopicTree<readonly Filter<R>[]>();
+  /** Filters that ended a short time ago. */
+  readonly #former = new Set<string>();
+  #count = 0;
+  /** The routes of the topic that came last: it often comes again. */
+  #lastTopic: string | undefined;
+  #lastRoutes: readonly R[] = [];
+
+  get(topicFilter: string): Filter<R> | undefined {
+    return this.#filters.get(topicFilter);
+  }
+
+  /** Those that the server has and that somebody still wants, in the order in which they came. */
+  *wanted(): Iterable<Filter<R>> {
+    for (const filter of this.#filters.values()) if (filter.granted && isWanted(filter)) yield filter;
+  }
+
+  *routes(): Iterable<R> {
+    for (const { routes } of this.#filters.values()) yield* routes;
+  }
+
+  add(route: R): void {
+    this.#lastTopic = undefined;
+    route.order = this.#count++;
+    const { topicFilter } = route;
+    const filter = this.#filters.get(topicFilter);
+    if (filter) {
+      filter.routes = [...filter.routes, route];
+      return;
+    }
+    const matched = topicFilter.replace(SHARED, "");
+    const added: Filter<R> = { topicFilter, matched, qos: route.qos, granted: false, routes: [route] };
+    this.#filters.set(topicFilter, added);
+    this.#former.delete(topicFilter);
+    this.#place(matched, (others) => [...others, added]);
+  }
+
+  /** The route has ended. */
+  remove(route: R): void {
+    route.state = "ended";
+    const { topicFilter } = route;
+    const filter = this.#filters.get(topicFilter);
+    if (!filter) return;
+    this.#lastTopic = undefined;
+    filter.routes = filter.routes.filter((other) => other !== route);
+    if (filter.routes.length > 0) return;
+    this.#filters.delete(topicFilter);
+    this.#place(filter.matched, (others) => others.filter((other) => other !== filter));
+    this.#former.add(topicFilter);
+    if (this.#former.size > FORMER) for (const oldest of this.#former) return void this.#former.delete(oldest);
+  }
+
+  #place(matched: string, change: (others: readonly Filter<R>[]) => readonly Filter<R>[]): void {
+    const filters = change(this.#tree.get(matched) ?? []);
+    this.#tree.set(matched, filters.length > 0 ? filters : undefined);
+  }
+
+  /** Where messages of `topic` go. */
+  match(topic: string): readonly R[] {
+    if (topic === this.#lastTopic) return this.#lastRoutes;
+    this.#lastTopic = topic;
+    const found = this.#tree.match(topic);
+    const [first] = found;
+    if (found.length === 1 && first!.length === 1) return (this.#lastRoutes = first![0]!.routes);
+    const routes = found.flatMap((filters) => filters.flatMap((filter) => filter.routes));
+    return (this.#lastRoutes = routes.sort((one, other) => one.order - other.order));
+  }
+
+  /** Whether a message of `topic` may still come of a subscription that has ended. */
+  wasSubscribed(topic: string): boolean {
+    for (const filter of this.#former) if (matchTopic(filter.replace(SHARED, ""), topic)) return true;
+    return false;
+  }
+
+  forgetFormer(): void {
+    this.#former.clear();
+  }
+}
+
+/** Whether somebody wants the messages of the filter beyond what is under way. */
+export function isWanted<R extends Route>(filter: Filter<R> | undefined): boolean {
+  return !!filter?.routes.some(({ state }) => state !== "ending");
+}

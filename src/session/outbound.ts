@@ -1,0 +1,408 @@
+/**
+ * Messages on their way to the server.
+ *
+ * Invariants:
+ * - A publication is in one list: `#queue` (not sent in this session), `#sent` (in order of sending, waits for PUBACK or
+ *   PUBREC), `#released` (in order of PUBREC, waits for PUBCOMP) or `#held` (the one under suspicion, see `Suspect`).
+ * - Messages leave in the order of `publish`: while anything waits in `#queue`, QoS 0 waits behind it.
+ * - A packet identifier is held from the first sending to the final acknowledgement, also when the user has given up.
+ * - What waits, queued or in flight, is counted as the memory that it takes and bounded before it is taken.
+ * - Publications of an earlier process come before all others in every list.
+ */
+import { checkPublish } from "../codec/index.js";
+import { HubwireError } from "../errors.js";
+import { expire, expired, timedOut } from "./expiry.js";
+import { type Exchange, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
+import type { SessionStore } from "./journal.js";
+import { insert, type Link, members, newList, unlink } from "./list.js";
+import { messageMemory, withoutPinning } from "./memory.js";
+import type { Output } from "./output.js";
+import type { PacketIds } from "./packet-ids.js";
+import { Suspect } from "./suspect.js";
+import type { Time } from "./time.js";
+import type { SessionEvent, SessionMetrics, SessionOptions } from "./types.js";
+import { Window } from "./window.js";
+
+/** What the parts of a session share. */
+export interface SessionParts {
+  readonly time: Time;
+  readonly output: Output;
+  readonly ids: PacketIds;
+  readonly metrics: SessionMetrics;
+  readonly options: SessionOptions;
+  /** Somebody waits for the exchange: it is over. */
+  settle(exchange: Exchange, error: HubwireError | undefined, returnCodes?: readonly number[]): void;
+  /** For the owner to take after the call. */
+  event(event: SessionEvent): void;
+}
+
+const EMPTY = new Uint8Array(0);
+
+export class Outbound {
+  /** Messages in flight for which somebody waits. */
+  awaited = 0;
+  /** Between CONNACK and the end of the connection. */
+  isOpen = false;
+  /** Whether the transport takes more. */
+  isWritable = true;
+  /** No new PUBLISH leaves: a planned reconnect waits for acknowledgements. */
+  isHolding = false;
+  readonly suspect = new Suspect();
+  readonly #parts: SessionParts;
+  readonly #queue = newList();
+  readonly #sent = newList();
+  readonly #released = newList();
+  readonly #held = newList();
+  readonly #window: Window;
+  #journal: SessionStore | undefined;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.#window = new Window(parts.metrics, parts.options);
+  }
+
+  get isQueueEmpty(): boolean {
+    return this.#queue.next === this.#queue;
+  }
+
+  /** When the oldest unacknowledged message was sent, ms; Infinity without one. */
+  get oldestSentAt(): number {
+    const [sent, released] = [this.#sent.next, this.#released.next] as [Publication, Publication];
+    return Math.min(
+      sent === (this.#sent as Link) ? Infinity : sent.sentAt,
+      released === (this.#released as Link) ? Infinity : released.sentAt,
+    );
+  }
+
+  /** Takes over what the store has of an earlier process. */
+  restore(store: SessionStore, publications: readonly Restored[]): void {
+    this.#journal = store;
+    for (const publication of publications) {
+      const { packetId, awaits } = publication;
+      this.#window.count(publication, 1);
+      insert(publication, !packetId ? this.#queue : awaits === PUBCOMP ? this.#released : this.#sent);
+    }
+  }
+
+  /** See `Session.publish`. True: it was QoS 0 and has been sent, so that it is over. */
+  publish(publication: Publication): boolean {
+    const { topic, payload, qos, retain } = publication;
+    const { time, output, ids } = this.#parts;
+    publication.acceptedAt = Math.floor(time.now);
+    publication.size = topic.length + payload.length;
+    if (this.isQueueEmpty && this.#maySend(publication)) {
+      if (!qos) {
+        output.publish(topic, payload, 0, retain, false, 0, time.now);
+        return true;
+      }
+      if (ids.take(publication)) {
+        try {
+          if (this.#journal) {
+            checkPublish(topic, payload, qos, retain);
+            this.#journal.accepted(publication, publication.packetId);
+          }
+          output.publish(topic, payload, qos, retain, false, publication.packetId, time.now);
+        } catch (error) {
+          ids.release(publication);
+          throw error;
+        }
+        this.awaited++;
+        this.#track(publication);
+        return false;
+      }
+    }
+    this.#enqueue(publication);
+    return false;
+  }
+
+  /** Whether it may go out now. */
+  #maySend(publication: Publication): boolean {
+    const mayAny = this.isOpen && this.isWritable && !this.isHolding && this.suspect.stage !== "alone";
+    return mayAny && this.#window.hasRoom(publication);
+  }
+
+  /** It was sent the first time: from now on it is in flight. */
+  #track(publication: Publication): void {
+    const { time, options } = this.#parts;
+    publication.awaits = publication.qos === 1 ? PUBACK : PUBREC;
+    publication.sentAt = Math.floor(time.now);
+    this.#window.count(publication, 1);
+    insert(publication, this.#sent);
+    time.schedule(publication.sentAt + options.operationTimeout);
+  }
+
+  #enqueue(publication: Publication): void {
+    const { time, metrics, options } = this.#parts;
+    const { maxCount, maxBytes, maxAge, overflow, qos0 } = options.queue;
+    const { topic, payload, qos, retain } = publication;
+    checkPublish(topic, payload, qos, retain);
+    if (!this.isOpen && !(maxCount && (qos || qos0))) {
+      throw new HubwireError("ERR_NOT_CONNECTED", "no connection, and this message may not wait for one");
+    }
+    const size = (publication.size = messageMemory(topic, payload));
+    const isFull = (): boolean => this.#window.isQueueFull(size);
+    if (isFull() && (overflow === "reject" || size > maxBytes || !maxCount)) throw queueFull();
+    if (qos) this.#journal?.accepted(publication, 0);
+    publication.payload = withoutPinning(payload);
+    while (isFull() && metrics.queued) this.giveUp(this.#queue.next as Publication, queueFull());
+    insert(publication, this.#queue);
+    this.#window.count(publication, 1);
+    time.schedule(publication.acceptedAt + maxAge);
+  }
+
+  /** Sends what is queued, as far as it may be. */
+  pump(): void {
+    const queue = this.#queue;
+    if (this.suspect.stage === "alone") this.#trySuspect();
+    while (queue.next !== queue) {
+      const publication = queue.next as Publication;
+      const { qos, topic, payload, retain } = publication;
+      const { time, output, ids } = this.#parts;
+      if (!this.#maySend(publication) || (qos && !ids.take(publication))) return;
+      output.publish(topic, payload, qos, retain, false, publication.packetId, time.now);
+      unlink(publication);
+      this.#window.count(publication, -1);
+      if (qos) {
+        if (!publication.settled && !(publication instanceof Restored)) this.awaited++;
+        this.#track(publication);
+        // Still before the packet leaves: a store that fails takes the output with it.
+        this.#journal?.state(publication, publication.packetId);
+      } else this.#settle(publication, undefined);
+    }
+  }
+
+  /** The connection thrives without the accused; once nothing else is under way, it goes alone. */
+  #trySuspect(): void {
+    const { metrics, time } = this.#parts;
+    const publication = this.#held.next as Publication;
+    const others = metrics.inflight - (publication.awaits === QUEUED ? 0 : 1);
+    if (publication === (this.#held as Link) || !this.isOpen || others > 0) return;
+    this.suspect.sentAlone(time.now);
+    this.#sendHeld(publication);
+    time.schedule(this.suspect.probeAt);
+  }
+
+  /** The held one takes its place as the oldest of all, and is sent. */
+  #sendHeld(publication: Publication): void {
+    const { output, ids, time } = this.#parts;
+    const { topic, payload, qos, retain, packetId } = publication;
+    if (!packetId && !ids.take(publication)) return;
+    output.publish(topic, payload, qos, retain, packetId > 0, publication.packetId, time.now);
+    unlink(publication);
+    if (!packetId) {
+      this.#window.count(publication, -1);
+      publication.awaits = qos === 1 ? PUBACK : PUBREC;
+      this.#window.count(publication, 1);
+      if (!publication.settled && !(publication instanceof Restored)) this.awaited++;
+      this.#journal?.state(publication, publication.packetId);
+    }
+    publication.sentAt = Math.floor(time.now);
+    insert(publication, this.#sent.next);
+  }
+
+  /** Nothing is held against the held one any more. */
+  #releaseHeld(): void {
+    const publication = this.#held.next as Publication;
+    if (this.suspect.stage !== "watching" || publication === (this.#held as Link)) return;
+    if (!publication.packetId) {
+      unlink(publication);
+      insert(publication, this.#queue.next);
+    } else if (this.isOpen) this.#sendHeld(publication);
+    else {
+      unlink(publication);
+      insert(publication, this.#sent.next);
+    }
+  }
+
+  // ---- the server's answers
+
+  /** PUBACK, PUBREC or PUBCOMP for a publication that waits for it. */
+  acknowledged(publication: Publication, type: number): void {
+    this.suspect.acknowledged(publication);
+    if (type === PUBREC) {
+      this.#journal?.released(publication);
+      publication.awaits = PUBCOMP;
+      publication.topic = "";
+      publication.payload = EMPTY;
+      unlink(publication);
+      insert(publication, this.#released);
+      this.release(publication);
+    } else this.#drop(publication, undefined);
+    this.#releaseHeld();
+    this.pump();
+  }
+
+  /** Sends PUBREL, the first time or again. */
+  release(publication: Publication): void {
+    const { output, time } = this.#parts;
+    publication.sentAt = Math.floor(time.now);
+    output.answer("pubrel", publication.packetId, time.now);
+  }
+
+  /** PINGRESP: the connection lives. */
+  alive(): void {
+    if (this.suspect.stage === "watching") return;
+    this.suspect.alive(this.#parts.time.now);
+    this.#releaseHeld();
+    this.pump();
+  }
+
+  // ---- connections
+
+  /** CONNACK: the server has the session, or has none (policy 6). Sends again what has to be. */
+  opened(sessionPresent: boolean): void {
+    this.isOpen = true;
+    const { suspect } = this;
+    const { time } = this.#parts;
+    suspect.opened(time.now);
+    const { message } = suspect;
+    if (suspect.stage === "without" && message) {
+      unlink(message);
+      insert(message, this.#held);
+      time.schedule(suspect.probeAt);
+    }
+    if (sessionPresent) this.#resume();
+    else this.#startAnew();
+  }
+
+  /** Re-sends what the server may not have, in order, with the same identifiers (MQTT-4.4.0-1). */
+  #resume(): void {
+    const { output, time, metrics } = this.#parts;
+    for (let link = this.#released.next; link !== this.#released; link = link.next) {
+      metrics.resends++;
+      this.release(link as Publication);
+    }
+    for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
+      const publication = link as Publication;
+      const { topic, payload, qos, retain, packetId } = publication;
+      metrics.resends++;
+      publication.sentAt = Math.floor(time.now);
+      output.publish(topic, payload, qos, retain, true, packetId, time.now);
+    }
+  }
+
+  /** QoS 1 becomes new messages; nobody knows what became of QoS 2. */
+  #startAnew(): void {
+    const error = new HubwireError("ERR_SESSION_LOST", "the server lost the session of a QoS 2 message");
+    const oldest = this.#queue.next;
+    for (const list of [this.#held, this.#released, this.#sent]) {
+      for (const publication of members<Publication>(list)) {
+        if (publication.settled || publication.qos > 1) this.#drop(publication, error);
+        else this.#requeue(publication, list === this.#held ? this.#held : oldest);
+      }
+    }
+  }
+
+  #requeue(publication: Publication, before: Link): void {
+    if (publication.awaits === QUEUED) return;
+    this.#journal?.state(publication, 0);
+    this.#parts.ids.release(publication);
+    unlink(publication);
+    this.#window.count(publication, -1);
+    if (!(publication instanceof Restored)) this.awaited--;
+    publication.awaits = QUEUED;
+    publication.size = messageMemory(publication.topic, publication.payload);
+    this.#window.count(publication, 1);
+    insert(publication, before);
+  }
+
+  /** The connection is gone. `byPeer`: through the other end's doing, as far as this end can know. */
+  lost(error: HubwireError, byPeer: boolean): void {
+    const { isOpen } = this;
+    this.isOpen = this.isHolding = false;
+    this.isWritable = true;
+    if (isOpen && this.#parts.options.poisonDetection) this.#judge(byPeer);
+    if (this.#parts.options.queue.qos0) return;
+    for (const publication of members<Publication>(this.#queue)) {
+      if (!publication.qos) this.giveUp(publication, error);
+    }
+  }
+
+  #judge(byPeer: boolean): void {
+    const oldest = this.#sent.next === this.#sent ? undefined : (this.#sent.next as Publication);
+    const condemned = this.suspect.ended(this.#parts.time.now, oldest, byPeer);
+    this.#releaseHeld();
+    if (!condemned) return;
+    const text = "the server ended every connection on which this message was sent, and none without it";
+    const error = new HubwireError("ERR_MESSAGE_REFUSED", text);
+    if (condemned.settled) this.#parts.event({ type: "abandoned", error });
+    this.#drop(condemned, error);
+  }
+
+  // ---- the end of a message
+
+  /** Nobody waits any more: one that was not sent is forgotten, one that was keeps its identifier. */
+  giveUp(publication: Publication, error: HubwireError): void {
+    if (publication.settled && publication.packetId) return;
+    if (!publication.packetId) return this.#drop(publication, error);
+    const { awaits } = publication;
+    this.#settle(publication, error);
+    if (awaits < PUBCOMP) this.#journal?.state(publication, publication.packetId, true);
+  }
+
+  /** All that anybody waits for is over with `error`. */
+  giveUpAll(error: HubwireError): void {
+    for (const list of [this.#held, this.#released, this.#sent, this.#queue]) {
+      for (let link = list.next; link !== list;) {
+        const publication = link as Publication;
+        link = link.next;
+        if (!(publication instanceof Restored)) this.giveUp(publication, error);
+      }
+    }
+  }
+
+  /** Forgets everything but what the store has. */
+  end(error: HubwireError): void {
+    for (const list of [this.#held, this.#sent, this.#released, this.#queue]) {
+      const all = members<Publication>(list);
+      list.next = list.prev = list;
+      for (const publication of all) this.#settle(publication, error);
+    }
+    this.#window.clear();
+  }
+
+  /** The end of a publication: frees its identifier, settles it and forgets it. */
+  #drop(publication: Publication, error: HubwireError | undefined): void {
+    const { ids, event } = this.#parts;
+    if (publication === this.suspect.message) this.suspect.clear();
+    // Nobody waits for it here, but it must not vanish silently.
+    if (error && !publication.settled && publication instanceof Restored) event({ type: "abandoned", error });
+    unlink(publication);
+    this.#settle(publication, error);
+    this.#window.count(publication, -1);
+    ids.release(publication);
+    // Last: a store that fails ends the connection, but leaves nothing behind.
+    this.#journal?.done(publication);
+  }
+
+  #settle(publication: Publication, error: HubwireError | undefined): void {
+    if (publication.settled) return;
+    publication.settled = true;
+    if (publication instanceof Restored) return;
+    if (publication.awaits !== QUEUED) this.awaited--;
+    this.#parts.settle(publication, error);
+  }
+
+  // ---- time
+
+  /** Gives up what has waited for too long. */
+  tick(): void {
+    const { time, options } = this.#parts;
+    const { maxAge } = options.queue;
+    const late = this.isOpen ? timedOut : expired;
+    const waited = (publication: Publication): number =>
+      this.isOpen ? publication.sentAt + options.operationTimeout : publication.acceptedAt + maxAge;
+    const age = (publication: Publication): number => publication.acceptedAt + maxAge;
+    const giveUp = (publication: Publication, error: HubwireError): void => this.giveUp(publication, error);
+    expire(this.#queue, time, age, expired, giveUp, true);
+    expire(this.#held, time, age, expired, giveUp, false);
+    expire(this.#sent, time, waited, late, giveUp, true);
+    expire(this.#released, time, waited, late, giveUp, false);
+    if (this.isOpen && time.isDue(this.suspect.probeAt)) {
+      this.suspect.probed();
+      this.#parts.output.pingreq(time.now);
+    }
+  }
+}
+
+const queueFull = (): HubwireError => new HubwireError("ERR_QUEUE_FULL", "the queue of unsent messages is full");

@@ -1,0 +1,253 @@
+/**
+ * SUBSCRIBE and UNSUBSCRIBE, and what came of them.
+ *
+ * Invariants:
+ * - An asking is in `#unsent` or, with a packet identifier of this connection, in `#sent`; both in order of the calls, so
+ *   that the server comes to what the user said last.
+ * - An answer acts on the routes that its request was made with, and on no others: those are asked for anew by a later
+ *   request, which the server answers later.
+ * - What the server may have and nobody wants is ended by an UNSUBSCRIBE of the session's own.
+ */
+import type { QoS } from "../codec/types.js";
+import { HubwireError } from "../errors.js";
+import { Asking, OwnAsking, SUBACK, UNSUBACK } from "./exchange.js";
+import { Filters, isWanted } from "./filters.js";
+import { insert, type Link, members, newList, unlink } from "./list.js";
+import type { SessionParts } from "./outbound.js";
+import type { Route } from "./route.js";
+
+/** Filters in one SUBSCRIBE when subscriptions are restored; some servers accept no more. */
+const RESTORE_BATCH = 8;
+
+export class Subscriptions<R extends Route> {
+  readonly filters = new Filters<R>();
+  /** Askings that the end of a drain waits for. */
+  awaited = 0;
+  #isOpen = false;
+  readonly #parts: SessionParts;
+  readonly #unsent = newList();
+  readonly #sent = newList();
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+  }
+
+  /** When the oldest unanswered request was sent, ms; Infinity without one. */
+  get oldestSentAt(): number {
+    return this.#sent.next === this.#sent ? Infinity : (this.#sent.next as Asking<R>).sentAt;
+  }
+
+  /**
+   * The routes that an UNSUBSCRIBE would end: all of the filter, or `only` that one; undefined where others want the
+   * filter's messages, so that the server need not hear of it.
+   */
+  routesToEnd(topicFilter: string, only: R | undefined): readonly R[] | undefined {
+    const live = this.filters.get(topicFilter)?.routes.filter(({ state }) => state !== "ending") ?? [];
+    if (!only) return live;
+    return live.some((route) => route !== only) ? undefined : [only];
+  }
+
+  ask(asking: Asking<R>): void {
+    const { time, options } = this.#parts;
+    asking.acceptedAt = Math.floor(time.now);
+    for (const route of asking.subscriptions) {
+      if (asking.awaits === SUBACK) this.filters.add(route);
+      else if (route.state !== "ended") route.state = "ending";
+    }
+    insert(asking, this.#unsent);
+    this.awaited++;
+    time.schedule(asking.acceptedAt + options.queue.maxAge);
+    this.#sendAll();
+  }
+
+  /** Sends what is not sent on this connection, as far as there are identifiers. */
+  #sendAll(): void {
+    const { ids, output, time, options } = this.#parts;
+    while (this.#isOpen && this.#unsent.next !== this.#unsent) {
+      const asking = this.#unsent.next as Asking<R>;
+      if (!ids.take(asking)) return;
+      const { topicFilters, qos, packetId } = asking;
+      const subscriptions = topicFilters.map((topicFilter, index) => ({ topicFilter, qos: qos[index] ?? (0 as QoS) }));
+      output.packet(
+        asking.awaits === SUBACK
+          ? { type: "subscribe", packetId, subscriptions }
+          : { type: "unsubscribe", packetId, topicFilters },
+        time.now,
+      );
+      asking.sentAt = Math.floor(time.now);
+      unlink(asking);
+      insert(asking, this.#sent);
+      time.schedule(asking.sentAt + options.operationTimeout);
+    }
+  }
+
+  // ---- the server's answers
+
+  /** SUBACK: one return code a filter, in their order (MQTT-3.9.3-1). */
+  granted(asking: Asking<R>, returnCodes: readonly number[]): void {
+    this.#remove(asking);
+    asking.topicFilters.forEach((topicFilter, index) => {
+      if (returnCodes[index]! > 2) this.#refused(asking, topicFilter, index);
+      else this.#accepted(asking, topicFilter, index);
+    });
+    this.#settle(asking, undefined, returnCodes);
+    this.#sendAll();
+  }
+
+  #accepted(asking: Asking<R>, topicFilter: string, index: number): void {
+    const route = asking.subscriptions[index];
+    if (route?.state === "asked") route.state = "granted";
+    const filter = this.filters.get(topicFilter);
+    if (filter) {
+      filter.granted = true;
+      filter.qos = asking.qos[index]!;
+    }
+    if (!isWanted(filter)) this.#endUnwanted(topicFilter);
+  }
+
+  #refused(asking: Asking<R>, topicFilter: string, index: number): void {
+    if (!(asking instanceof OwnAsking)) return this.filters.remove(asking.subscriptions[index]!);
+    const filter = this.filters.get(topicFilter);
+    const routes = filter?.routes.filter(({ state }) => state === "granted") ?? [];
+    if (filter) filter.granted = false;
+    for (const route of routes) this.filters.remove(route);
+    if (routes.length > 0) this.#parts.event({ type: "refused", topicFilter, routes });
+  }
+
+  /** UNSUBACK. */
+  ended(asking: Asking<R>): void {
+    this.#remove(asking);
+    for (const topicFilter of asking.topicFilters) {
+      const filter = this.filters.get(topicFilter);
+      // Whoever wants it now has asked for it behind this UNSUBSCRIBE.
+      if (filter) filter.granted = false;
+    }
+    for (const route of asking.subscriptions) if (route.state === "ending") this.filters.remove(route);
+    this.#settle(asking, undefined);
+    this.#sendAll();
+  }
+
+  // ---- the end of a request
+
+  /**
+   * Nobody waits for the answer any more. What was asked for is not wanted any more either, and what was to end has
+   * ended as far as the user is concerned; only an UNSUBSCRIBE that was never sent has not happened.
+   */
+  giveUp(asking: Asking<R>, error: HubwireError): void {
+    if (asking.settled) return;
+    const isSent = asking.packetId > 0;
+    const { awaits, subscriptions } = asking;
+    if (!isSent) this.#remove(asking);
+    for (const route of subscriptions) {
+      if (awaits === SUBACK || isSent) this.filters.remove(route);
+      else if (route.state === "ending") route.state = "granted";
+    }
+    this.#settle(asking, error);
+    if (awaits !== SUBACK || !isSent) return;
+    for (const topicFilter of asking.topicFilters) {
+      if (!isWanted(this.filters.get(topicFilter))) this.#endUnwanted(topicFilter);
+    }
+  }
+
+  giveUpAll(error: HubwireError): void {
+    for (const list of [this.#sent, this.#unsent]) {
+      for (const asking of members<Asking<R>>(list)) if (!(asking instanceof OwnAsking)) this.giveUp(asking, error);
+    }
+  }
+
+  /** The server may have a subscription that nobody wants; nobody waits for its end. */
+  #endUnwanted(topicFilter: string): void {
+    for (const list of [this.#unsent, this.#sent]) {
+      const last = list.prev as Asking<R>;
+      if (last !== (list as Link) && last.awaits === UNSUBACK && last.topicFilters.includes(topicFilter)) return;
+    }
+    insert(new OwnAsking<R>(UNSUBACK, [topicFilter], [], []), this.#unsent);
+    this.#sendAll();
+  }
+
+  #remove(asking: Asking<R>): void {
+    unlink(asking);
+    this.#parts.ids.release(asking);
+  }
+
+  #settle(asking: Asking<R>, error: HubwireError | undefined, returnCodes?: readonly number[]): void {
+    if (asking.settled) return;
+    asking.settled = true;
+    if (asking instanceof OwnAsking) return;
+    this.awaited--;
+    this.#parts.settle(asking, error, returnCodes);
+  }
+
+  // ---- connections
+
+  /** CONNACK. `isKept`: the server has all that it granted. */
+  opened(sessionPresent: boolean, isKept: boolean): void {
+    this.#isOpen = true;
+    if (!sessionPresent) this.filters.forgetFormer();
+    for (const asking of members<Asking<R>>(this.#unsent)) {
+      // Subscriptions are restored anew; and a new session has nothing that would have to end.
+      const isOver = asking instanceof OwnAsking && (asking.awaits === SUBACK ? !isKept : !sessionPresent);
+      if (isOver || (asking.settled && !sessionPresent)) unlink(asking);
+    }
+    if (!isKept) this.#restore();
+    this.#sendAll();
+  }
+
+  #restore(): void {
+    const first = this.#unsent.next;
+    const wanted = [...this.filters.wanted()];
+    for (let at = 0; at < wanted.length; at += RESTORE_BATCH) {
+      const some = wanted.slice(at, at + RESTORE_BATCH);
+      const topicFilters = some.map(({ topicFilter }) => topicFilter);
+      const qos = some.map((filter) => filter.qos);
+      insert(new OwnAsking<R>(SUBACK, topicFilters, qos, []), first);
+    }
+  }
+
+  /** The connection is gone: everything is asked again under a new identifier, in the same order. */
+  lost(): void {
+    this.#isOpen = false;
+    const first = this.#unsent.next;
+    for (const asking of members<Asking<R>>(this.#sent)) {
+      this.#remove(asking);
+      // Nobody wants what it asked for; an UNSUBSCRIBE still has to reach a server that kept the session.
+      if (!asking.settled || asking.awaits === UNSUBACK) insert(asking, first);
+    }
+  }
+
+  end(error: HubwireError): void {
+    for (const list of [this.#sent, this.#unsent]) {
+      const all = members<Asking<R>>(list);
+      list.next = list.prev = list;
+      for (const asking of all) this.#settle(asking, error);
+    }
+  }
+
+  // ---- time
+
+  /** Gives up what has waited for too long. Throws ERR_TIMEOUT where the server does not restore subscriptions. */
+  tick(): void {
+    const { time, options } = this.#parts;
+    this.#expire(this.#sent, (asking) => asking.sentAt + options.operationTimeout);
+    this.#expire(this.#unsent, (asking) => asking.acceptedAt + options.queue.maxAge);
+    for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
+      const asking = link as Asking<R>;
+      if (!(asking instanceof OwnAsking) || asking.awaits !== SUBACK) continue;
+      if (time.isDue(asking.sentAt + options.operationTimeout)) {
+        throw new HubwireError("ERR_TIMEOUT", "no SUBACK on restoring (MQTT-3.8.4-1)");
+      }
+      return;
+    }
+  }
+
+  #expire(list: Link, dueAt: (asking: Asking<R>) => number): void {
+    let error: HubwireError | undefined;
+    for (let link = list.next; link !== list;) {
+      const asking = link as Asking<R>;
+      link = link.next;
+      if (asking.settled || asking instanceof OwnAsking) continue;
+      if (!this.#parts.time.isDue(dueAt(asking))) return;
+      this.giveUp(asking, (error ??= new HubwireError("ERR_TIMEOUT", "no answer from the server in time")));
+    }
+  }
+}

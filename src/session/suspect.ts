@@ -1,0 +1,109 @@
+/**
+ * A message that kills its connection (policy 12): who is it, and is it really the one?
+ *
+ * Invariants: a message is accused only after CONNECTIONS accepted connections in a row that the other end ended with the
+ * same oldest message unacknowledged and nothing gained; it is condemned only when a connection without it thrived and
+ * one with nothing else under way ended again as soon as it was there. Whatever does not fit clears it. So a broker in
+ * trouble, a takeover or a bad network costs no message.
+ *
+ * watching: all messages go. without: the accused is held back, others go. alone: nothing new goes, and the accused when
+ * all else is acknowledged.
+ */
+import type { Publication } from "./exchange.js";
+
+const CONNECTIONS = 5;
+/** ms that a verdict allows for besides what the connections lived before. */
+const SLACK = 50;
+
+export type SuspectStage = "watching" | "without" | "alone";
+
+export class Suspect {
+  stage: SuspectStage = "watching";
+  /** The message that was the oldest when the last connection ended, or that is accused. */
+  message: Publication | undefined;
+  /** The connections that ended in a row with it. */
+  #count = 0;
+  /** ms that the longest of them lived. */
+  #longest = 0;
+  #openedAt = 0;
+  #gained = false;
+  /** When the accused went alone. */
+  #aloneAt = Infinity;
+  /** When a PINGREQ has to show that the connection lives; Infinity: at no time. */
+  #probeAt = Infinity;
+
+  /** A connection was accepted. */
+  opened(now: number): void {
+    this.#openedAt = now;
+    this.#gained = false;
+    this.#aloneAt = Infinity;
+    this.#probeAt = this.stage === "without" ? now + this.#longest + SLACK : Infinity;
+  }
+
+  /** Something was acknowledged: the message itself, or another. */
+  acknowledged(what: unknown): void {
+    this.#gained = true;
+    if (what === this.message) this.clear();
+    else if (this.stage === "without") this.#thrives();
+  }
+
+  /** PINGRESP. */
+  alive(now: number): void {
+    if (this.stage === "without" && now - this.#openedAt > this.#longest) this.#thrives();
+    else if (this.stage === "alone" && now - this.#aloneAt > this.#longest) this.clear();
+  }
+
+  #thrives(): void {
+    this.stage = "alone";
+    this.#probeAt = Infinity;
+  }
+
+  /** The accused goes, and nothing else is under way. */
+  sentAlone(now: number): void {
+    this.#aloneAt = now;
+    this.#probeAt = now + this.#longest + SLACK;
+  }
+
+  /** When a PINGREQ is wanted at the latest. */
+  get probeAt(): number {
+    return this.#probeAt;
+  }
+
+  probed(): void {
+    this.#probeAt = Infinity;
+  }
+
+  /**
+   * An accepted connection ended, through the other end's doing or not, with `oldest` unacknowledged. Returns the
+   * message that is condemned.
+   */
+  ended(now: number, oldest: Publication | undefined, byPeer: boolean): Publication | undefined {
+    const { stage, message } = this;
+    if (stage === "watching") {
+      this.#watch(now, oldest, byPeer);
+      return undefined;
+    }
+    const guilty = byPeer && now - this.#aloneAt <= 2 * this.#longest + SLACK;
+    this.clear();
+    return guilty ? message : undefined;
+  }
+
+  #watch(now: number, oldest: Publication | undefined, byPeer: boolean): void {
+    if (!oldest || !byPeer || this.#gained) return this.clear();
+    if (oldest !== this.message) {
+      this.clear();
+      this.message = oldest;
+    }
+    this.#count++;
+    this.#longest = Math.max(this.#longest, now - this.#openedAt);
+    if (this.#count >= CONNECTIONS) this.stage = "without";
+  }
+
+  /** Nothing is known against any message. */
+  clear(): void {
+    this.stage = "watching";
+    this.message = undefined;
+    this.#count = this.#longest = 0;
+    this.#aloneAt = this.#probeAt = Infinity;
+  }
+}

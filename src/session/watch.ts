@@ -1,0 +1,37 @@
+/** Whether the connection is still worth having: does the peer live (keep alive), does it answer (policy 11)? */
+import { HubwireError } from "../errors.js";
+import { KeepAlive } from "./keep-alive.js";
+import type { Liveness } from "./liveness.js";
+import type { SessionParts } from "./outbound.js";
+
+export class Watch {
+  readonly keepAlive = new KeepAlive();
+  readonly #parts: SessionParts;
+  readonly #liveness: Liveness;
+
+  constructor(parts: SessionParts, liveness: Liveness) {
+    this.#parts = parts;
+    this.#liveness = liveness;
+  }
+
+  /**
+   * Does what is due; `oldestSentAt` is of the oldest unanswered packet, ms. Throws ERR_TIMEOUT and ERR_KEEP_ALIVE_TIMEOUT
+   * where the connection must be made anew.
+   */
+  check(oldestSentAt: number): void {
+    const { time, output, event } = this.#parts;
+    const { keepAlive } = this;
+    if (oldestSentAt < Infinity && time.isDue(this.#liveness.sickAt(oldestSentAt))) {
+      this.#liveness.sick();
+      throw new HubwireError("ERR_TIMEOUT", "the server's acknowledgements stopped: the connection is made anew");
+    }
+    keepAlive.sentAt = Math.max(keepAlive.sentAt, output.writtenAt);
+    const step = keepAlive.check(time.now, (at) => time.isDue(at));
+    if (step === "ping") output.pingreq(time.now);
+    else if (step === "look") event({ type: "look" });
+    else if (step === "gone") {
+      const statement = "MQTT-3.12.4-1";
+      throw new HubwireError("ERR_KEEP_ALIVE_TIMEOUT", `no PINGRESP in time (${statement})`, { statement });
+    }
+  }
+}
