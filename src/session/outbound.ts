@@ -333,7 +333,7 @@ export class Outbound {
 
   /** Nobody waits any more: one that was not sent is forgotten, one that was keeps its identifier. */
   giveUp(publication: Publication, error: HubwireError): void {
-    if (publication.settled && publication.packetId) return;
+    if (publication.settled) return;
     if (!publication.packetId) return this.#drop(publication, error);
     const { awaits } = publication;
     this.#settle(publication, error);

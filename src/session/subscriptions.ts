@@ -57,11 +57,11 @@ export class Subscriptions<R extends Route> {
     insert(asking, this.#unsent);
     this.awaited++;
     time.schedule(asking.acceptedAt + options.queue.maxAge);
-    this.#sendAll();
+    this.sendAll();
   }
 
   /** Sends what is not sent on this connection, as far as there are identifiers. */
-  #sendAll(): void {
+  sendAll(): void {
     const { ids, output, time, options } = this.#parts;
     while (this.#isOpen && this.#unsent.next !== this.#unsent) {
       const asking = this.#unsent.next as Asking<R>;
@@ -91,7 +91,7 @@ export class Subscriptions<R extends Route> {
       else this.#accepted(asking, topicFilter, index);
     });
     this.#settle(asking, undefined, returnCodes);
-    this.#sendAll();
+    this.sendAll();
   }
 
   #accepted(asking: Asking<R>, topicFilter: string, index: number): void {
@@ -124,7 +124,7 @@ export class Subscriptions<R extends Route> {
     }
     for (const route of asking.subscriptions) if (route.state === "ending") this.filters.remove(route);
     this.#settle(asking, undefined);
-    this.#sendAll();
+    this.sendAll();
   }
 
   // ---- the end of a request
@@ -162,7 +162,7 @@ export class Subscriptions<R extends Route> {
       if (last !== (list as Link) && last.awaits === UNSUBACK && last.topicFilters.includes(topicFilter)) return;
     }
     insert(new OwnAsking<R>(UNSUBACK, [topicFilter], [], []), this.#unsent);
-    this.#sendAll();
+    this.sendAll();
   }
 
   #remove(asking: Asking<R>): void {
@@ -190,7 +190,7 @@ export class Subscriptions<R extends Route> {
       if (isOver || (asking.settled && !sessionPresent)) unlink(asking);
     }
     if (!isKept) this.#restore();
-    this.#sendAll();
+    this.sendAll();
   }
 
   #restore(): void {

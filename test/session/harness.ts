@@ -7,7 +7,7 @@
 import { PacketReader, encode } from "../../src/codec/index.js";
 import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";
 import { HubwireError } from "../../src/errors.js";
-import { Session, SessionStore } from "../../src/session/index.js";
+import { Asking, Publication, Route, Session, SessionStore, SUBACK, UNSUBACK } from "../../src/session/index.js";
 import type { ConnectOptions, Message, SessionOptions } from "../../src/session/index.js";
 
 export interface Settled {
@@ -19,6 +19,58 @@ export interface Settled {
 export interface Delivery extends Message {
   deliveryId: number;
   text: string;
+}
+
+class NamedPublication extends Publication {
+  name = "";
+}
+
+class NamedAsking extends Asking<Route> {
+  name = "";
+}
+
+/** A session whose requests have names. */
+export class NamedSession extends Session<NamedPublication, NamedAsking, Route> {
+  readonly requests = new Map<string, NamedPublication | NamedAsking>();
+  /** Told of QoS 0 that was written at once. */
+  onWritten: (name: string) => void = () => {};
+
+  send(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, name: string, now: number): void {
+    const publication = new NamedPublication(topic, payload, qos, retain);
+    publication.name = name;
+    if (this.publish(publication, now)) this.onWritten(name);
+    else this.requests.set(name, publication);
+  }
+
+  subscribe(subscriptions: readonly { topicFilter: string; qos: QoS }[], name: string, now: number): void {
+    const routes = subscriptions.map(({ topicFilter, qos }) => new Route(topicFilter, qos));
+    this.#begin(
+      new NamedAsking(
+        SUBACK,
+        subscriptions.map(({ topicFilter }) => topicFilter),
+        subscriptions.map(({ qos }) => qos),
+        routes,
+      ),
+      name,
+      now,
+    );
+  }
+
+  unsubscribe(topicFilters: readonly string[], name: string, now: number): void {
+    const routes = topicFilters.flatMap((topicFilter) => this.routesToEnd(topicFilter) ?? []);
+    this.#begin(new NamedAsking(UNSUBACK, topicFilters, [], routes), name, now);
+  }
+
+  #begin(asking: NamedAsking, name: string, now: number): void {
+    asking.name = name;
+    this.ask(asking, now);
+    this.requests.set(name, asking);
+  }
+
+  cancelNamed(name: string, error: HubwireError, now: number): void {
+    const request = this.requests.get(name);
+    if (request) this.cancel(request, error, now);
+  }
 }
 
 type Overrides = Partial<Omit<SessionOptions, "queue">> & { queue?: Partial<SessionOptions["queue"]> };
@@ -37,39 +89,51 @@ export class Harness {
   /** Acknowledge each delivery inside `deliver`. */
   autoAcknowledge = true;
   onDeliver: ((delivery: Delivery) => void) | undefined;
-  readonly session: Session<string>;
+  readonly session: NamedSession;
+  downgraded: string[] = [];
+  looks = 0;
   readonly connectOptions: ConnectOptions = { clientId: "c", cleanSession: false, keepAlive: 0 };
   #reader = this.#newReader();
   #packets: Packet[] = [];
 
   constructor(overrides: Overrides = {}) {
     const { queue, ...rest } = overrides;
-    this.session = new Session<string>(
+    this.session = new NamedSession(
       {
         wantsWrite: () => void this.wantsWrite++,
-        connected: (sessionPresent) => void this.connections.push(sessionPresent),
         deliver: (message, deliveryId) => {
           const delivery = { ...message, deliveryId, text: Buffer.from(message.payload).toString() };
           this.deliveries.push(delivery);
           this.onDeliver?.(delivery);
           if (this.autoAcknowledge && deliveryId) this.session.acknowledge(deliveryId, this.now);
         },
-        settle: (request, error, returnCodes) => void this.settled.push({ request, code: error?.code, returnCodes }),
-        fail: (error) => void this.failures.push(error),
-        refused: (topicFilter) => void this.refused.push(topicFilter),
-        abandoned: (error) => void this.abandoned.push(error.code),
-        drained: () => void this.drained++,
+        settle: ({ name }, error, returnCodes) => void this.settled.push({ request: name, code: error?.code, returnCodes }),
         deadlineChanged: () => void this.deadlineChanges++,
       },
       {
         maxPacketSize: 1_000_000,
         maxInflight: 100,
-        connectTimeout: 10_000,
+        poisonDetection: true,
         operationTimeout: 30_000,
         queue: { maxCount: 1_000, maxBytes: 100_000, maxAge: 600_000, overflow: "reject", qos0: true, ...queue },
         ...rest,
       },
     );
+    this.session.onWritten = (request) => void this.settled.push({ request, code: undefined, returnCodes: undefined });
+  }
+
+  /** Takes the cold events. */
+  events(): this {
+    for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) {
+      if (event.type === "accepted") this.connections.push(event.sessionPresent);
+      else if (event.type === "failed") this.failures.push(event.error);
+      else if (event.type === "refused") this.refused.push(event.topicFilter);
+      else if (event.type === "abandoned") this.abandoned.push(event.error.code);
+      else if (event.type === "downgraded") this.downgraded.push(event.error.code);
+      else if (event.type === "look") this.looks++;
+      else this.drained++;
+    }
+    return this;
   }
 
   #newReader(): PacketReader {
@@ -98,7 +162,7 @@ export class Harness {
 
   lose(): this {
     this.session.lost(new HubwireError("ERR_CONNECTION_LOST", "cut"), this.now);
-    return this;
+    return this.events();
   }
 
   feed(...packets: PacketInit[]): this {
@@ -107,7 +171,7 @@ export class Harness {
 
   feedBytes(bytes: Uint8Array | readonly number[]): this {
     this.session.receive(Uint8Array.from(bytes), this.now);
-    return this;
+    return this.events();
   }
 
   /** What the session wrote since the last call, decoded. */
@@ -129,8 +193,8 @@ export class Harness {
   }
 
   publish(request: string, qos: QoS = 1, topic = "t"): this {
-    this.session.publish(topic, request, qos, false, request, this.now);
-    return this;
+    this.session.send(topic, request, qos, false, request, this.now);
+    return this.events();
   }
 
   /** Advances the clock to each deadline in turn, up to `ms` from now. */
@@ -139,6 +203,7 @@ export class Harness {
     for (let due = this.session.nextDeadline(); due <= end; due = this.session.nextDeadline()) {
       this.now = Math.max(this.now, due);
       this.session.tick(this.now);
+      this.events();
     }
     this.now = end;
     return this;

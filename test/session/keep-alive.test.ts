@@ -153,7 +153,7 @@ describe("keep alive", () => {
   });
 
   test("a deadline that moves forward is announced, and never missed", () => {
-    const h = new Harness({ connectTimeout: 5_000, operationTimeout: 2_000, queue: { maxAge: 7_000 } });
+    const h = new Harness({ operationTimeout: 2_000, queue: { maxAge: 7_000 } });
     const due: number[] = [];
     const note = (): void => void due.push(h.session.nextDeadline() - h.now);
     note();

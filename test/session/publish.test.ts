@@ -151,11 +151,11 @@ describe("outgoing messages", () => {
         ["\0", "x", 0],
         ["x".repeat(70_000), "x", 2],
       ] as [string, string, 1][]) {
-        expect(() => h.session.publish(topic, payload, qos, false, "r", h.now)).toThrow(
+        expect(() => h.session.send(topic, payload, qos, false, "r", h.now)).toThrow(
           expect.objectContaining({ code: "ERR_INVALID_PACKET" }),
         );
       }
-      expect(() => h.session.publish("t", "x", 1, "yes" as never, "r", h.now)).toThrow(HubwireError);
+      expect(() => h.session.send("t", "x", 1, "yes" as never, "r", h.now)).toThrow(HubwireError);
       expect(h.sentLines()).toEqual([]);
       expect(h.session.metrics).toMatchObject({ queued: before, inflight: 0 });
       expect(h.results()).toEqual([]);
@@ -166,7 +166,7 @@ describe("outgoing messages", () => {
 describe("packet identifiers", () => {
   test("[MQTT-2.3.1-1 +] [MQTT-2.3.1-2 +] all 65,535 are usable, each once, and never 0", () => {
     const h = new Harness({ maxInflight: 65_535 }).connect();
-    for (let i = 0; i < 65_535; i++) h.session.publish("t", "", 1, false, undefined, h.now);
+    for (let i = 0; i < 65_535; i++) h.session.send("t", "", 1, false, "", h.now);
     const ids = h.sent().map((packet) => ("packetId" in packet ? packet.packetId! : 0));
     expect(new Set(ids).size).toBe(65_535);
     expect(Math.min(...ids.slice(0, 10_000))).toBe(1);
@@ -175,7 +175,7 @@ describe("packet identifiers", () => {
 
   test("[MQTT-2.3.1-1 -] [MQTT-2.3.1-2 -] when all are taken everything waits for one to be free", () => {
     const h = new Harness({ maxInflight: 70_000 }).connect();
-    for (let i = 0; i < 65_535; i++) h.session.publish("t", "", 1, false, undefined, h.now);
+    for (let i = 0; i < 65_535; i++) h.session.send("t", "", 1, false, "", h.now);
     h.publish("late");
     h.session.subscribe([{ topicFilter: "f", qos: 0 }], "s", h.now);
     h.sent();
@@ -186,12 +186,13 @@ describe("packet identifiers", () => {
 
   test("[MQTT-2.3.1-3 -] one is not free before its final acknowledgement, even when nobody waits", () => {
     const h = new Harness().connect();
-    for (let i = 1; i <= 255; i++) h.session.publish("t", "", i === 1 ? 2 : 1, false, `${i}`, h.now);
-    h.session.cancel("1", aborted, h.now);
+    for (let i = 1; i <= 255; i++) h.session.send("t", "", i === 1 ? 2 : 1, false, `${i}`, h.now);
+    h.session.cancelNamed("1", aborted, h.now);
+    h.events();
     for (let i = 2; i <= 255; i++) h.feed({ type: "puback", packetId: i });
     h.feed({ type: "pubrec", packetId: 1 }).sent();
     for (let i = 0; i < 300; i++) {
-      h.session.publish("t", "", 1, false, undefined, h.now);
+      h.session.send("t", "", 1, false, "", h.now);
       const [packet] = h.sent();
       expect(packet).not.toMatchObject({ packetId: 1 });
       h.feed({ type: "puback", packetId: (packet as { packetId: number }).packetId });
@@ -289,10 +290,12 @@ describe("the window and the queue", () => {
   test("a transport that takes no more holds PUBLISH back, nothing else", () => {
     const h = new Harness().connect();
     h.session.writable(false, h.now);
+    h.events();
     h.publish("a", 0).publish("b", 1);
     h.feed({ type: "publish", topic: "t", qos: 1, packetId: 4 });
     expect(h.sentLines()).toEqual(["puback#4"]);
     h.session.writable(true, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["publish q0 a", "publish#1 q1 b"]);
   });
 
@@ -338,8 +341,10 @@ describe("deadlines and giving up", () => {
 
   test("a cancelled message in the queue is never sent", () => {
     const h = new Harness().publish("a").publish("b").publish("c");
-    h.session.cancel("b", aborted, h.now);
-    h.session.cancel("b", aborted, h.now);
+    h.session.cancelNamed("b", aborted, h.now);
+    h.events();
+    h.session.cancelNamed("b", aborted, h.now);
+    h.events();
     expect(h.results()).toEqual(["b:ERR_ABORTED"]);
     h.connect();
     expect(h.sentLines()).toEqual(["publish#1 q1 a", "publish#2 q1 c"]);
@@ -349,8 +354,10 @@ describe("deadlines and giving up", () => {
   test("a cancelled message in flight is finished with the server, and not made a new one", () => {
     const h = new Harness().connect();
     h.publish("a").publish("b", 2).sent();
-    h.session.cancel("a", aborted, h.now);
-    h.session.cancel("b", aborted, h.now);
+    h.session.cancelNamed("a", aborted, h.now);
+    h.events();
+    h.session.cancelNamed("b", aborted, h.now);
+    h.events();
     expect(h.results()).toEqual(["a:ERR_ABORTED", "b:ERR_ABORTED"]);
     h.reconnect(true);
     expect(h.sentLines()).toEqual(["publish#1 dup q1 a", "publish#2 dup q2 b"]);
@@ -363,8 +370,10 @@ describe("deadlines and giving up", () => {
   test("cancelling what is over, or unknown, does nothing", () => {
     const h = new Harness().connect();
     h.publish("a", 0);
-    h.session.cancel("a", aborted, h.now);
-    h.session.cancel("zzz", aborted, h.now);
+    h.session.cancelNamed("a", aborted, h.now);
+    h.events();
+    h.session.cancelNamed("zzz", aborted, h.now);
+    h.events();
     expect(h.results()).toEqual(["a:ok"]);
   });
 
@@ -372,7 +381,8 @@ describe("deadlines and giving up", () => {
     const h = new Harness({ maxInflight: 2 }).connect();
     h.publish("a").publish("b", 2).publish("c");
     h.session.subscribe([{ topicFilter: "f", qos: 0 }], "s", h.now);
-    h.session.cancel("a", aborted, h.now);
+    h.session.cancelNamed("a", aborted, h.now);
+    h.events();
     h.session.end(new HubwireError("ERR_CLOSED", "closed"));
     expect(h.results()).toEqual(["a:ERR_ABORTED", "b:ERR_CLOSED", "c:ERR_CLOSED", "s:ERR_CLOSED"]);
     expect(h.session.nextDeadline()).toBe(Infinity);
@@ -399,6 +409,7 @@ describe("drain", () => {
     h.publish("a").publish("b", 2);
     h.session.subscribe([{ topicFilter: "f", qos: 0 }], "s", h.now);
     h.session.drain(false, h.now);
+    h.events();
     h.publish("c").publish("d", 0).sent();
     h.feed({ type: "puback", packetId: 1 }, { type: "pubrec", packetId: 2 }, { type: "pubcomp", packetId: 2 });
     expect(h.drained).toBe(0);
@@ -415,6 +426,7 @@ describe("drain", () => {
     const h = new Harness({ maxInflight: 1 }).connect();
     h.publish("a").publish("b").publish("c", 0);
     h.session.drain(true, h.now);
+    h.events();
     h.feed({ type: "puback", packetId: 1 });
     expect(h.drained).toBe(0);
     h.feed({ type: "puback", packetId: 2 });
@@ -426,15 +438,19 @@ describe("drain", () => {
     const h = new Harness({ operationTimeout: 1_000 }).connect();
     h.publish("a").publish("b");
     h.session.drain(true, h.now);
-    h.session.cancel("a", aborted, h.now);
+    h.events();
+    h.session.cancelNamed("a", aborted, h.now);
+    h.events();
     expect(h.drained).toBe(0);
     h.advance(1_000);
     expect(h.drained).toBe(1);
     const offline = new Harness().publish("a");
     offline.session.drain(true, offline.now);
+    offline.events();
     expect(offline.drained).toBe(1);
     const cut = new Harness().connect().publish("a");
     cut.session.drain(true, cut.now);
+    cut.events();
     cut.lose();
     expect(cut.drained).toBe(1);
   });
@@ -442,6 +458,7 @@ describe("drain", () => {
   test("is over at once where nothing is in flight", () => {
     const h = new Harness().connect();
     h.session.drain(false, h.now);
+    h.events();
     expect(h.drained).toBe(1);
   });
 });

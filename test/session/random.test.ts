@@ -24,7 +24,7 @@ function play(seed: number): number {
   const h = new Harness({
     maxInflight: 1 + random(4),
     operationTimeout: 2_000,
-    connectTimeout: 1_000,
+    
     queue: {
       maxCount: random(6),
       maxBytes: 20,
@@ -83,7 +83,7 @@ function play(seed: number): number {
         break;
       case 7:
         if (asked.length)
-          session.cancel(asked[random(asked.length)]!, new HubwireError("ERR_ABORTED", "aborted"), h.now);
+          session.cancelNamed(asked[random(asked.length)]!, new HubwireError("ERR_ABORTED", "aborted"), h.now);
         break;
       case 8: {
         const delivery = h.deliveries[random(h.deliveries.length || 1)];

@@ -28,7 +28,9 @@ describe("incoming messages", () => {
     const h = manual();
     h.feed(message(0, 0), message(1, 1), message(2, 2));
     h.session.acknowledge(0, h.now);
+    h.events();
     h.session.acknowledge(99, h.now);
+    h.events();
     expect(h.sentLines()).toEqual([]);
     expect(h.deliveries.map(({ deliveryId }) => deliveryId > 0)).toEqual([false, true, true]);
   });
@@ -43,6 +45,7 @@ describe("incoming messages", () => {
   test("[MQTT-4.3.2-2 -] QoS 1: a delivery is acknowledged once", () => {
     const h = manual().feed(message(5, 1));
     for (let i = 0; i < 3; i++) h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["puback#5"]);
   });
 
@@ -76,12 +79,17 @@ describe("incoming messages", () => {
     h.feed(...[11, 12, 13, 14, 15].map((id) => message(id, id % 2 ? 1 : 2)));
     const ids = h.deliveries.map(({ deliveryId }) => deliveryId);
     h.session.acknowledge(ids[3]!, h.now);
+    h.events();
     h.session.acknowledge(ids[1]!, h.now);
+    h.events();
     expect(h.sentLines()).toEqual([]);
     h.session.acknowledge(ids[0]!, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["puback#11", "pubrec#12"]);
     h.session.acknowledge(ids[4]!, h.now);
+    h.events();
     h.session.acknowledge(ids[2]!, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["puback#13", "pubrec#14", "puback#15"]);
   });
 
@@ -91,12 +99,14 @@ describe("incoming messages", () => {
       const first = h.deliveries.length;
       for (let id = 1; id <= 3_000; id++) h.feed(message(id, 1));
       for (let i = h.deliveries.length - 1; i >= first; i--) h.session.acknowledge(h.deliveries[i]!.deliveryId, h.now);
+    h.events();
       expect(h.sentLines()).toEqual(Array.from({ length: 3_000 }, (_, i) => `puback#${i + 1}`));
     }
     h.feed(message(1, 1), message(2, 1));
     for (let id = 3; id < 5_000; id++) {
       h.feed(message(id, 1));
       h.session.acknowledge(h.deliveries.at(-3)!.deliveryId, h.now);
+    h.events();
       expect(h.sentLines()).toEqual([`puback#${id - 2}`]);
     }
   });
@@ -105,10 +115,12 @@ describe("incoming messages", () => {
     const h = manual().feed(message(5, 1, "a"));
     h.reconnect(true);
     h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
+    h.events();
     expect(h.sentLines()).toEqual([]);
     h.feed(message(5, 1, "a", true));
     expect(h.sentLines()).toEqual([]);
     h.session.acknowledge(h.deliveries[1]!.deliveryId, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["puback#5"]);
   });
 
@@ -117,8 +129,10 @@ describe("incoming messages", () => {
     h.reconnect(true).feed(message(5, 2, "a", true), message(6, 1, "b"));
     expect(h.deliveries.map(({ text }) => text)).toEqual(["a", "b"]);
     h.session.acknowledge(h.deliveries[1]!.deliveryId, h.now);
+    h.events();
     expect(h.sentLines()).toEqual([]);
     h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["pubrec#5", "puback#6"]);
   });
 
@@ -126,12 +140,17 @@ describe("incoming messages", () => {
     const h = manual().feed(message(1, 1, "a"), message(2, 2, "b"), message(3, 1, "c"), message(2, 2, "b", true));
     const [a, b, c] = h.deliveries.map(({ deliveryId }) => deliveryId);
     h.session.acknowledge(c!, h.now);
+    h.events();
     h.session.refuse(a!, h.now);
+    h.events();
     expect(h.sentLines()).toEqual([]);
     h.session.refuse(b!, h.now);
+    h.events();
     expect(h.sentLines()).toEqual(["puback#3"]);
     h.session.acknowledge(a!, h.now);
+    h.events();
     h.session.acknowledge(b!, h.now);
+    h.events();
     expect(h.sentLines()).toEqual([]);
     h.reconnect(true).feed(message(1, 1, "a", true), message(2, 2, "b", true));
     expect(h.deliveries.slice(3).map(({ text, dup }) => [text, dup])).toEqual([

@@ -79,9 +79,9 @@ describe("a session with a store", () => {
   test("topic, payload, QoS and RETAIN come back as they were", () => {
     const store = new MemoryStore();
     const h = new Harness({ store });
-    h.session.publish("ü/\ufeff", Uint8Array.of(0, 255, 128), 1, true, "a", h.now);
-    h.session.publish("t", "grün", 2, false, "b", h.now);
-    h.session.publish("t", "", 1, false, "c", h.now);
+    h.session.send("ü/\ufeff", Uint8Array.of(0, 255, 128), 1, true, "a", h.now);
+    h.session.send("t", "grün", 2, false, "b", h.now);
+    h.session.send("t", "", 1, false, "c", h.now);
     expect(next(store, false).sent()).toMatchObject([
       { topic: "ü/\ufeff", qos: 1, retain: true, payload: Uint8Array.of(0, 255, 128) },
       { topic: "t", qos: 2, retain: false, payload: new TextEncoder().encode("grün") },
@@ -111,7 +111,8 @@ describe("a session with a store", () => {
     const store = new MemoryStore();
     const h = new Harness({ store, maxInflight: 1 }).connect();
     h.publish("a").publish("b");
-    for (const name of ["a", "b"]) h.session.cancel(name, new HubwireError("ERR_ABORTED", "aborted"), h.now);
+    for (const name of ["a", "b"]) h.session.cancelNamed(name, new HubwireError("ERR_ABORTED", "aborted"), h.now);
+    h.events();
     expect(next(store, true).sentLines()).toEqual(["publish#1 dup q1 a"]);
     const anew = next(store, false);
     expect(anew.sentLines()).toEqual([]);
@@ -184,6 +185,7 @@ describe("a session with a store", () => {
     h.autoAcknowledge = false;
     h.feed({ type: "publish", topic: "t", qos: 2, packetId: 9 });
     h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
+    h.events();
     expect(h.failures).toHaveLength(4);
     expect(h.sentLines(), "no PUBREC without its record").toEqual([]);
   });

@@ -133,11 +133,13 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
   test("cancelled: not asked again; on the connection the identifier waits for its answer", () => {
     const h = new Harness();
     h.session.subscribe(f, "s1", h.now);
-    h.session.cancel("s1", aborted, h.now);
+    h.session.cancelNamed("s1", aborted, h.now);
+    h.events();
     h.connect();
     expect(h.sentLines()).toEqual([]);
     h.session.subscribe(f, "s2", h.now);
-    h.session.cancel("s2", aborted, h.now);
+    h.session.cancelNamed("s2", aborted, h.now);
+    h.events();
     h.feed({ type: "suback", packetId: 1, returnCodes: [0] }).sent();
     expect(h.results()).toEqual(["s1:ERR_ABORTED", "s2:ERR_ABORTED"]);
     h.reconnect(false);
