@@ -32,10 +32,11 @@ function local(name: string): string[] {
 const layerOf = (name: string) => (name.includes("/") ? (name.split("/")[0] as string) : name.replace(/\.ts$/, ""));
 
 /** What each layer may import besides itself. */
-const ground = ["abort", "check", "clock", "emit", "errors"];
+const ground = ["abort", "check", "clock", "dispose", "emit", "errors"];
 const allowed: Record<string, readonly string[]> = {
   errors: [],
   clock: [],
+  dispose: [],
   abort: ["check", "errors"],
   check: ["errors"],
   emit: ["errors"],

@@ -4,6 +4,7 @@
  * Invariants: it listens on loopback alone unless told otherwise; keys and certificates are made at start, or come from
  * a state, and are kept in memory; after `close` no socket is open, no timer runs and no promise of its is pending.
  */
+import { asyncDispose } from "../dispose.js";
 import { EventEmitter } from "node:events";
 import type { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
@@ -49,8 +50,6 @@ export interface TwinUpdateOptions extends ModuleOption {
   /** The twin must still have this etag; ERR_HUB_STATUS, status 412, otherwise. */
   etag?: string | undefined;
 }
-
-const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
 export class HubEmulator extends EventEmitter<HubEvents> {
   /** What devices call the hub. */

@@ -107,7 +107,8 @@ export class Harness {
           this.onDeliver?.(delivery);
           if (this.autoAcknowledge && deliveryId) this.session.acknowledge(deliveryId, this.now);
         },
-        settle: ({ name }, error, returnCodes) => void this.settled.push({ request: name, code: error?.code, returnCodes }),
+        settle: ({ name }, error, returnCodes) =>
+          void this.settled.push({ request: name, code: error?.code, returnCodes }),
         deadlineChanged: () => void this.deadlineChanges++,
       },
       {

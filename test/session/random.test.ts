@@ -24,7 +24,7 @@ function play(seed: number): number {
   const h = new Harness({
     maxInflight: 1 + random(4),
     operationTimeout: 2_000,
-    
+
     queue: {
       maxCount: random(6),
       maxBytes: 20,

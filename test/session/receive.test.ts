@@ -99,14 +99,14 @@ describe("incoming messages", () => {
       const first = h.deliveries.length;
       for (let id = 1; id <= 3_000; id++) h.feed(message(id, 1));
       for (let i = h.deliveries.length - 1; i >= first; i--) h.session.acknowledge(h.deliveries[i]!.deliveryId, h.now);
-    h.events();
+      h.events();
       expect(h.sentLines()).toEqual(Array.from({ length: 3_000 }, (_, i) => `puback#${i + 1}`));
     }
     h.feed(message(1, 1), message(2, 1));
     for (let id = 3; id < 5_000; id++) {
       h.feed(message(id, 1));
       h.session.acknowledge(h.deliveries.at(-3)!.deliveryId, h.now);
-    h.events();
+      h.events();
       expect(h.sentLines()).toEqual([`puback#${id - 2}`]);
     }
   });
