@@ -10,6 +10,7 @@
  * offers no way to name an authority; its transport therefore gets the SDK's own `MqttBase` with the
  * authority set.
  */
+import type { Agent } from "node:https";
 import { createRequire } from "node:module";
 import type { Client as DeviceClientType, ModuleClient as ModuleClientType } from "azure-iot-device";
 
@@ -63,6 +64,17 @@ export async function sdkDevice(
   const client = device.Client.fromConnectionString(withPort(connectionString, target.port), deviceMqtt.Mqtt);
   client.setRetryPolicy(new common.NoRetry());
   await client.setOptions({ ca: target.caCertificate, ...options });
+  return client;
+}
+
+/**
+ * A device client of the SDK over WebSocket, not connected. It always dials port 443; the agent, which the SDK takes for
+ * proxies, sends it to another.
+ */
+export async function sdkWebSocketDevice(connectionString: string, ca: string, agent: Agent): Promise<SdkDeviceClient> {
+  const client = device.Client.fromConnectionString(connectionString, deviceMqtt.MqttWs);
+  client.setRetryPolicy(new common.NoRetry());
+  await client.setOptions({ ca, mqtt: { webSocketAgent: agent } });
   return client;
 }
 
