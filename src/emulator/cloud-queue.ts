@@ -135,6 +135,9 @@ export class CloudQueue {
     const wanted = Number(options.expiry ?? now + cloudToDeviceLifetime);
     if (!isTime(wanted)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
     const expiry = Math.min(wanted, now + cloudToDeviceMaxLifetime);
+    if (!["none", "positive", "negative", "full"].includes(options.ack ?? "none")) {
+      throw new HubwireError("ERR_INVALID_ARGUMENT", "ack must be none, positive, negative or full");
+    }
     const messageId = options.messageId ?? randomUUID();
     const found = messageIdObjection(messageId);
     if (found !== undefined) throw new HubwireError("ERR_INVALID_ARGUMENT", found);

@@ -22,7 +22,7 @@ import { Identities, type ConnectionStringOptions, type CreatedIdentity, type Cr
 import { limitsOf } from "./limits.js";
 import { Link, type LinkOwner, type Verdict } from "./link.js";
 import type { InvokeOptions, MethodResponse } from "./methods.js";
-import { setUp, type HubOptions, type ServerCertificate, type Setup } from "./options.js";
+import { optionsOf, setUp, type HubOptions, type ServerCertificate, type Setup } from "./options.js";
 import { parseProvisioningUsername, ProvisioningService } from "./provisioning.js";
 import type { IdentityOptions } from "./registry.js";
 import { couple, Server } from "./server.js";
@@ -71,10 +71,11 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   /** Starts a hub. Rejects with ERR_INVALID_ARGUMENT where it cannot listen, or an option is wrong. */
   static async start(options: HubOptions = {}): Promise<HubEmulator> {
     const setup = setUp(options);
-    const hub = new HubEmulator(options, setup);
+    const hub = new HubEmulator(setup);
+    const { host, port = 0 } = setup.options;
     hub.#server = await Server.listen({
-      hosts: options.host === undefined ? ["127.0.0.1", "::1"] : [options.host],
-      port: options.port ?? 0,
+      hosts: host === undefined ? ["127.0.0.1", "::1"] : [host],
+      port,
       ...setup.server,
       onStream: (stream, peer) => hub.#accept(stream, peer),
       onError: (cause) => {
@@ -86,8 +87,9 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   }
 
   /** Use `start`. */
-  constructor(options: HubOptions, setup: Setup) {
+  constructor(setup: Setup) {
     super();
+    const { options } = setup;
     this.hostName = setup.hostName;
     this.caCertificate = setup.authority.certificate;
     this.#setup = setup;
@@ -139,25 +141,25 @@ export class HubEmulator extends EventEmitter<HubEvents> {
 
   /** Registers a device. Throws ERR_INVALID_ARGUMENT for a bad or taken id, or a bad key. */
   createDevice(deviceId: string, options: CreateOptions = {}): CreatedIdentity {
-    return this.#identities.create(deviceId, undefined, options);
+    return this.#identities.create(deviceId, undefined, optionsOf("createDevice", options));
   }
 
   /** Registers a module of a device that exists; throws ERR_DEVICE_NOT_FOUND otherwise. */
   createModule(deviceId: string, moduleId: string, options: CreateOptions = {}): CreatedIdentity {
     this.#device(deviceId, {});
-    return this.#identities.create(deviceId, moduleId, options);
+    return this.#identities.create(deviceId, moduleId, optionsOf("createModule", options));
   }
 
   /**
    * Enables or disables a device or module, or gives it other credentials; a disabled one is disconnected.
    */
-  updateDevice(deviceId: string, changes: IdentityOptions, { moduleId }: ModuleOption = {}): void {
-    this.#identities.update(deviceId, moduleId, changes);
+  updateDevice(deviceId: string, changes: IdentityOptions, options: ModuleOption = {}): void {
+    this.#identities.update(this.#device(deviceId, optionsOf("module", options)), optionsOf("updateDevice", changes));
   }
 
   /** Removes a device with its modules, or one module; what waits for it is given up. */
-  removeDevice(deviceId: string, { moduleId }: ModuleOption = {}): void {
-    this.#identities.remove(deviceId, moduleId);
+  removeDevice(deviceId: string, options: ModuleOption = {}): void {
+    this.#identities.remove(this.#device(deviceId, optionsOf("module", options)));
   }
 
   /** Every device and module, with its secrets. */
@@ -167,12 +169,12 @@ export class HubEmulator extends EventEmitter<HubEvents> {
 
   /** Writes a connection string for an identity that exists. */
   connectionString(deviceId: string, options: ConnectionStringOptions = {}): string {
-    return this.#identities.connectionString(deviceId, options);
+    return this.#identities.connectionString(deviceId, optionsOf("connectionString", options));
   }
 
   /** Whether a device or module is connected now. */
   isConnected(deviceId: string, options: ModuleOption = {}): boolean {
-    return this.#device(deviceId, options).connected;
+    return this.#device(deviceId, optionsOf("module", options)).connected;
   }
 
   // The service side.
@@ -183,7 +185,8 @@ export class HubEmulator extends EventEmitter<HubEvents> {
    */
   telemetry(options: TelemetryOptions = {}): AsyncIterableIterator<TelemetryMessage> {
     this.#ensureOpen();
-    const stream = new TelemetryStream(this.#context, options, (ended) => this.#streams.delete(ended));
+    const checked = optionsOf("telemetry", options);
+    const stream = new TelemetryStream(this.#context, checked, (ended) => this.#streams.delete(ended));
     if (!stream.ended) this.#streams.add(stream);
     return stream;
   }
@@ -195,20 +198,21 @@ export class HubEmulator extends EventEmitter<HubEvents> {
    */
   async sendToDevice(deviceId: string, body: Uint8Array | string, options: SendOptions = {}): Promise<SentMessage> {
     this.#ensureOpen();
-    this.#device(deviceId, options);
+    const checked = optionsOf("sendToDevice", options);
+    this.#device(deviceId, checked);
     const turn = this.#context.throttles.cloudToDeviceSend();
     if (turn !== undefined) await turn;
-    return this.#device(deviceId, options).enqueue(body, options);
+    return this.#device(deviceId, checked).enqueue(body, checked);
   }
 
   /** How many messages wait for a device, sent and unacknowledged ones included. */
   pendingMessages(deviceId: string, options: ModuleOption = {}): number {
-    return this.#device(deviceId, options).pendingMessages;
+    return this.#device(deviceId, optionsOf("module", options)).pendingMessages;
   }
 
   /** Gives up every message that waits for a device. */
   purgeMessages(deviceId: string, options: ModuleOption = {}): void {
-    this.#device(deviceId, options).purge();
+    this.#device(deviceId, optionsOf("module", options)).purge();
   }
 
   /**
@@ -224,12 +228,13 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     options: InvokeOptions = {},
   ): Promise<MethodResponse> {
     this.#ensureOpen();
-    return this.#device(deviceId, options).methods.invoke(name, payload, options);
+    const checked = optionsOf("invokeMethod", options);
+    return this.#device(deviceId, checked).methods.invoke(name, payload, checked);
   }
 
   /** A copy of a twin. Throws ERR_DEVICE_NOT_FOUND. */
   twin(deviceId: string, options: ModuleOption = {}): Twin {
-    return this.#device(deviceId, options).twinSnapshot();
+    return this.#device(deviceId, optionsOf("module", options)).twinSnapshot();
   }
 
   /**
@@ -237,7 +242,8 @@ export class HubEmulator extends EventEmitter<HubEvents> {
    * the new version. Throws ERR_DEVICE_NOT_FOUND, ERR_LIMIT, ERR_HUB_STATUS (412) or ERR_INVALID_ARGUMENT.
    */
   updateDesiredProperties(deviceId: string, patch: object, options: TwinUpdateOptions = {}): number {
-    return this.#changeDesired(deviceId, options, (device) => device.twin.patchDesired(patch));
+    const checked = optionsOf("updateDesiredProperties", options);
+    return this.#changeDesired(deviceId, checked, (device) => device.twin.patchDesired(patch));
   }
 
   /**
@@ -245,29 +251,30 @@ export class HubEmulator extends EventEmitter<HubEvents> {
    * Throws as `updateDesiredProperties`.
    */
   replaceDesiredProperties(deviceId: string, document: object, options: TwinUpdateOptions = {}): number {
-    return this.#changeDesired(deviceId, options, (device) => device.twin.replaceDesired(document));
+    const checked = optionsOf("replaceDesiredProperties", options);
+    return this.#changeDesired(deviceId, checked, (device) => device.twin.replaceDesired(document));
   }
 
   /** Merges tags, which devices never see. Throws as `updateDesiredProperties`. */
   updateTags(deviceId: string, patch: object, options: TwinUpdateOptions = {}): void {
-    this.#updateTwin(deviceId, options, (device) => device.twin.patchTags(patch));
+    this.#updateTwin(deviceId, optionsOf("updateTags", options), (device) => device.twin.patchTags(patch));
   }
 
   /** Replaces the tags by `document`. Throws as `updateDesiredProperties`. */
   replaceTags(deviceId: string, document: object, options: TwinUpdateOptions = {}): void {
-    this.#updateTwin(deviceId, options, (device) => device.twin.replaceTags(document));
+    this.#updateTwin(deviceId, optionsOf("replaceTags", options), (device) => device.twin.replaceTags(document));
   }
 
   // Provisioning.
 
   /** Enrols one registration id: with keys, a thumbprint or an authority. Replaces one of that id. */
   createEnrollment(registrationId: string, options: EnrollmentOptions = {}): Enrollment {
-    return this.#provisioning.enrollments.add(registrationId, options);
+    return this.#provisioning.enrollments.add(registrationId, optionsOf("createEnrollment", options));
   }
 
   /** Enrols every registration id that proves the group's key or authority. */
   createEnrollmentGroup(options: EnrollmentOptions = {}): Enrollment {
-    return this.#provisioning.enrollments.add(undefined, options);
+    return this.#provisioning.enrollments.add(undefined, optionsOf("createEnrollment", options));
   }
 
   /** Every enrolment and group, with its keys. */
@@ -279,7 +286,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
 
   /** What goes wrong on purpose for one device or module; what is undefined there is as in `faults`. */
   faultsOf(deviceId: string, options: ModuleOption = {}): Faults {
-    return this.#device(deviceId, options).faults;
+    return this.#device(deviceId, optionsOf("module", options)).faults;
   }
 
   /**
@@ -295,7 +302,8 @@ export class HubEmulator extends EventEmitter<HubEvents> {
   }
 
   /** Closes a device's connection, if there is one: what the device sees is an unexplained close. */
-  disconnectDevice(deviceId: string, { moduleId, abruptly }: ModuleOption & { abruptly?: boolean } = {}): void {
+  disconnectDevice(deviceId: string, options: ModuleOption & { abruptly?: boolean } = {}): void {
+    const { moduleId, abruptly } = optionsOf("disconnectDevice", options);
     this.#device(deviceId, { moduleId }).disconnect("hub", abruptly);
   }
 
@@ -348,8 +356,8 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     });
   }
 
-  #device(deviceId: string, { moduleId }: ModuleOption): Device {
-    return this.#identities.registry.get(deviceId, moduleId);
+  #device(deviceId: string, options: ModuleOption): Device {
+    return this.#identities.registry.get(deviceId, options.moduleId);
   }
 
   #updateTwin<T>(deviceId: string, options: TwinUpdateOptions, update: (device: Device) => T): T {

@@ -105,8 +105,7 @@ export class Identities {
     this.#changed();
   }
 
-  update(deviceId: string, moduleId: string | undefined, changes: IdentityOptions): void {
-    const device = this.registry.get(deviceId, moduleId);
+  update(device: Device, changes: IdentityOptions): void {
     const { enabled, ...credentials } = changes;
     if (Object.values(credentials).some((value) => value !== undefined)) {
       device.authentication = authenticationOf(credentials);
@@ -116,8 +115,8 @@ export class Identities {
     this.#changed();
   }
 
-  remove(deviceId: string, moduleId: string | undefined): void {
-    for (const each of this.#withModules(this.registry.get(deviceId, moduleId))) {
+  remove(device: Device): void {
+    for (const each of this.#withModules(device)) {
       this.registry.remove(each);
       each.close("disabled", new HubwireError("ERR_DEVICE_NOT_FOUND", "the device was removed"));
     }

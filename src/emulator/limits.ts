@@ -69,7 +69,7 @@ export const defaultLimits = {
   pollsPerTenSeconds: 5,
   /**
    * Traffic shaping: for so long a rate may be exceeded, and everything passes at once: the page's "first minute or two".
-   * A second below the rate, and the time starts anew.
+   * A pause of some seconds, and the time starts anew.
    */
   shapingAfter: 120_000,
   /** Then operations are delayed to the rate, by this at most; what is more is refused. The page has no number. */

@@ -34,7 +34,7 @@ export interface MethodResponse {
   readonly body?: Uint8Array;
 }
 
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 interface Call {
   readonly name: string;

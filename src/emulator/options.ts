@@ -3,8 +3,8 @@
  *
  * Invariant: a misspelt option, or a value that cannot be meant, is an error: one that is silently ignored costs more time.
  */
+import { checkOptions, invalid, type Rule, type Rules } from "../check.js";
 import type { Clock } from "../clock.js";
-import { HubwireError } from "../errors.js";
 import { createAuthority, restoreAuthority, type Authority } from "./certificates.js";
 import type { Limits } from "./limits.js";
 import type { ProvisioningOptions } from "./provisioning.js";
@@ -44,42 +44,84 @@ export interface HubOptions {
   clock?: Clock | undefined;
 }
 
-const OPTIONS: readonly string[] = [
-  "port",
-  "host",
-  "hostName",
-  "alternativeNames",
-  "authority",
-  "certificate",
-  "policies",
-  "limits",
-  "provisioning",
-  "state",
-  "clock",
-] satisfies (keyof HubOptions)[];
+const OPTIONS: Rules = {
+  port: [0, 65_535],
+  host: "string",
+  hostName: "string",
+  alternativeNames: "object",
+  authority: "object",
+  certificate: "object",
+  policies: "object",
+  limits: "object",
+  provisioning: "object",
+  state: "object",
+  clock: "object",
+} satisfies Record<keyof HubOptions, Rule>;
+
+const PROVISIONING: Rules = { idScope: "string", retryAfter: [0, Infinity], polls: [1, 2 ** 31] };
+
+const CREDENTIALS: Rules = {
+  primaryKey: "string",
+  secondaryKey: "string",
+  thumbprint: "string|object",
+  certificateAuthority: "string|object",
+  enabled: "boolean",
+};
+const MODULE: Rules = { moduleId: "string" };
+const TWIN: Rules = { moduleId: "string", etag: "string" };
+
+/** The options of each call of a hub that takes some. */
+const CALLS = {
+  createDevice: { ...CREDENTIALS, x509: "boolean" },
+  createModule: { ...CREDENTIALS, x509: "boolean" },
+  updateDevice: CREDENTIALS,
+  connectionString: { moduleId: "string", keyName: "string", gatewayHostName: "string" },
+  telemetry: { deviceId: "string", moduleId: "string", capacity: [1, 2 ** 31], signal: "object" },
+  sendToDevice: {
+    moduleId: "string",
+    inputName: "string",
+    properties: "object",
+    messageId: "string",
+    correlationId: "string",
+    userId: "string",
+    to: "string",
+    contentType: "string",
+    contentEncoding: "string",
+    expiry: "number|object",
+    ack: "string",
+  },
+  invokeMethod: { moduleId: "string", connectTimeout: [0, Infinity], responseTimeout: [0, Infinity] },
+  updateDesiredProperties: TWIN,
+  replaceDesiredProperties: TWIN,
+  updateTags: TWIN,
+  replaceTags: TWIN,
+  createEnrollment: {
+    ...CREDENTIALS,
+    deviceId: "string",
+    assignedHub: "string",
+    payload: "any",
+    allocate: "function",
+  },
+  disconnectDevice: { moduleId: "string", abruptly: "boolean" },
+  module: MODULE,
+} as const satisfies Record<string, Rules>;
+
+/** A copy of a call's options. Throws ERR_INVALID_ARGUMENT for an unknown one, and for one of a wrong type. */
+export function optionsOf<T extends object>(call: keyof typeof CALLS, options: T): T {
+  return checkOptions(options, CALLS[call], call === "module" ? "a call" : call);
+}
 
 /** Throws ERR_INVALID_ARGUMENT for an unknown option and for what cannot be meant. */
-export function checkOptions(options: HubOptions): void {
-  if (typeof options !== "object" || options === null) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "the options must be an object");
-  }
-  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
-  if (unknown !== undefined) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", `unknown option ${unknown}; there are: ${OPTIONS.join(", ")}`);
-  }
+function checkHubOptions(given: HubOptions): HubOptions {
+  const options = checkOptions(given, OPTIONS, "HubEmulator.start");
   for (const name of ["host", "hostName"] as const) {
-    const value: unknown = options[name];
     // Node takes an empty host for every interface.
-    if (value !== undefined && (typeof value !== "string" || value.trim() === "")) {
-      const meant = name === "host" ? "the address to listen on" : "what devices call the hub";
-      throw new HubwireError("ERR_INVALID_ARGUMENT", `${name} must be a string and not empty: ${meant}`);
-    }
+    if (options[name]?.trim() !== "") continue;
+    throw invalid(`option ${name} of HubEmulator.start must not be empty; 0.0.0.0 listens on every interface`);
   }
-  const { port = 0, state } = options;
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "port must be a whole number from 0 to 65535");
-  }
-  if (state !== undefined) checkState(state);
+  if (options.state !== undefined) checkState(options.state);
+  checkOptions(options.provisioning, PROVISIONING, "provisioning");
+  return options;
 }
 
 const isAddress = (name: string): boolean => name.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(name);
@@ -96,6 +138,8 @@ export function issueFor(authority: Authority, commonName: string, names: readon
 
 /** What the options leave to be found: names, authority, certificate. */
 export interface Setup {
+  /** Checked. */
+  readonly options: HubOptions;
   readonly hostName: string;
   /** All names, the host name first. */
   readonly names: readonly string[];
@@ -104,8 +148,8 @@ export interface Setup {
 }
 
 /** Throws ERR_INVALID_ARGUMENT. */
-export function setUp(options: HubOptions): Setup {
-  checkOptions(options);
+export function setUp(given: HubOptions): Setup {
+  const options = checkHubOptions(given);
   const { alternativeNames = [], host, state } = options;
   const hostName = options.hostName ?? state?.hostName ?? "localhost";
   const names = [
@@ -113,5 +157,5 @@ export function setUp(options: HubOptions): Setup {
   ];
   const kept = state && restoreAuthority(state.authority.certificate, state.authority.privateKey);
   const authority = options.authority ?? kept ?? createAuthority();
-  return { hostName, names, authority, server: options.certificate ?? issueFor(authority, hostName, names) };
+  return { options, hostName, names, authority, server: options.certificate ?? issueFor(authority, hostName, names) };
 }

@@ -32,9 +32,6 @@ export class TelemetryStream implements AsyncIterableIterator<TelemetryMessage> 
   constructor({ events }: HubContext, options: TelemetryOptions, onStop: (stream: TelemetryStream) => void) {
     const { deviceId, moduleId, capacity = 10_000, signal } = options;
     checkSignal(signal);
-    if (!Number.isSafeInteger(capacity) || capacity < 1) {
-      throw new HubwireError("ERR_INVALID_ARGUMENT", "capacity must be a whole number, 1 or more");
-    }
     const listener = (message: TelemetryMessage): void => {
       if (deviceId !== undefined && message.deviceId !== deviceId) return;
       if (moduleId !== undefined && message.moduleId !== moduleId) return;

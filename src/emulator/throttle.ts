@@ -9,9 +9,12 @@ import { Alarm, setAlarm, type Clock } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import type { Limits } from "./limits.js";
 
+/** How many seconds' worth a rate may be exceeded by and is still kept once the bucket has run out. */
+const REMEMBERED_SECONDS = 10;
+
 /**
  * A leaky bucket with the page's "traffic shaping": its rate may be exceeded for a while, then operations are delayed to
- * the rate, then refused.
+ * the rate, then refused. The while begins anew when the bucket has been empty.
  */
 export class Throttle {
   readonly #rate: number;
@@ -20,8 +23,9 @@ export class Throttle {
   readonly #queue: number;
   #level = 0;
   #lastTime = 0;
-  /** Since when the bucket has been full; undefined while it is not. */
-  #fullSince: number | undefined;
+  /** Since when there was too much; undefined after the bucket was empty. */
+  #exceededSince: number | undefined;
+  #shaping = false;
 
   /**
    * `rate` a second, `capacity` at once; more than that passes for `grace` ms, then up to `queue` are delayed.
@@ -36,23 +40,31 @@ export class Throttle {
   /** Counts an operation of `cost` at the time `now`: ms until it is due, or Infinity, which refuses it. */
   admit(now: number, cost = 1): number {
     if (this.#rate === Infinity) return 0;
-    this.#level = Math.max(0, this.#level - ((now - this.#lastTime) * this.#rate) / 1000);
-    this.#lastTime = now;
-    const excess = this.#level + cost - this.#capacity;
-    if (excess <= 0) {
-      this.#fullSince = undefined;
+    this.#leak(now);
+    if (this.#level + cost <= this.#capacity) {
       this.#level += cost;
       return 0;
     }
-    this.#fullSince ??= now;
-    if (now - this.#fullSince < this.#grace) {
-      // What passes is not owed later.
-      this.#level = this.#capacity;
+    this.#exceededSince ??= now;
+    if (now - this.#exceededSince < this.#grace) {
+      this.#level = Math.min(this.#level + cost, this.#capacity + this.#rate * REMEMBERED_SECONDS);
       return 0;
     }
+    // What passed is not owed.
+    if (!this.#shaping) this.#level = Math.min(this.#level, this.#capacity);
+    this.#shaping = true;
+    const excess = this.#level + cost - this.#capacity;
     if (excess > this.#queue) return Infinity;
     this.#level += cost;
     return Math.ceil((excess / this.#rate) * 1000);
+  }
+
+  #leak(now: number): void {
+    this.#level = Math.max(0, this.#level - ((now - this.#lastTime) * this.#rate) / 1000);
+    this.#lastTime = now;
+    if (this.#level > 0) return;
+    this.#exceededSince = undefined;
+    this.#shaping = false;
   }
 }
 

@@ -10,7 +10,7 @@ import type { HubContext, Source } from "./events.js";
 import type { Faults } from "./faults.js";
 import type { AcceptedPatch, TwinDocument } from "./twin.js";
 
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class TwinRequests {
   readonly #context: HubContext;

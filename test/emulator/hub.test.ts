@@ -99,7 +99,7 @@ describe("start", () => {
     await expect(HubEmulator.start({ port: 70_000 })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     await expect(HubEmulator.start({ host: 5 as never })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     await expect(HubEmulator.start({ prot: 1 } as never)).rejects.toMatchObject({
-      message: expect.stringContaining("unknown option prot"),
+      message: expect.stringContaining('unknown option "prot"'),
     });
     await expect(HubEmulator.start(null as never)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
     const certificate = { certificate: "none", key: "none" };
