@@ -1,35 +1,42 @@
-// What `import` costs a program that has node:tls loaded already: time and memory, in a fresh process each time.
+// What `import` and `require` cost a program that has node:tls loaded already: time and heap, in a fresh process each
+// time, all of them in turn, and the ratios taken round by round, so that a busy machine falls on all alike.
 //
 //   npm run bench -- import [--smoke]
 import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 
-const smoke = process.argv.includes("--smoke");
-const runs = smoke ? 3 : 25;
-const root = resolve(import.meta.dirname, "..");
+const rounds = process.argv.includes("--smoke") ? 7 : 25;
+const dist = (path) => resolve(import.meta.dirname, "../dist", path);
+const mqtt = createRequire(import.meta.url).resolve("mqtt");
 const targets = {
-  "an empty file": "./empty.mjs",
-  "hubwire/codec": join(root, "dist/codec/index.js"),
-  "hubwire/mqtt": join(root, "dist/client/index.js"),
-  hubwire: join(root, "dist/hub/index.js"),
-  "MQTT.js": "mqtt",
+  "an empty file": ["import", "./empty.mjs"],
+  "hubwire/codec": ["import", dist("codec/index.js")],
+  "hubwire/mqtt": ["import", dist("client/index.js")],
+  hubwire: ["import", dist("hub/index.js")],
+  "MQTT.js": ["import", "mqtt"],
+  "require: hubwire": ["require", dist("hub/index.cjs")],
+  "require: MQTT.js": ["require", mqtt],
 };
 const program = join(import.meta.dirname, "import/program.mjs");
-const run = (target) =>
-  JSON.parse(execFileSync(process.execPath, ["--expose-gc", program, target], { encoding: "utf8" }));
-const results = Object.fromEntries(Object.keys(targets).map((name) => [name, []]));
-for (let i = 0; i < runs; i++) for (const name of Object.keys(targets)) results[name].push(run(targets[name]));
+// Without that flag the engine drops compiled code of its own at its own times, and the figures jump by 200 KiB.
+const flags = ["--expose-gc", "--no-flush-bytecode"];
+const run = (how, target) =>
+  JSON.parse(execFileSync(process.execPath, [...flags, program, how, target], { encoding: "utf8" }));
 
-const summary = (list) => {
-  const sorted = [...list].sort((a, b) => a - b);
-  const show = (value) => value.toFixed(1).padStart(7);
-  return `${show(sorted[sorted.length >> 1])} (${show(sorted[0])} to ${show(sorted.at(-1))})`;
-};
-console.log(
-  `import over node:tls, ${runs} fresh processes each, in turn; Node ${process.version}; budget for hubwire: 4 ms, 250 KiB\n`,
-);
-for (const [name, list] of Object.entries(results)) {
-  console.log(
-    `${name.padEnd(14)} ${summary(list.map(({ time }) => time))} ms   ${summary(list.map(({ heap }) => heap))} KiB heap`,
-  );
+const results = Object.fromEntries(Object.keys(targets).map((name) => [name, []]));
+for (let round = 0; round < rounds; round++) {
+  for (const [name, target] of Object.entries(targets)) results[name].push(run(...target));
 }
+
+console.log(`import over node:tls, ${rounds} fresh processes each, in turn; Node ${process.version}\n`);
+for (const [name, list] of Object.entries(results)) {
+  const figures = (key) => spread(list.map((result) => result[key]));
+  console.log(`${name.padEnd(17)} ${figures("time")} ms ${figures("cpu")} ms of CPU ${figures("heap")} KiB heap`);
+}
+console.log();
+const ratio = (name, peer, key) => median(results[name].map((result, round) => result[key] / results[peer][round][key]));
+budget("hubwire: part of MQTT.js's time", ratio("hubwire", "MQTT.js", "time"), 0.1, "", 3);
+budget("hubwire: part of MQTT.js's heap", ratio("hubwire", "MQTT.js", "heap"), 0.2, "", 3);
+finish();

@@ -1,67 +1,160 @@
-// Size: each sub-path bundled and minified by esbuild, then gzipped; MQTT.js the same way beside it; and what the
-// package weighs when it is installed.
+// Size of what a program takes from the package, minified and gzipped: whole entries, and one name each, with three
+// bundlers. Each bundle of one name is run. The package is installed as npm would publish it.
 //
-//   npm run bench -- size
+//   npm run bench -- size [--smoke]        --smoke leaves out what no budget needs
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, version as esbuildVersion } from "esbuild";
+import { nodeResolve } from "@rollup/plugin-node-resolve";
+import * as esbuild from "esbuild";
+import { rollup, VERSION as rollupVersion } from "rollup";
+import webpack from "webpack";
+import { budget, finish } from "./budgets/budgets.mjs";
 
+const smoke = process.argv.includes("--smoke");
 const root = resolve(import.meta.dirname, "..");
+const project = mkdtempSync(join(tmpdir(), "hubwire-size-"));
+process.on("exit", () => rmSync(project, { recursive: true }));
 
-async function measure(contents) {
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: import.meta.dirname, loader: "js" },
-    bundle: true,
-    minify: true,
-    write: false,
-    platform: "node",
-    format: "esm",
-    target: "node18",
-    legalComments: "none",
-    logLevel: "silent",
-  });
-  const [{ contents: code }] = outputFiles;
-  return { minified: code.length, gzipped: gzipSync(code, { level: 9 }).length };
-}
-
-const dist = (path) => `export * from ${JSON.stringify(join(root, "dist", path))};`;
-const rows = [
-  ["hubwire/codec", dist("codec/index.js"), 4],
-  ["hubwire/mqtt (client with codec)", dist("client/index.js"), 10],
-  [
-    "hubwire (all but emulator and command line)",
-    dist("hub/index.js") + dist("client/index.js") + dist("client/file-store.js") + dist("codec/index.js"),
-    16,
-  ],
-  [
-    "  of which only what DeviceClient needs",
-    `export { DeviceClient } from ${JSON.stringify(join(root, "dist/hub/index.js"))};`,
-    undefined,
-  ],
-  ["hubwire/emulator", dist("emulator/index.js"), undefined],
-  ["MQTT.js (mqtt)", `export * from "mqtt";`, undefined],
-  ["mqtt-packet", `export * from "mqtt-packet";`, undefined],
-];
-const version = (name) =>
-  JSON.parse(readFileSync(join(import.meta.dirname, "node_modules", name, "package.json"), "utf8")).version;
-console.log(
-  `size, bundled and minified by esbuild ${esbuildVersion} for node18, gzip -9; mqtt ${version("mqtt")}, mqtt-packet ${version("mqtt-packet")}\n`,
-);
-for (const [name, contents, budget] of rows) {
-  const { minified, gzipped } = await measure(contents);
-  const kib = (bytes) => `${(bytes / 1024).toFixed(2).padStart(7)} KiB`;
-  console.log(
-    `${name.padEnd(44)} ${kib(minified)} minified ${kib(gzipped)} gzipped${budget ? `   budget ${budget} KiB` : ""}`,
-  );
-}
-const [pack] = JSON.parse(
-  execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts", "--loglevel=error"], {
+const packed = JSON.parse(
+  execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--loglevel=error", "--pack-destination", project], {
     cwd: root,
     encoding: "utf8",
   }),
-);
+)[0];
+mkdirSync(join(project, "node_modules/hubwire"), { recursive: true });
+const archive = join(project, packed.filename);
+execFileSync("tar", ["-xzf", archive, "-C", join(project, "node_modules/hubwire"), "--strip-components=1"]);
+
+const gzipped = (code) => gzipSync(code, { level: 9 }).length;
+
+/** Each way takes the text of a module and the folder that it resolves from, and returns the minified bundle. */
+const bundlers = {
+  async esbuild(contents, resolveDir = project) {
+    const { outputFiles } = await esbuild.build({
+      stdin: { contents, resolveDir },
+      bundle: true,
+      minify: true,
+      write: false,
+      platform: "node",
+      format: "esm",
+      target: "node18",
+      legalComments: "none",
+      logLevel: "silent",
+    });
+    return outputFiles[0].text;
+  },
+  // Rollup does not minify; esbuild does it for it.
+  async rollup(contents) {
+    const input = join(project, "rollup.mjs");
+    writeFileSync(input, contents);
+    const bundle = await rollup({ input, external: /^node:/, plugins: [nodeResolve()], onwarn() {} });
+    const { output } = await bundle.generate({ format: "esm", inlineDynamicImports: true });
+    await bundle.close();
+    return (await esbuild.transform(output[0].code, { minify: true, format: "esm", target: "node18" })).code;
+  },
+  webpack(contents) {
+    const entry = join(project, "webpack.mjs");
+    writeFileSync(entry, contents);
+    const compiler = webpack({
+      entry,
+      context: project,
+      mode: "production",
+      target: "node18",
+      experiments: { outputModule: true },
+      output: { path: project, filename: "webpack.out.mjs", library: { type: "module" }, chunkFormat: "module" },
+      optimization: { splitChunks: false },
+      plugins: [new webpack.optimize.LimitChunkCountPlugin({ maxChunks: 1 })],
+    });
+    return new Promise((done, failed) =>
+      compiler.run((error, stats) => {
+        if (error || stats.hasErrors()) return failed(error ?? new Error(stats.toString()));
+        compiler.close(() => done(readFileSync(join(project, "webpack.out.mjs"), "utf8")));
+      }),
+    );
+  },
+};
+
+/** One name a row: where it is, what it must do once it is bundled, its budget with esbuild in bytes. */
+const connectionString = "HostName=h.azure-devices.net;DeviceId=d;SharedAccessKey=a2V5";
+const names = [
+  ["encode", "hubwire/codec", ({ encode }) => encode({ type: "pingreq" }).length === 2, 4500],
+  ["decode", "hubwire/codec", ({ decode }) => decode(new Uint8Array([0xc0, 0])).type === "pingreq"],
+  [
+    "createSasToken",
+    "hubwire",
+    ({ createSasToken }) =>
+      createSasToken({ hostName: "h", deviceId: "d", key: "a2V5", expiry: 2e9 }).startsWith("SharedAccessSignature "),
+    4000,
+  ],
+  [
+    "parseConnectionString",
+    "hubwire",
+    ({ parseConnectionString }) => parseConnectionString(connectionString).deviceId === "d",
+    4000,
+  ],
+  ["HubwireError", "hubwire", ({ HubwireError }) => new HubwireError("ERR_CLOSED", "x").code === "ERR_CLOSED", 4000],
+  [
+    "MqttClient",
+    "hubwire/mqtt",
+    ({ MqttClient }) => !new MqttClient({ host: "h", clientId: "c", protocol: "mqtt" }).connected,
+  ],
+  ["DeviceClient", "hubwire", ({ DeviceClient }) => !new DeviceClient(connectionString).connected],
+];
+
+const version = (name) => createRequire(import.meta.url)(`${name}/package.json`).version;
 console.log(
-  `\ninstalled: 1 package, ${pack.entryCount} files, ${(pack.unpackedSize / 1024).toFixed(0)} KiB unpacked, ${(pack.size / 1024).toFixed(0)} KiB to download`,
+  `minified and gzipped (-9), bytes; esbuild ${esbuild.version}, rollup ${rollupVersion}, webpack ${webpack.version}; ` +
+    `mqtt ${version("mqtt")}, mqtt-packet ${version("mqtt-packet")}\n`,
 );
+
+const heading = Object.keys(bundlers).map((name) => name.padStart(9));
+console.log(`${"one name".padEnd(24)}${heading.join("")}`);
+const single = new Map();
+for (const [name, path, works] of names) {
+  const row = [];
+  for (const [bundler, bundle] of Object.entries(bundlers)) {
+    const code = await bundle(`export { ${name} } from "${path}";`);
+    const file = join(project, `${bundler}-${name}.mjs`);
+    writeFileSync(file, code);
+    if (!works(await import(pathToFileURL(file)))) throw new Error(`${name}, bundled by ${bundler}, does not work`);
+    row.push(gzipped(code));
+  }
+  single.set(name, row[0]);
+  console.log(`${name.padEnd(24)}${row.map((size) => String(size).padStart(9)).join("")}`);
+}
+
+const whole = async (...paths) => {
+  const code = await bundlers.esbuild(paths.map((path) => `export * from "${path}";`).join(""));
+  return { minified: code.length, gzipped: gzipped(code) };
+};
+if (!smoke) {
+  const rows = [
+    ["hubwire/codec", await whole("hubwire/codec")],
+    ["hubwire/mqtt", await whole("hubwire/mqtt")],
+    ["hubwire", await whole("hubwire")],
+    ["all but the emulator", await whole("hubwire", "hubwire/mqtt", "hubwire/codec", "hubwire/file-store")],
+    ["hubwire/emulator", await whole("hubwire/emulator")],
+  ];
+  for (const peer of ["mqtt", "mqtt-packet"]) {
+    const code = await bundlers.esbuild(`export * from "${peer}";`, import.meta.dirname);
+    rows.push([peer, { minified: code.length, gzipped: gzipped(code) }]);
+  }
+  console.log(`\n${"whole entries, esbuild".padEnd(24)} minified  gzipped`);
+  for (const [name, { minified, gzipped }] of rows) {
+    console.log(`${name.padEnd(24)}${String(minified).padStart(9)}${String(gzipped).padStart(9)}`);
+  }
+}
+console.log(
+  `\ninstalled: 1 package, ${packed.entryCount} files, ${packed.unpackedSize} bytes, ${packed.size} to download\n`,
+);
+
+budget("codec, whole", (await whole("hubwire/codec")).gzipped, 6500, "B");
+budget("client with codec: MqttClient", single.get("MqttClient"), 18_000, "B");
+budget("device client: DeviceClient", single.get("DeviceClient"), 27_000, "B");
+for (const [name, , , limit] of names) if (limit !== undefined) budget(`${name} alone`, single.get(name), limit, "B");
+finish();

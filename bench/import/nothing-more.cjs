@@ -1,0 +1,1 @@
+// Read with require(), so that the loader is ready.
