@@ -36,7 +36,8 @@ for (const [name, list] of Object.entries(results)) {
   console.log(`${name.padEnd(17)} ${figures("time")} ms ${figures("cpu")} ms of CPU ${figures("heap")} KiB heap`);
 }
 console.log();
-const ratio = (name, peer, key) => median(results[name].map((result, round) => result[key] / results[peer][round][key]));
+const ratio = (name, peer, key) =>
+  median(results[name].map((result, round) => result[key] / results[peer][round][key]));
 budget("hubwire: part of MQTT.js's time", ratio("hubwire", "MQTT.js", "time"), 0.1, "", 3);
 budget("hubwire: part of MQTT.js's heap", ratio("hubwire", "MQTT.js", "heap"), 0.2, "", 3);
 finish();

@@ -6,7 +6,8 @@ let lost = 0;
 export function budget(name, value, limit, unit = "", digits = 0) {
   const held = value <= limit;
   if (!held) lost++;
-  const show = (number) => number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const show = (number) =>
+    number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const mark = held ? "held" : "LOST";
   console.log(`${mark}  ${name.padEnd(58)} ${show(value).padStart(9)} of ${show(limit)}${unit && ` ${unit}`}`);
   return held;

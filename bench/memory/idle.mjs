@@ -1,94 +1,52 @@
-// Memory of idle connections: so many of each kind in one fresh process, over what the process weighed before. The bare
-// socket has sent the same CONNECT and read the same CONNACK, because a socket that was never used weighs less.
-//
-//   npm run bench -- idle [--smoke]
-import { fork } from "node:child_process";
-import { join } from "node:path";
+// Idle connections of one kind, so many in this process: what each adds. Started by bench/memory.mjs. The bare socket has
+// sent the same CONNECT and read the same CONNACK, because a socket that was never used weighs less.
+import * as tls from "node:tls";
 
-const folder = import.meta.dirname;
-const [mode, settings] = process.argv.slice(2);
+const { kind, count, port, ca } = JSON.parse(process.argv[2]);
+const secureContext = tls.createSecureContext({ ca });
 
-if (mode === "run") {
-  const { kind, count, port, ca } = JSON.parse(settings);
-  const open = {
-    async "bare TLS socket"() {
-      const tls = await import("node:tls");
-      const { encode } = await import("../dist/codec/index.js");
-      const context = tls.createSecureContext({ ca });
-      return (index) =>
-        new Promise((resolve, reject) => {
-          const socket = tls.connect({ host: "localhost", port, secureContext: context }, () => {
-            socket.write(encode({ type: "connect", clientId: `idle-${index}` }));
-          });
-          socket.on("data", () => resolve(socket)).on("error", reject);
+const kinds = {
+  async "bare TLS socket"() {
+    const { encode } = await import("../../dist/codec/index.js");
+    return (index) =>
+      new Promise((resolve, reject) => {
+        const socket = tls.connect({ host: "localhost", port, secureContext }, () => {
+          socket.write(encode({ type: "connect", clientId: `idle-${index}` }));
         });
-    },
-    async hubwire() {
-      const tls = await import("node:tls");
-      const { MqttClient } = await import("../dist/client/index.js");
-      const secureContext = tls.createSecureContext({ ca });
-      return async (index) => {
-        const client = new MqttClient({ host: "localhost", port, clientId: `idle-${index}`, tls: { secureContext } });
-        await client.connect();
-        return client;
-      };
-    },
-    async "MQTT.js"() {
-      const tls = await import("node:tls");
-      const { default: mqtt } = await import("mqtt");
-      const secureContext = tls.createSecureContext({ ca });
-      return (index) => mqtt.connectAsync(`mqtts://localhost:${port}`, { secureContext, clientId: `idle-${index}` });
-    },
-  };
-  const make = await open[kind]();
-  const kept = [await make(0)];
-  gc();
-  gc();
-  const before = process.memoryUsage();
-  for (let i = 1; i <= count; i++) kept.push(await make(i));
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  gc();
-  gc();
-  const after = process.memoryUsage();
-  const total = (usage) => usage.rss;
-  const heap = (usage) => usage.heapUsed + usage.external;
-  process.send({
-    rss: (total(after) - total(before)) / count / 1024,
-    heap: (heap(after) - heap(before)) / count / 1024,
-    kept: kept.length,
-  });
-  process.exit();
+        socket.on("data", () => resolve(socket)).on("error", reject);
+      });
+  },
+  async hubwire() {
+    const { MqttClient } = await import("../../dist/client/index.js");
+    return async (index) => {
+      const client = new MqttClient({ host: "localhost", port, clientId: `idle-${index}`, tls: { secureContext } });
+      await client.connect();
+      return client;
+    };
+  },
+  async "MQTT.js"() {
+    const { default: mqtt } = await import("mqtt");
+    return (index) => mqtt.connectAsync(`mqtts://localhost:${port}`, { secureContext, clientId: `idle-${index}` });
+  },
+};
+
+async function usage() {
+  for (let i = 0; i < 4; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    gc();
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return { rss, heap: heapUsed + external };
 }
 
-const smoke = process.argv.includes("--smoke");
-const rounds = smoke ? 1 : 5;
-const count = smoke ? 20 : 300;
-const message = (child) =>
-  new Promise((resolve, reject) => child.once("message", resolve).once("exit", () => reject(new Error("ended early"))));
-const broker = fork(join(folder, "client/broker.mjs"));
-const { tls: port, ca } = await message(broker);
-const kinds = ["bare TLS socket", "hubwire", "MQTT.js"];
-const results = Object.fromEntries(kinds.map((kind) => [kind, []]));
-for (let round = 0; round < rounds; round++) {
-  for (const kind of kinds) {
-    const child = fork(join(folder, "idle.mjs"), ["run", JSON.stringify({ kind, count, port, ca })], {
-      execArgv: ["--expose-gc"],
-    });
-    results[kind].push(await message(child));
-  }
-}
-broker.disconnect();
-const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const row = (values) =>
-  `${median(values).toFixed(1).padStart(7)} (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`;
-console.log(
-  `idle TLS connections, ${count} in one process, ${rounds} rounds in turn; Node ${process.version}; KiB a connection\n`,
-);
-for (const kind of kinds) {
-  console.log(
-    `${kind.padEnd(16)} RSS ${row(results[kind].map(({ rss }) => rss))}   heap and external ${row(results[kind].map(({ heap }) => heap))}`,
-  );
-}
-const ratios = (key) =>
-  row(results["hubwire"].map((result, round) => result[key] / results["bare TLS socket"][round][key]));
-console.log(`\nhubwire / bare socket (budget 1.2): RSS ${ratios("rss")}   heap and external ${ratios("heap")}`);
+const make = await kinds[kind]();
+const kept = [await make(0)];
+const before = await usage();
+for (let i = 1; i <= count; i++) kept.push(await make(i));
+const after = await usage();
+process.send({
+  rss: (after.rss - before.rss) / count / 1024,
+  heap: (after.heap - before.heap) / count / 1024,
+  kept: kept.length,
+});
+process.exit();
