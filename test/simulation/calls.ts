@@ -18,6 +18,7 @@ export interface Call {
   /** The code of the error that it ended with; empty where it went well. */
   code: string;
   qos: number;
+  size: number;
   poison: boolean;
   signal: AbortSignal | undefined;
   timeout: number | undefined;
@@ -35,11 +36,17 @@ export interface Facts {
   /** The server refused a subscription. */
   refusedFilters: Set<string>;
   storeFailed: boolean;
+  /** The least payload that the server ever closed on. */
+  limit: number;
+  /** Connections that the server closed on PUBLISH, whichever it was. */
+  closedOnPublish: () => number;
   /** A session ended while messages were on their way. */
   sessionsLost: number;
 }
 
 const SLACK = 1_000;
+/** Connections that end on one message before that is given up (policy 12). */
+const DOUBTS = 5;
 /** ms that DISCONNECT may take to leave, and the peer then to close. */
 const LEAVING = 5_250;
 const DEFAULT_CONNECT = 30_000;
@@ -71,6 +78,7 @@ export class Calls {
       settled: false,
       code: "",
       qos: 0,
+      size: 0,
       poison: false,
       signal: undefined,
       timeout: undefined,
@@ -166,7 +174,12 @@ export class Calls {
       case "ERR_MESSAGE_EXPIRED":
         return lasted >= this.#maxAge - 1 ? "" : `only ${lasted} ms had passed`;
       case "ERR_TIMEOUT":
-        return lasted >= operationTimeout - 1 || gaveUp ? "" : `only ${lasted} ms had passed`;
+        // SUBSCRIBE and UNSUBSCRIBE wait for a connection as long as messages do.
+        return lasted >= Math.min(operationTimeout, call.name === "publish" ? Infinity : this.#maxAge) - 1 ||
+          gaveUp ||
+          (call.name === "publish" && call.qos === 0 && !(queue && queue.qos0))
+          ? ""
+          : `only ${lasted} ms had passed`;
       case "ERR_NOT_CONNECTED":
         return !queue || queue.maxCount === 0 || (!queue.qos0 && call.qos === 0) || gaveUp
           ? ""
@@ -174,13 +187,15 @@ export class Calls {
       case "ERR_SESSION_LOST":
         return call.qos === 2 && (cleanSession || facts.sessionsLost > 0) ? "" : "no session was lost";
       case "ERR_MESSAGE_REFUSED":
-        return call.poison ? "" : "the message is none that the server refuses";
+        return call.poison || call.size > facts.limit || facts.closedOnPublish() > DOUBTS
+          ? ""
+          : "the message is none that the server refuses";
       case "ERR_SUBSCRIBE_REFUSED":
         return facts.refusedFilters.size > 0 ? "" : "the server refused none";
-      case "ERR_CONNECTION_LOST":
-        return call.name === "publish" && call.qos === 0 && !(queue && queue.qos0) ? "" : this.#lost(gaveUp, text);
       default:
         if (store && facts.storeFailed) return "";
+        // It was on its way when the connection was lost, and must not wait for the next.
+        if (call.name === "publish" && call.qos === 0 && !(queue && queue.qos0) && CONNECTION.test(text)) return "";
         return this.#lost(gaveUp, text);
     }
   }

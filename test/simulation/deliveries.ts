@@ -54,13 +54,20 @@ export class Deliveries {
   /** Order of transmission of what the client has to acknowledge, by line. */
   readonly #order = new Map<Line, Map<Copy, number>>();
   readonly #lastAcknowledged = new Map<Line, number>();
+  readonly #busy = new Set<Got>();
   readonly #unreliable = new Set<Line>();
+  /** Bytes that the client had received when a line was opened. */
+  readonly #before = new Map<Line, number>();
   #number = 0;
 
   constructor(report: Report, scheduler: Scheduler, options: ProgramOptions) {
     this.#report = report;
     this.#scheduler = scheduler;
     this.#options = options;
+  }
+
+  opened(line: Line, received: number): void {
+    this.#before.set(line, received);
   }
 
   /** The line carries what is no MQTT: what follows is owed to nobody. */
@@ -98,11 +105,13 @@ export class Deliveries {
       outcome: "" as const,
       transmission: 0,
     }));
-    if (this.#scheduler.now() - got.busySince >= this.#options.handlerTimeout) got.late++;
+    if (this.#isLate(got)) got.late++;
     got.times++;
     got.busySince = this.#scheduler.now();
+    this.#busy.add(got);
     got.outcome = "";
-    const failures = [...known.got.values()].reduce((sum, other) => sum + other.failures + other.late, 0);
+    let failures = 0;
+    for (const other of known.got.values()) failures += other.failures + other.late + +this.#isLate(other);
     const most = copy.qos === 2 ? 1 + failures : copy.transmissions;
     this.#report.check(
       got.times <= most,
@@ -121,6 +130,8 @@ export class Deliveries {
   finished(sub: Sub, id: number, taken: boolean): void {
     const got = this.#copies.get(id)?.got.get(sub);
     if (got === undefined) return;
+    if (this.#isLate(got)) got.late++;
+    this.#busy.delete(got);
     got.busySince = NaN;
     got.outcome = taken ? "taken" : "failed";
     if (!taken) got.failures++;
@@ -154,10 +165,11 @@ export class Deliveries {
     }
   }
 
-  /** The process is at rest: what the client has read must have been delivered. */
-  rested(): void {
+  /** The process is at rest: what the client has taken in must have been delivered. `received`: bytes, on all lines. */
+  rested(received: () => number): void {
     for (const [line, list] of this.#underWay) {
-      const consumed = line.consumed;
+      if (list.length === 0 && !line.over) continue;
+      const consumed = received() - this.#before.get(line)!;
       while (list.length > 0 && list[0]!.end <= consumed) {
         const { copy, owed } = list.shift()!;
         if (this.#unreliable.has(line) || line.left) continue;
@@ -179,12 +191,24 @@ export class Deliveries {
     return known?.owed.find((sub) => sub.live && !known.got.has(sub));
   }
 
+  /** Whether some handler is at work and has time left: it may well hold up what came after its message. */
+  get isBusy(): boolean {
+    for (const got of this.#busy) {
+      if (!this.#isLate(got)) return true;
+      this.#busy.delete(got);
+    }
+    return false;
+  }
+
   /** Whether a handler has failed with, or took too long over, a message that the server therefore still has. */
-  failedWith(copy: Copy): boolean {
-    const known = this.#copies.get(copy.id);
-    const now = this.#scheduler.now();
-    const late = ({ busySince }: Got): boolean => now - busySince >= this.#options.handlerTimeout;
-    return [...(known?.got.values() ?? [])].some((got) => got.failures > 0 || late(got));
+  isRefused(copy: Copy): boolean {
+    const all = [...(this.#copies.get(copy.id)?.got.values() ?? [])];
+    const isBusy = all.some((got) => !Number.isNaN(got.busySince) && !this.#isLate(got));
+    return !isBusy && all.some((got) => got.failures > 0 || got.late > 0 || this.#isLate(got));
+  }
+
+  #isLate({ busySince }: Got): boolean {
+    return this.#scheduler.now() - busySince >= this.#options.handlerTimeout;
   }
 }
 

@@ -12,6 +12,7 @@ interface Armed {
 export class Faults {
   /** How often something went wrong by intention. */
   count = 0;
+  closedOnPublish = 0;
   /** The largest payload that the server takes. */
   limit = Infinity;
   downgrades = false;
@@ -54,7 +55,9 @@ export class Faults {
   }
 
   closesOn(type: PacketType): boolean {
-    return this.#use(this.#closing, type) !== undefined;
+    if (this.#use(this.#closing, type) === undefined) return false;
+    if (type === "publish") this.closedOnPublish++;
+    return true;
   }
 
   connackCode(): number {

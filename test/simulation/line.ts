@@ -29,6 +29,8 @@ export interface ServerEnd {
 const READ = 65_536;
 /** Above this, splitting into a few bytes each would only take time. */
 const WORTH_SPLITTING = 4_096;
+/** Bytes that wait for the network from which on the client can tell that some were taken. */
+const BACKLOG = 131_072;
 /** ms between two deliveries of a line with a limited rate. */
 const PULSE = 100;
 
@@ -152,7 +154,6 @@ export class Line {
   /** The server's; set when it has accepted the connection. */
   server: ServerEnd | undefined;
   conditions: Conditions;
-  /** Bytes that the client has read. */
   #pushed = 0;
   /** Bytes that the server has sent. */
   sent = 0;
@@ -192,7 +193,7 @@ export class Line {
     return this.#pushed - this.end.readableLength;
   }
 
-  /** When the client last saw that bytes move: some arrived, or a write that had to wait was done. */
+  /** When the client last saw that bytes move: some arrived, or some of a large backlog was taken. */
   get progressAt(): number {
     return Math.max(this.openedAt, this.#drainedAt, this.#down.movedAt);
   }
@@ -290,7 +291,7 @@ export class Line {
       this.#scheduler.touch();
       const done = this.#waiting;
       this.#waiting = undefined;
-      this.#drainedAt = this.#scheduler.now();
+      if (this.end.writableLength > BACKLOG) this.#drainedAt = this.#scheduler.now();
       done();
     }
     return true;

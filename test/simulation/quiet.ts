@@ -1,2 +1,4 @@
-/** What Node prints of a warning is in the simulation's report; must be imported first. */
+/** Must be imported first. What Node prints of a warning is in the simulation's report. */
 process.removeAllListeners("warning");
+/** Half of the time of a run would go into stack traces that nobody reads. */
+Error.stackTraceLimit = 0;

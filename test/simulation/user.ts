@@ -24,6 +24,10 @@ interface Own extends Sub {
   granted: Granted | undefined;
   iterator: { it: AsyncIterator<Message, undefined>; returned: boolean; waiting: number } | undefined;
   messages: number;
+  /** It may go on: the server refused the filter of another, or `unsubscribe` failed. Nothing is owed to it. */
+  uncertain: boolean;
+  /** The user asked for its end. */
+  ended: boolean;
   /** Loops that run. */
   loops: number;
 }
@@ -74,6 +78,7 @@ export class User {
     client.on("connect", () => {
       facts.connects++;
       this.#heard("connect");
+      if (this.#fair) for (const own of this.subs.values()) this.#readOn(own);
     });
     client.on("disconnect", (error) => this.#heard("disconnect", error));
     client.on("reconnecting", ({ error }) => this.#heard("reconnecting", error));
@@ -132,7 +137,7 @@ export class User {
     const id = this.nextId();
     const payload = payloadOf(id, size, poison);
     let ended = "";
-    await this.#calls.make({ id, name: "publish", qos, signal, poison }, () =>
+    await this.#calls.make({ id, name: "publish", qos, size, signal, poison }, () =>
       this.#client.publish(topic, payload, { qos, ...(signal && { signal }) }).then(
         () => this.#arrivals.completed(id, qos),
         (error: unknown) => {
@@ -155,6 +160,8 @@ export class User {
       granted: undefined,
       iterator: undefined,
       messages: 0,
+      uncertain: false,
+      ended: false,
       loops: 0,
     };
     this.subs.set(id, own);
@@ -177,24 +184,24 @@ export class User {
 
   async unsubscribe(filter: string, signal?: AbortSignal): Promise<void> {
     const concerned = [...this.subs.values()].filter((own) => own.filter === filter);
-    for (const own of concerned) this.#endAsked(own);
+    for (const own of concerned) this.#endAsked(own, true);
     const details = { id: this.nextId(), name: "unsubscribe" as const, signal };
     const done = await this.#calls.make(details, () =>
       this.#client.unsubscribe(filter, signal && { signal }).then(() => true),
     );
     // A subscription that was granted only after the call is none that it ends.
-    if (done) for (const own of concerned) own.over = own.granted !== undefined;
+    for (const own of concerned) this.#unsubscribed(own, done !== undefined);
   }
 
   async end(sub: number): Promise<void> {
     const own = this.subs.get(sub);
     if (own?.granted === undefined) return;
     const { granted } = own;
-    this.#endAsked(own);
+    this.#endAsked(own, true);
     const done = await this.#calls.make({ id: this.nextId(), name: "end" }, () =>
       granted.unsubscribe().then(() => true),
     );
-    if (done) own.over = true;
+    this.#unsubscribed(own, done !== undefined);
   }
 
   close(force: boolean): Promise<unknown> {
@@ -207,7 +214,11 @@ export class User {
   /** The server refused this filter: nothing is owed to who has it. */
   refused(filter: string): void {
     this.#facts.refusedFilters.add(filter);
-    for (const own of this.subs.values()) if (own.filter === filter) this.#endAsked(own);
+    for (const own of this.subs.values()) {
+      if (own.filter !== filter) continue;
+      own.uncertain ||= !own.ended;
+      this.#endAsked(own);
+    }
   }
 
   /** Reads until `take` messages came, and then leaves. */
@@ -273,8 +284,16 @@ export class User {
     });
   }
 
-  #endAsked(own: Own): void {
+  #unsubscribed(own: Own, done: boolean): void {
+    if (done) own.over = own.granted !== undefined;
+    else own.uncertain = true;
+    if (!done && this.#fair) this.#readOn(own);
+  }
+
+  #endAsked(own: Own, byUser = false): void {
     own.live = false;
+    own.ended ||= byUser;
+    if (byUser) own.uncertain = false;
     this.#asked.get(own)?.();
   }
 
@@ -305,7 +324,7 @@ export class User {
         if (failed) reject(new Error("the handler failed"));
         else resolve();
       };
-      this.#scheduler.after(ms, end);
+      this.#scheduler.after(this.#fair ? 0 : ms, end);
     });
   }
 
@@ -316,9 +335,11 @@ export class User {
   }
 
   #readOn(own: Own): void {
-    if (own.handler || own.loops > 0 || own.granted === undefined) return;
+    if (own.handler || own.granted === undefined) return;
     if (own.iterator) this.#return(own.id);
-    if (own.live) void this.loop(own.id, Infinity, 0, "break");
+    const readable = own.live || own.uncertain;
+    this.#scheduler.touch();
+    if (readable && own.loops === 0) void this.loop(own.id, Infinity, 0, "break");
   }
 
   #heard(event: ClientEvent, error?: unknown): void {

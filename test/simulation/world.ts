@@ -71,6 +71,8 @@ export class World {
     refusedIdentity: false,
     refusedFilters: new Set(),
     storeFailed: false,
+    limit: Infinity,
+    closedOnPublish: () => this.broker.faults.closedOnPublish,
     sessionsLost: 0,
   };
   /** What the network and the server did wrong. */
@@ -130,6 +132,8 @@ export class World {
   }
 
   perform(op: Op): void {
+    // What a server sends to a session that ends with this connection is nobody's.
+    if (op.do === "reconnect" && this.broker.line) this.deliveries.misbehaved(this.broker.line);
     if (USER_OPS.includes(op.do)) return this.user.perform(op as UserOp);
     this.faults++;
     this.report.log(`world ${JSON.stringify(op)}`);
@@ -185,6 +189,7 @@ export class World {
         return broker.faults.arm(op);
       case "close on":
       case "limit":
+        if (op.do === "limit") facts.limit = Math.min(facts.limit, op.size);
         this.arrivals.unordered = true;
         return broker.faults.arm(op);
       default:
@@ -223,6 +228,7 @@ export class World {
         if (this.#unreliable) this.deliveries.misbehaved(line);
         this.broker.accept(line);
         this.limits.opened(line);
+        this.deliveries.opened(line, this.client.metrics.bytesReceived);
         resolve(line.end);
       });
     });
@@ -242,7 +248,7 @@ export class World {
 
   /** After each step, when the process is at rest. */
   readonly rested = (): void => {
-    this.deliveries.rested();
+    this.deliveries.rested(() => this.client.metrics.bytesReceived);
     this.limits.rested();
   };
 
