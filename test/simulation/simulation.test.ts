@@ -1,4 +1,4 @@
-/** The simulation itself: runs repeat exactly, and failing programs become small. */
+/** Programs against the client, and the simulation itself: runs repeat exactly, failing programs become small. */
 import { expect, test } from "vitest";
 import * as subject from "../../src/client/index.js";
 import { generate } from "./generate.js";
@@ -30,4 +30,11 @@ test("faults are alike when only their numbers differ", () => {
   expect(kindOf("at 12 ms: publish 3 (QoS 1) is not settled after 5000 ms")).toBe(
     kindOf("at 7.5 ms: publish 12 (QoS 2) is not settled after 60000 ms"),
   );
+});
+
+test("300 programs, and nothing is lost, doubled, stuck or left over", async () => {
+  for (let seed = 0; seed < 300; seed++) {
+    const { fault } = await run(generate(seed), subject);
+    expect(fault, `npm run simulate -- --seed ${seed}`).toBeUndefined();
+  }
 });
