@@ -5,7 +5,16 @@
  * Invariants: a command does all that it says or nothing, and is answered once; a field that is unknown, missing or of
  * another type is refused before anything is done.
  */
-import type { CreatedIdentity, CreateOptions, EnrollmentOptions, HubEmulator, SendOptions } from "../emulator/index.js";
+import {
+  type CreateOptions,
+  createAuthority,
+  type EnrollmentOptions,
+  type Faults,
+  type HubEmulator,
+  restoreAuthority,
+  type SendOptions,
+  type Twin,
+} from "../emulator/index.js";
 import { badArgument, looksSecret } from "./command.js";
 import { json } from "./output.js";
 import { jsonObjectOf, jsonOf } from "./values.js";
@@ -43,8 +52,36 @@ function bytesOf({ body: value, base64 }: Values): Buffer {
   return Buffer.from(typeof value === "string" ? value : value === undefined ? "" : json(value));
 }
 
-/** What a new identity is told as; what does not apply is left out. */
-const told = (identity: CreatedIdentity): object => ({ ...identity });
+/** A twin with all that a copy by spreading leaves out. */
+function wholeTwin(twin: Twin): object {
+  const { properties, etag, version, connectionState, lastActivityTime, status, authenticationType } = twin;
+  const { x509Thumbprint, cloudToDeviceMessageCount } = twin;
+  const identity = { status, authenticationType, x509Thumbprint, connectionState, lastActivityTime };
+  return { ...twin, properties, etag, version, ...identity, cloudToDeviceMessageCount };
+}
+
+/** The faults of all, or of one identity. */
+const faultsAt = (hub: HubEmulator, { deviceId, moduleId }: Values): Faults => {
+  if (deviceId === undefined && moduleId !== undefined) throw badArgument("faults of a module need its deviceId too");
+  return deviceId === undefined ? hub.faults : hub.faultsOf(deviceId, { moduleId });
+};
+
+/** A certificate of the hub's own making that a device must not trust, or that of the start again. */
+function showCertificate(hub: HubEmulator, kind: string): void {
+  const { certificate: root, privateKey } = hub.exportState().authority;
+  const authority = restoreAuthority(root, privateKey);
+  const day = 86_400_000;
+  const names = { commonName: hub.hostName, dnsNames: [hub.hostName, "localhost"], ipAddresses: ["127.0.0.1", "::1"] };
+  const make = {
+    own: () => undefined,
+    expired: () => authority.issue({ ...names, notBefore: Date.now() - 2 * day, notAfter: Date.now() - day }),
+    otherName: () => authority.issue({ commonName: "elsewhere.invalid", dnsNames: ["elsewhere.invalid"] }),
+    otherAuthority: () => createAuthority().issue(names),
+  }[kind];
+  if (make === undefined) throw badArgument("kind is own, expired, otherName or otherAuthority");
+  const made = make();
+  hub.useCertificate(made && { certificate: made.chain, key: made.key });
+}
 
 const without = (values: Values, ...names: string[]): Values =>
   Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
@@ -90,36 +127,49 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     },
   },
   desired: {
-    help: "change desired properties; null deletes one",
-    fields: { ...who, patch: "object" },
-    run: (hub, { deviceId, moduleId, patch }) => ({
-      version: hub.updateDesiredProperties(deviceId, patch, { moduleId }),
+    help: "change desired properties; null deletes one; with etag only if the twin still has it",
+    fields: { ...who, patch: "object", etag: "text?" },
+    run: (hub, { deviceId, patch, ...more }) => ({ version: hub.updateDesiredProperties(deviceId, patch, more) }),
+  },
+  replaceDesired: {
+    help: "replace the desired properties",
+    fields: { ...who, document: "object", etag: "text?" },
+    run: (hub, { deviceId, document, ...more }) => ({
+      version: hub.replaceDesiredProperties(deviceId, document, more),
     }),
   },
   tags: {
     help: "change tags, which devices never see",
-    fields: { ...who, patch: "object" },
-    run(hub, { deviceId, moduleId, patch }) {
-      hub.updateTags(deviceId, patch, { moduleId });
+    fields: { ...who, patch: "object", etag: "text?" },
+    run(hub, { deviceId, patch, ...more }) {
+      hub.updateTags(deviceId, patch, more);
+      return {};
+    },
+  },
+  replaceTags: {
+    help: "replace the tags",
+    fields: { ...who, document: "object", etag: "text?" },
+    run(hub, { deviceId, document, ...more }) {
+      hub.replaceTags(deviceId, document, more);
       return {};
     },
   },
   twin: {
     help: "read the twin",
     fields: who,
-    run: (hub, { deviceId, moduleId }) => ({ twin: hub.twin(deviceId, { moduleId }) }),
+    run: (hub, { deviceId, moduleId }) => ({ twin: wholeTwin(hub.twin(deviceId, { moduleId })) }),
   },
   createDevice: {
     help: "x509 makes a certificate and key, which the answer holds; thumbprint and certificateAuthority (PEM) take yours",
     fields: { deviceId: "text", ...credentials, enabled: "boolean?", x509: "boolean?" },
-    run: (hub, values) => told(hub.createDevice(values["deviceId"], without(values, "deviceId") as CreateOptions)),
+    run: (hub, values) => hub.createDevice(values["deviceId"], without(values, "deviceId") as CreateOptions),
   },
   createModule: {
     help: "the same for a module of a device",
     fields: { deviceId: "text", moduleId: "text", ...credentials, enabled: "boolean?", x509: "boolean?" },
     run(hub, values) {
       const { deviceId, moduleId } = values;
-      return told(hub.createModule(deviceId, moduleId, without(values, "deviceId", "moduleId") as CreateOptions));
+      return hub.createModule(deviceId, moduleId, without(values, "deviceId", "moduleId") as CreateOptions);
     },
   },
   updateDevice: {
@@ -138,6 +188,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
       hub.removeDevice(deviceId, { moduleId });
       return {};
     },
+  },
+  devices: {
+    help: "every device and module, with its keys",
+    fields: {},
+    run: (hub) => ({ devices: hub.identities() }),
   },
   connectionString: {
     help: "with keyName, by a shared access policy's key",
@@ -163,6 +218,31 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     help: "enrol all who prove a group's key or authority",
     fields: { ...credentials, assignedHub: "text?", payload: "any?", enabled: "boolean?" },
     run: (hub, values) => ({ ...hub.createEnrollmentGroup(values as EnrollmentOptions) }),
+  },
+  enrollments: {
+    help: "every enrolment and group, with its keys",
+    fields: {},
+    run: (hub) => ({ enrollments: hub.enrollments() }),
+  },
+  faults: {
+    help: "let things go wrong, for all or for one device; set is an object of the faults, clear takes all away first",
+    fields: { deviceId: "text?", moduleId: "text?", set: "object?", clear: "boolean?" },
+    run(hub, values) {
+      const faults = faultsAt(hub, values);
+      if (values["clear"]) faults.clear();
+      faults.set(values["set"] ?? {});
+      return { faults: faults.settings() };
+    },
+  },
+  certificate: {
+    help: "show another certificate from now on: kind is expired, otherName, otherAuthority, or own; or one of yours (PEM)",
+    fields: { kind: "text?", certificate: "text?", key: "text?" },
+    run(hub, { kind, certificate, key }) {
+      if (certificate === undefined) showCertificate(hub, kind ?? "own");
+      else if (key === undefined || kind !== undefined) throw badArgument("certificate needs its key, and no kind");
+      else hub.useCertificate({ certificate, key });
+      return {};
+    },
   },
   kick: {
     help: "cut a device's connection; abruptly: without a TLS goodbye",
@@ -264,7 +344,7 @@ function readWords(text: string): Record<string, unknown> {
     case "c2d":
       return { command, deviceId, body: rest };
     case "method":
-      return { command, deviceId, name, payload: payload === "" ? null : jsonOf("method", payload) };
+      return { command, deviceId, name, ...(payload !== "" && { payload: jsonOf("method", payload) }) };
     case "desired":
       return { command, deviceId, patch: jsonOf("desired", rest) };
     case "twin":

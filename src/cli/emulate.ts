@@ -1,14 +1,15 @@
 /** `hubwire emulate`: the hub by itself, driven from standard input, for programs of any language to connect to. */
 import { rmSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { HubEmulator, type HubEvents } from "../emulator/index.js";
+import { resolve } from "node:path";
+import { HubEmulator, type HubEvents, type HubState } from "../emulator/index.js";
 import { HubwireError } from "../errors.js";
 import { badArgument, command, Failure, looksSecret, type Values } from "./command.js";
 import { COMMANDS_HELP, perform, readRequest, type Request, subjectOf, WORDS } from "./emulate-commands.js";
 import { writeFileSafely } from "./files.js";
 import { type Io, remark, said, stopped } from "./io.js";
 import { bodyFields, json, Output, outputOptions, type Told } from "./output.js";
-import { fileOf, integer } from "./values.js";
+import { readState, StateFile } from "./state-file.js";
+import { fileOf, integer, jsonObjectOf } from "./values.js";
 
 /** Bytes of a line of standard input: a message of 256 KiB fits in base64, and so does a certificate beside it. */
 const LONGEST_LINE = 1024 * 1024;
@@ -34,7 +35,18 @@ const options = {
   },
   certs: { value: "folder", help: "where --x509-device writes (the working folder)" },
   enrollment: { value: "id", multiple: true, help: "a registration id to enrol with the provisioning service" },
-  setup: { value: "file", help: "commands to run before clients are served, as on standard input" },
+  setup: {
+    value: "file",
+    help: "commands to run before clients are served, as on standard input; not when --state is of an earlier start",
+  },
+  state: {
+    short: "s",
+    value: "file",
+    help: "keep authority, keys, ids, twins and enrolments there, readable by you alone, and start with them again; for one process at a time",
+  },
+  limits: { value: "json", help: "quotas that differ from those of an S1 hub, by the names of the emulator's guide" },
+  "no-throttling": { help: "lift every rate limit" },
+  faults: { value: "json", help: "let things go wrong from the start, as the command faults does" },
   "ca-out": {
     value: "file",
     help: "where to write the certificate authority for clients to trust (hubwire-ca.pem)",
@@ -48,97 +60,113 @@ const options = {
 
 type EmulateValues = Values<typeof options>;
 
-/** What the ready file tells of. */
-interface Made {
-  devices: object[];
-  enrollments: object[];
-}
-
 /** Starts the hub; a port or address that cannot be had is told by what to do about it. */
-async function startHub(values: EmulateValues): Promise<HubEmulator> {
+async function startHub(values: EmulateValues, state: HubState | undefined): Promise<HubEmulator> {
   const port = integer("port", values.port, 0, 65_535) ?? 8883;
   const { host, "host-name": hostName } = values;
   if (host !== undefined && !/^[\w.:%-]+$/.test(host)) throw badArgument("--host takes an address of this machine");
   if (hostName !== undefined && !/^[\w.-]{1,253}$/.test(hostName)) throw badArgument("--host-name takes a host name");
+  const limits = {
+    ...(values.limits !== undefined && jsonObjectOf("--limits", values.limits)),
+    ...(values["no-throttling"] && { throttling: false }),
+  };
+  const faults = values.faults === undefined ? {} : jsonObjectOf("--faults", values.faults);
   try {
-    return await HubEmulator.start({ port, host, hostName });
+    const hub = await HubEmulator.start({ port, host, hostName, limits, state });
+    try {
+      hub.faults.set(faults);
+    } catch (error) {
+      await hub.close();
+      throw error;
+    }
+    return hub;
   } catch (error) {
-    const code = ((error as Error).cause as { code?: unknown } | undefined)?.code;
-    if (code === "EADDRINUSE") {
-      throw new Failure(
-        `port ${port} is taken by another program, perhaps another hubwire emulate: end that one, or choose another ` +
-          "port with --port (0: any free one)",
-      );
-    }
-    if (code === "EACCES") throw new Failure(`port ${port} is for administrators; choose one from 1024 with --port`);
-    if (typeof code === "string" && /^E(ADDRNOTAVAIL|AFNOSUPPORT|INVAL)|^(ENOTFOUND|EAI_)/.test(code)) {
-      throw new Failure(`--host is no address of this machine (${code})`);
-    }
-    throw error;
+    throw startFailure(error, port, state !== undefined);
   }
+}
+
+function startFailure(error: unknown, port: number, restored: boolean): unknown {
+  const { message, cause } = error as Error;
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  if (code === "EADDRINUSE") {
+    return new Failure(
+      `port ${port} is taken by another program, perhaps another hubwire emulate: end that one, or choose another ` +
+        "port with --port (0: any free one)",
+    );
+  }
+  if (code === "EACCES") return new Failure(`port ${port} is for administrators; choose one from 1024 with --port`);
+  if (typeof code === "string" && /^E(ADDRNOTAVAIL|AFNOSUPPORT|INVAL)|^(ENOTFOUND|EAI_)/.test(code)) {
+    return new Failure(`--host is no address of this machine (${code})`);
+  }
+  // Everything else was checked before it came to this.
+  if (restored && error instanceof HubwireError && !/^(there is no|the) (limit|fault) /.test(message)) {
+    return new Failure(`--state: the file cannot be used (${message}); it is left as it is`);
+  }
+  return error;
 }
 
 /** Tells of everything that happens at the hub. */
 function tell(hub: HubEmulator, print: (record: Told) => void): void {
   hub.on("telemetry", ({ payload, ...message }) => print({ type: "telemetry", ...message, ...bodyFields(payload) }));
-  const events: readonly (readonly [keyof HubEvents, type: string])[] = [
+  const events: readonly (readonly [Exclude<keyof HubEvents, "telemetry" | "changed" | "error">, type: string])[] = [
     ["connected", "connected"],
     ["disconnected", "disconnected"],
     ["refused", "refused"],
     ["violation", "violation"],
     ["subscribed", "subscribed"],
+    ["unsubscribed", "unsubscribed"],
     ["reportedProperties", "reported"],
+    ["twinRefused", "twinRefused"],
+    ["throttled", "throttled"],
     ["completed", "completed"],
+    ["feedback", "feedback"],
     ["registered", "registered"],
   ];
   for (const [event, type] of events) hub.on(event, (fact: object) => print({ type, ...fact }));
+  hub.on("error", (error) => print({ type: "hubError", code: error.code, message: error.message }));
 }
 
-/** Registers what the options name. */
-async function populate(hub: HubEmulator, values: EmulateValues, print: (record: Told) => void): Promise<Made> {
-  const made: Made = { devices: [], enrollments: [] };
-  const identity = (fields: { deviceId: string; moduleId?: string | undefined }, more: object = {}): void => {
-    const { deviceId, moduleId } = fields;
-    const connectionString = hub.connectionString(deviceId, { moduleId });
-    const entry = { deviceId, ...(moduleId !== undefined && { moduleId }), connectionString, ...more };
-    made.devices.push(entry);
-    print({ type: "device", ...entry });
+/** Registers what the options name, as far as the state does not hold it already. */
+function populate(hub: HubEmulator, values: EmulateValues): void {
+  const { device, module: modules, "x509-device": certified, enrollment, setup } = values;
+  const ids = new Set(hub.identities().map(({ deviceId, moduleId }) => [deviceId, moduleId].join("/")));
+  const add = (deviceId: string, moduleId: string | undefined, make: () => unknown): void => {
+    const id = [deviceId, moduleId].join("/");
+    if (!ids.has(id)) make();
+    ids.add(id);
   };
-  const others = values.module ?? values["x509-device"] ?? values.enrollment ?? values.setup;
-  for (const id of values.device ?? (others === undefined ? ["device-1"] : [])) identity(hub.createDevice(id));
-  for (const text of values.module ?? []) {
+  const named = [device, modules, certified, enrollment, setup].some((option) => option !== undefined);
+  for (const id of device ?? (named || ids.size > 0 ? [] : ["device-1"]))
+    add(id, undefined, () => hub.createDevice(id));
+  for (const text of modules ?? []) {
     const [deviceId = "", moduleId = "", ...more] = text.split("/");
     if (moduleId === "" || more.length > 0) throw badArgument("--module takes device/module");
-    if (!exists(hub, deviceId)) identity(hub.createDevice(deviceId));
-    identity(hub.createModule(deviceId, moduleId));
+    add(deviceId, undefined, () => hub.createDevice(deviceId));
+    add(deviceId, moduleId, () => hub.createModule(deviceId, moduleId));
   }
-  for (const deviceId of values["x509-device"] ?? []) {
-    const { certificate = "", key = "" } = hub.createDevice(deviceId, { x509: true });
-    const [certFile, keyFile] = ["pem", "key"].map((end) => resolve(join(values.certs ?? "", `${deviceId}.${end}`)));
-    writeFileSafely("certs", certFile as string, certificate, 0o644);
-    writeFileSafely("certs", keyFile as string, key, 0o600);
-    identity({ deviceId }, { certFile, keyFile });
-  }
-  for (const registrationId of values.enrollment ?? []) {
-    const { idScope, primaryKey } = hub.createEnrollment(registrationId);
-    made.enrollments.push({ registrationId, idScope, primaryKey });
-    print({ type: "enrollment", registrationId, idScope, primaryKey });
-  }
-  return made;
+  for (const id of certified ?? []) add(id, undefined, () => hub.createDevice(id, { x509: true }));
+  const enrolled = new Set(hub.enrollments().map(({ registrationId }) => registrationId));
+  for (const id of enrollment ?? []) if (!enrolled.has(id)) hub.createEnrollment(id);
 }
 
-function exists(hub: HubEmulator, deviceId: string): boolean {
-  try {
-    hub.twin(deviceId);
-    return true;
-  } catch (error) {
-    if ((error as HubwireError).code === "ERR_DEVICE_NOT_FOUND") return false;
-    throw error;
-  }
+/** Everybody that may connect, as it is told at the start; certificates made by `--x509-device` are files. */
+function everybody(hub: HubEmulator, values: EmulateValues): { devices: object[]; enrollments: object[] } {
+  const devices = hub.identities().map(({ deviceId, moduleId, connectionString, certificate, key }) => {
+    const who = { deviceId, ...(moduleId !== undefined && { moduleId }), connectionString };
+    if (certificate === undefined || key === undefined) return who;
+    if (!values["x509-device"]?.includes(deviceId)) return { ...who, certificate, key };
+    const [certFile = "", keyFile = ""] = ["pem", "key"].map((end) =>
+      resolve(values.certs ?? "", `${deviceId}.${end}`),
+    );
+    writeFileSafely("certs", certFile, certificate, 0o644);
+    writeFileSafely("certs", keyFile, key, 0o600);
+    return { ...who, certFile, keyFile };
+  });
+  return { devices, enrollments: hub.enrollments() };
 }
 
 /** Runs the commands of a file, one after the other; the first that fails ends it. */
-async function setUp(hub: HubEmulator, file: string, made: Made, print: (record: Told) => void): Promise<void> {
+async function setUp(hub: HubEmulator, file: string, print: (record: Told) => void): Promise<void> {
   const lines = fileOf("setup", file, 64 * LONGEST_LINE)
     .toString("utf8")
     .split(/\r?\n/);
@@ -146,11 +174,7 @@ async function setUp(hub: HubEmulator, file: string, made: Made, print: (record:
     if (line.trim() === "") continue;
     try {
       const request = readRequest(line);
-      const result = answerOf(request, await perform(hub, request));
-      print(result);
-      const { type: _type, id: _id, command: name, ...entry } = result;
-      if (name === "createDevice" || name === "createModule") made.devices.push(entry);
-      if (name === "createEnrollment" || name === "createEnrollmentGroup") made.enrollments.push(entry);
+      print(answerOf(request, await perform(hub, request)));
     } catch (error) {
       if (!(error instanceof HubwireError)) throw error;
       throw badArgument(`--setup: line ${index + 1}: ${error.message}`);
@@ -164,7 +188,12 @@ function answerOf(request: Request, result: object): Told {
 }
 
 /** Runs the commands of standard input until `quit`; its end alone ends nothing, because a service has none. */
-async function serve(hub: HubEmulator, io: Io, print: (record: Told) => void): Promise<void> {
+async function serve(
+  hub: HubEmulator,
+  state: StateFile | undefined,
+  io: Io,
+  print: (record: Told) => void,
+): Promise<void> {
   const pending = new Set<Promise<void>>();
   for (;;) {
     let request: Request | undefined;
@@ -179,7 +208,7 @@ async function serve(hub: HubEmulator, io: Io, print: (record: Told) => void): P
       continue;
     }
     const { command: name, id } = request;
-    const work = answer(hub, request, print).catch((error: unknown) =>
+    const work = answer(hub, state, request, print).catch((error: unknown) =>
       refuse(error, { ...(id !== undefined && { id }), command: looksSecret(name) ? undefined : name }, io, print),
     );
     pending.add(work);
@@ -189,13 +218,25 @@ async function serve(hub: HubEmulator, io: Io, print: (record: Told) => void): P
   await stopped(io);
 }
 
-async function answer(hub: HubEmulator, request: Request, print: (record: Told) => void): Promise<void> {
-  print(answerOf(request, await perform(hub, request)));
+/** What a command changed is on the disk before it is answered. */
+async function answer(
+  hub: HubEmulator,
+  state: StateFile | undefined,
+  request: Request,
+  print: (record: Told) => void,
+): Promise<void> {
+  const result = await perform(hub, request);
+  state?.flush();
+  print(answerOf(request, result));
 }
+
+/** Why a command failed that is no fault of its sender; an unexpected error's text may quote anything. */
+const reasonOf = (error: unknown): string =>
+  error instanceof Failure ? error.message : `the command failed (${(error as Error).name})`;
 
 /** A command that failed is answered, and said to the person who may have typed it. */
 function refuse(error: unknown, about: object | undefined, io: Io, print: (record: Told) => void): void {
-  const fault = error instanceof HubwireError ? error : badArgument(`the command failed (${(error as Error).name})`);
+  const fault = error instanceof HubwireError ? error : new HubwireError("ERR_STORE", reasonOf(error));
   print({ type: "error", ...about, code: fault.code, message: fault.message });
   if (about === undefined) remark(io, said(fault));
 }
@@ -220,22 +261,33 @@ For a person: ${WORDS}`,
     const readyFile = values["ready-file"];
     const output = new Output(io, values.json);
     const print = (record: Told): void => void output.print(record);
-    const hub = await startHub(values);
+    const kept = values.state === undefined ? undefined : readState(values.state);
+    const hub = await startHub(values, kept);
+    const state =
+      values.state === undefined
+        ? undefined
+        : new StateFile(values.state, hub, io.clock, ({ message }) => remark(io, message));
     try {
-      writeFileSafely("ca-out", caFile, hub.caCertificate, 0o644);
       tell(hub, print);
-      const made = await populate(hub, values, print);
-      if (values.setup !== undefined) await setUp(hub, values.setup, made, print);
+      populate(hub, values);
+      if (values.setup !== undefined && kept === undefined) await setUp(hub, values.setup, print);
+      state?.save();
+      writeFileSafely("ca-out", caFile, hub.caCertificate, 0o644);
       const { port, hostName, idScope } = hub;
       const ready = { port, hostName, idScope, caFile: resolve(caFile) };
+      const { devices, enrollments } = everybody(hub, values);
+      for (const device of devices) print({ type: "device", ...device });
+      for (const enrollment of enrollments) print({ type: "enrollment", ...enrollment });
       print({ type: "listening", ...ready });
       io.stderr.write(`listening on port ${port}; clients trust it with --ca ${caFile} --port ${port}\n`);
       if (readyFile !== undefined) {
-        writeFileSafely("ready-file", readyFile, `${json({ ...ready, pid: process.pid, ...made })}\n`, 0o600);
+        const text = json({ ...ready, pid: process.pid, devices, enrollments });
+        writeFileSafely("ready-file", readyFile, `${text}\n`, 0o600);
       }
-      await serve(hub, io, print);
+      await serve(hub, state, io, print);
     } finally {
       await hub.close();
+      state?.close();
       if (readyFile !== undefined) rmSync(readyFile, { force: true });
     }
     return 0;

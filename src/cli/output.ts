@@ -39,6 +39,8 @@ export function bodyFields(payload: Uint8Array): { body: string } | { base64: st
 }
 
 const COLOURS: Readonly<Record<string, number>> = { error: 31, refused: 31, violation: 31, disconnected: 33 };
+/** What a person does not want to read each time. */
+const HIDDEN = /^(topic|stamps|qos|username|cleanSession|keepAlive|enqueuedTime|enqueuedTimeUtc|completedTime)$/;
 const GREEN = 32;
 const DIM = 2;
 
@@ -79,7 +81,7 @@ export class Output {
 
 /** `name=value`; the entries of properties each by itself, nothing for what is not there or empty. */
 function detail(name: string, value: unknown): string[] {
-  if (value === undefined || value === null || value === false) return [];
+  if (value === undefined || value === null || value === false || HIDDEN.test(name)) return [];
   if (value instanceof Map)
     return [...value].map(([key, item]) => visible(item === null ? String(key) : `${key}=${item}`));
   if (name === "properties" || name === "systemProperties") return detail("", new Map(Object.entries(value as object)));

@@ -7,6 +7,7 @@ import { badArgument } from "./command.js";
 
 /** Bytes of the largest file that an option may name; certificates and connection strings are far smaller. */
 const MOST_FILE = 1024 * 1024;
+const CHUNK = 64 * 1024;
 
 /** A whole number of an option, within bounds. */
 export function integer(name: string, text: string | undefined, min: number, max: number): number | undefined {
@@ -63,12 +64,15 @@ export function fileOf(option: string, path: string, max = MOST_FILE): Buffer {
   let file: number | undefined;
   try {
     file = openSync(path, "r");
-    const bytes = Buffer.alloc(max + 1);
-    let size = 0;
-    for (let read = -1; read !== 0 && size <= max; size += read)
-      read = readSync(file, bytes, size, max + 1 - size, null);
-    if (size > max) throw new HubwireError("ERR_LIMIT", `--${option}: the file has more than ${max} bytes`);
-    return Buffer.from(bytes.subarray(0, size));
+    const parts: Buffer[] = [];
+    for (let size = 0; ;) {
+      const part = Buffer.alloc(CHUNK);
+      const read = readSync(file, part, 0, CHUNK, null);
+      if (read === 0) return Buffer.concat(parts, size);
+      parts.push(part.subarray(0, read));
+      size += read;
+      if (size > max) throw new HubwireError("ERR_LIMIT", `--${option}: the file has more than ${max} bytes`);
+    }
   } catch (cause) {
     if (cause instanceof HubwireError) throw cause;
     // The path is not repeated: it may be a secret that was meant for another option.

@@ -36,6 +36,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
+/** A process takes a while to start on a busy machine. */
+const waiting = { timeout: 20_000 };
+
 const local = () => ["--port", String(hub.port), "--ca", ca];
 
 test("--version exits 0; no command exits 2", async () => {
@@ -242,7 +245,7 @@ describe("signals and pipes", () => {
       const before = received.length;
       const command = start(["send", ...local(), "--lines"], environment());
       command.process.stdin?.write("one\ntwo\n");
-      await expect.poll(() => received.length).toBe(before + 2);
+      await expect.poll(() => received.length, waiting).toBe(before + 2);
       command.process.kill(signal);
       expect(await command.outcome).toEqual({
         status: 0,
@@ -257,7 +260,7 @@ describe("signals and pipes", () => {
     try {
       const before = received.length;
       const command = start(["send", ...local(), "never acknowledged"], environment());
-      await expect.poll(() => received.length).toBe(before + 1);
+      await expect.poll(() => received.length, waiting).toBe(before + 1);
       command.process.kill("SIGINT");
       command.process.kill("SIGTERM");
       expect((await command.outcome).status).toBe(130);
@@ -289,7 +292,7 @@ describe("emulate for scripts", () => {
     const ready = join(folder, "ready.json");
     const options = ["--port", "0", "--device", "pump", "--ca-out", join(folder, "ready.pem"), "--ready-file", ready];
     const command = start(["emulate", ...options]);
-    await expect.poll(() => existsSync(ready)).toBe(true);
+    await expect.poll(() => existsSync(ready), waiting).toBe(true);
     const { port, caFile, pid, devices } = JSON.parse(readFileSync(ready, "utf8")) as Record<string, any>;
     expect(statSync(ready).mode & 0o777).toBe(0o600);
     expect(pid).toBe(command.process.pid);
@@ -298,6 +301,28 @@ describe("emulate for scripts", () => {
     command.process.kill("SIGTERM");
     expect((await command.outcome).status).toBe(0);
     expect(existsSync(ready)).toBe(false);
+  });
+
+  test("killed at any moment it leaves a state that it starts from again, with all that was answered", async () => {
+    const options = ["--port", "0", "--ca-out", join(folder, "state.pem"), "--state", join(folder, "state.json")];
+    const answered = new Set(["device-1"]);
+    for (let round = 0; round < 4; round++) {
+      const command = start(["emulate", ...options]);
+      await command.printed(/listening on port/);
+      const devices = `${command
+        .stdout()
+        .match(/"type":"device","deviceId":"[^"]+"/g)
+        ?.join()}`;
+      for (const id of answered) expect(devices).toContain(`"${id}"`);
+      for (let index = 0; index < 300; index++) {
+        command.process.stdin?.write(`{"command":"createDevice","deviceId":"d-${round}-${index}"}\n`);
+      }
+      await command.printed(new RegExp(`"command":"createDevice","deviceId":"d-${round}-${3 + 5 * round}"`));
+      command.process.kill("SIGKILL");
+      await command.outcome;
+      for (const [, id = ""] of command.stdout().matchAll(/"command":"createDevice","deviceId":"([^"]+)"/g))
+        answered.add(id);
+    }
   });
 
   test("a busy port exits 1 and says what to do", async () => {

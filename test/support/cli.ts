@@ -13,6 +13,8 @@ export interface Outcome {
 export interface RunningCommand {
   readonly process: ChildProcess;
   readonly outcome: Promise<Outcome>;
+  /** What was printed until now. */
+  stdout(): string;
   /** Resolves with the first match in standard output or standard error; rejects when the command ends before. */
   printed(pattern: RegExp): Promise<RegExpExecArray>;
 }
@@ -34,6 +36,7 @@ export function start(args: readonly string[], environment: Record<string, strin
   return {
     process: child,
     outcome,
+    stdout: () => stdout,
     printed: (pattern) =>
       new Promise((found, failed) => {
         const look = () => {
