@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
+import fs, {
   existsSync,
   mkdtempSync,
   readFileSync,
@@ -10,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -165,6 +166,94 @@ describe("FileStore", () => {
     expect(statSync(path).size).toBeLessThan(100);
     store.close();
     expect(contents()).toEqual([]);
+  });
+
+  test("a torn last record that crosses pages is cut, whatever its payload looks like", () => {
+    const store = new FileStore(path, { fsync: true });
+    for (const key of [70_001, 70_003, 70_005]) store.put(key, new Uint8Array(1_300).fill(65));
+    const durable = readFileSync(path);
+    // A payload that holds a whole store, from this file's own places on: its records are not ours.
+    store.put(70_007, Buffer.concat([durable, durable, durable]));
+    store.close();
+    const whole = readFileSync(path);
+    for (let page = 1; page * 4096 <= whole.length; page++) {
+      // Of the pages that the last record reaches one did not get to the disk.
+      const torn = Buffer.from(whole).fill(0, Math.max(durable.length, (page - 1) * 4096), page * 4096);
+      writeFileSync(path, torn);
+      expect(contents().map(([key]) => key), `page ${page}`).toEqual([70_001, 70_003, 70_005]);
+      expect(readFileSync(path).equals(durable)).toBe(true);
+    }
+    expect(readdirSync(folder)).toEqual(["session"]);
+  });
+
+  test("a damaged file is set aside, untouched, by a name that the error tells", () => {
+    const store = new FileStore(path);
+    write(store);
+    store.close();
+    const damaged = readFileSync(path);
+    damaged[40]! ^= 1;
+    writeFileSync(path, damaged);
+    expect(() => new FileStore(path)).toThrow(
+      expect.objectContaining({ code: "ERR_STORE", message: expect.stringContaining(`${path}.damaged-1`) }),
+    );
+    expect(readFileSync(`${path}.damaged-1`).equals(damaged)).toBe(true);
+    expect(contents()).toEqual([]);
+  });
+
+  test("with fsync each change and each new name is made durable, without it none", () => {
+    const synced: string[] = [];
+    const real = { fsyncSync: fs.fsyncSync, fdatasyncSync: fs.fdatasyncSync };
+    const watched = (name: keyof typeof real) => (file: number) => {
+      synced.push(fs.fstatSync(file).isDirectory() ? "folder" : "file");
+      real[name](file);
+    };
+    Object.assign(fs, { fsyncSync: watched("fsyncSync"), fdatasyncSync: watched("fdatasyncSync") });
+    syncBuiltinESMExports();
+    try {
+      const store = new FileStore(path, { fsync: true });
+      expect(synced.splice(0)).toEqual(["file", "folder"]);
+      store.put(1, bytes(1));
+      store.remove(1);
+      expect(synced.splice(0)).toEqual(["file", "file"]);
+      store.clear();
+      expect(synced.splice(0)).toEqual(["file", "folder"]);
+      store.close();
+      const quick = new FileStore(path);
+      write(quick);
+      quick.clear();
+      quick.close();
+      expect(synced).toEqual([]);
+    } finally {
+      Object.assign(fs, real);
+      syncBuiltinESMExports();
+    }
+  });
+
+  test("wrong arguments are told before anything is touched; a path that can't be used is ERR_STORE", () => {
+    const invalid = expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" });
+    for (const wrong of [undefined, null, 5, {}, Buffer.from(path), new URL("file:///x")]) {
+      expect(() => new FileStore(wrong as never)).toThrow(invalid);
+    }
+    const throws = Object.defineProperty({}, "fsync", { enumerable: true, get: () => path.repeat(-1) });
+    for (const wrong of [null, 5, "fsync", [], { fsync: 1 }, { fsync: null }, { fSync: true }, { sync: true }, throws]) {
+      expect(() => new FileStore(path, wrong as never)).toThrow(invalid);
+    }
+    expect(readdirSync(folder)).toEqual([]);
+    for (const wrong of [folder, "", "a\0b", join(folder, "x".repeat(300)), join(folder, "none", "x"), "/dev/null"]) {
+      expect(() => new FileStore(wrong), wrong).toThrow(storeError);
+    }
+    new FileStore(path, {}).close();
+    const store = new FileStore(path, { fsync: undefined });
+    for (const wrong of [undefined, null, "1", 0, -1, 1.5, NaN, Infinity, 2 ** 47 + 1, 1n]) {
+      expect(() => store.put(wrong as never, bytes(1))).toThrow(invalid);
+      expect(() => store.remove(wrong as never)).toThrow(invalid);
+    }
+    for (const wrong of [undefined, null, "text", 5, [1], new ArrayBuffer(1), { length: 1 }]) {
+      expect(() => store.put(1, wrong as never)).toThrow(invalid);
+    }
+    expect([...store.load()]).toEqual([]);
+    store.close();
+    expect(readdirSync(folder)).toEqual(["session"]);
   });
 
   test("a compaction that was killed leaves a whole file", () => {

@@ -65,13 +65,13 @@ export const systemDisk: Disk = {
   size: (file) => fs.fstatSync(file).size,
   read: (file, bytes, position) => fs.readSync(file, bytes, 0, bytes.length, position),
   write: (file, bytes, position) => fs.writeSync(file, bytes, 0, bytes.length, position),
-  truncate: fs.ftruncateSync,
-  sync: fs.fdatasyncSync,
+  truncate: (file, size) => fs.ftruncateSync(file, size),
+  sync: (file) => fs.fdatasyncSync(file),
   syncFolder,
-  rename: fs.renameSync,
+  rename: (from, to) => fs.renameSync(from, to),
   remove: (path) => fs.rmSync(path, { force: true }),
-  exists: fs.existsSync,
-  close: fs.closeSync,
+  exists: (path) => fs.existsSync(path),
+  close: (file) => fs.closeSync(file),
 };
 
 /** Writes all of `bytes`. */

@@ -182,6 +182,8 @@ export class Lock {
       try {
         return fs.renameSync(own, this.#folder);
       } catch (error) {
+        // Over NFS it may have been done all the same.
+        if (fs.existsSync(join(this.#folder, this.#name))) return;
         refused = error;
       }
       this.#clear();

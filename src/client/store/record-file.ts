@@ -58,9 +58,11 @@ export class RecordFile {
     try {
       disk.remove(this.#newPath);
       this.#read();
+      // What a killed process was about to make durable is read as if it were.
+      if (durable) disk.sync(this.#file);
       this.#settle();
     } catch (error) {
-      disk.close(this.#file);
+      closeQuietly(disk, this.#file);
       throw error instanceof HubwireError ? error : failed("the store's file can't be read", error);
     }
   }
@@ -90,7 +92,7 @@ export class RecordFile {
     this.#compact(key, 0);
   }
 
-  /** Removes every record. */
+  /** Removes every record. Where it throws they are all there, or all gone. */
   clear(): void {
     this.#check();
     try {
@@ -106,15 +108,21 @@ export class RecordFile {
   /** Gives the file back; nothing works after it. Calling it again does nothing. */
   close(): void {
     if (this.#file < 0) return;
+    const file = this.#file;
+    this.#file = -1;
     try {
-      this.#abandon();
-      if (!this.#broken) this.#cut();
+      this.#abandonQuietly();
+      if (!this.#broken) this.#settle(file);
     } catch (error) {
-      throw failed("the store can't be closed in order", error);
+      closeQuietly(this.#disk, file);
+      throw failed("the store may hold what was refused", error);
     } finally {
       this.#broken ??= failed("the store is closed");
-      this.#disk.close(this.#file);
-      this.#file = -1;
+    }
+    try {
+      this.#disk.close(file);
+    } catch (error) {
+      throw failed("the store can't be closed in order", error);
     }
   }
 
@@ -155,7 +163,6 @@ export class RecordFile {
     this.#salt = newSalt();
     this.#disk.truncate(this.#file, 0);
     writeAll(this.#disk, this.#file, fileHead(this.#salt), 0);
-    if (this.#durable) this.#disk.sync(this.#file);
     this.#reader = new RecordReader(this.#disk, this.#file, this.#salt);
   }
 
@@ -184,17 +191,17 @@ export class RecordFile {
   }
 
   /** Finishes what earlier failures left to do before anything is accepted. */
-  #settle(): void {
-    this.#cut();
+  #settle(file = this.#file): void {
+    this.#cut(file);
     if (this.#unnamed) this.#disk.syncFolder(this.#path);
     this.#unnamed = false;
   }
 
   /** Cuts what was not accepted. */
-  #cut(): void {
+  #cut(file: number): void {
     if (!this.#torn) return;
-    this.#disk.truncate(this.#file, this.#size);
-    if (this.#durable) this.#disk.sync(this.#file);
+    this.#disk.truncate(file, this.#size);
+    if (this.#durable) this.#disk.sync(file);
     this.#torn = false;
   }
 
@@ -211,7 +218,7 @@ export class RecordFile {
       this.#torn = false;
     } catch (error) {
       try {
-        this.#cut();
+        this.#cut(this.#file);
       } catch {
         // It stays torn, and is cut before the next change or at the end.
       }
@@ -250,7 +257,12 @@ export class RecordFile {
   #replace(compaction: Compaction): void {
     // Without `durable` too: what the old file had on the disk must not be lost with a new one that isn't there yet.
     if (this.#durable || compaction.places.size > 0) compaction.sync();
-    this.#disk.rename(this.#newPath, this.#path);
+    try {
+      this.#disk.rename(this.#newPath, this.#path);
+    } catch (error) {
+      // Over NFS it may have been done all the same.
+      if (this.#disk.exists(this.#newPath)) throw error;
+    }
     const old = this.#file;
     this.#compaction = undefined;
     this.#file = compaction.file;
@@ -262,7 +274,7 @@ export class RecordFile {
     this.#compactFrom = 0;
     this.#torn = false;
     this.#unnamed = this.#durable;
-    this.#disk.close(old);
+    closeQuietly(this.#disk, old);
     if (this.#unnamed) this.#settle();
   }
 
@@ -279,6 +291,15 @@ export class RecordFile {
     } catch {
       // A left-over file is removed by the next compaction, or when the store is opened.
     }
+  }
+}
+
+/** Closes a file that nothing depends on any more: an error was told already, or another file has taken its place. */
+function closeQuietly(disk: Disk, file: number): void {
+  try {
+    disk.close(file);
+  } catch {
+    // The system has let go of it all the same.
   }
 }
 
