@@ -171,7 +171,8 @@ function live(seeds: number, trouble: Trouble): void {
 describe("whatever happens at any call, what was accepted is there, in order, and nothing else", () => {
   test("the program is killed", () => live(30, { durable: false, power: false }));
   test("with fsync: the power is lost", () => live(100, { durable: true, power: true }));
-  test("the disk fails and takes less than it is given", () => live(30, { durable: false, power: false, faults: true }));
+  test("the disk fails and takes less than it is given", () =>
+    live(30, { durable: false, power: false, faults: true }));
   test("with fsync: all at once", () => live(100, { durable: true, power: true, faults: true }));
 
   test.each(["sync", "syncFolder", "truncate"] as const)("a %s that does nothing is found out", (lies) => {
@@ -189,7 +190,10 @@ function filled(count: number, durable = false): { disk: SimulatedDisk; store: R
 
 const keysOf = (store: RecordFile): number[] => Array.from(store.load(), ([key]) => key);
 const damagedAt = (name: string): unknown =>
-  expect.objectContaining({ code: "ERR_STORE", message: expect.stringMatching(new RegExp(`damaged at byte .* ${name}$`)) });
+  expect.objectContaining({
+    code: "ERR_STORE",
+    message: expect.stringMatching(new RegExp(`damaged at byte .* ${name}$`)),
+  });
 
 describe("compaction", () => {
   test("without fsync too, a loss of power during it costs nothing that the disk had", () => {
@@ -224,15 +228,23 @@ describe("compaction", () => {
     const { disk, store } = filled(4_000);
     let written = 0;
     let most = 0;
-    const { write } = SimulatedDisk.prototype;
+    let unsynced = 0;
+    let mostUnsynced = 0;
+    const { write, sync } = SimulatedDisk.prototype;
     disk.write = (...arguments_) => {
       const count = write.apply(disk, arguments_);
       written += count;
+      mostUnsynced = Math.max(mostUnsynced, (unsynced += count));
       return count;
+    };
+    disk.sync = (file) => {
+      unsynced = 0;
+      sync.call(disk, file);
     };
     const before = disk.sizeOf(PATH);
     for (let key = 1; key <= 3_000; key++) {
       written = 0;
+      if (!disk.exists(`${PATH}.new`)) unsynced = 0;
       if (key % 3 === 0) store.put(key, new Uint8Array(10));
       else store.remove(key);
       most = Math.max(most, written);
@@ -242,11 +254,46 @@ describe("compaction", () => {
     expect(disk.sizeOf(PATH)).toBeLessThan(before * 0.6);
     expect(most).toBeGreaterThan(60_000);
     expect(most).toBeLessThan(70_000);
+    // Nor leaves more to the disk than it takes at once.
+    expect(mostUnsynced).toBeLessThan(400_000);
     const keys = keysOf(store);
     expect(keys.length).toBe(2_000);
     expect(keys.slice(0, 2)).toEqual([3, 6]);
     store.close();
     expect(keysOf(new RecordFile(disk, PATH, false))).toEqual(keys);
+  });
+
+  test("keeps what is put while it catches up with what changed behind it", () => {
+    const { disk, store } = filled(600);
+    let last = 600;
+    const wanted = new Map<number, number>();
+    for (let key = 1; key <= 600; key++) wanted.set(key, 1_000);
+    for (let key = 1; key <= 400; key++) {
+      store.remove(key);
+      wanted.delete(key);
+      if (!disk.exists(`${PATH}.new`)) continue;
+      // Keys that were copied first are put again, large, with a new key after each.
+      for (const [changed, length] of [
+        [key + 1, 60_000],
+        [++last, 10],
+      ] as const) {
+        store.put(changed, new Uint8Array(length));
+        wanted.set(changed, length);
+      }
+      // One that goes and comes again is the last.
+      store.put(++last, new Uint8Array(20));
+      for (const again of [last - 1, last]) {
+        store.remove(again - 1);
+        store.put(again - 1, new Uint8Array(30));
+        wanted.set(last, 20).delete(again - 1);
+        wanted.set(again - 1, 30);
+      }
+    }
+    expect(disk.calls.get("rename")).toBeGreaterThan(0);
+    expect(Array.from(store.load(), ([key, body]) => [key, body.length])).toEqual([...wanted]);
+    store.close();
+    const again = new RecordFile(disk, PATH, false);
+    expect(Array.from(again.load(), ([key, body]) => [key, body.length])).toEqual([...wanted]);
   });
 
   test("that the disk refuses costs nothing, and is tried again when the file has grown", () => {
@@ -263,6 +310,54 @@ describe("compaction", () => {
     for (let key = 901; key <= 1_400; key++) store.remove(key);
     expect(disk.sizeOf(PATH)).toBeLessThan(600_000);
     expect(keysOf(store)).toEqual(Array.from({ length: 100 }, (_, at) => 501 + at));
+  });
+});
+
+describe("a change that was refused", () => {
+  /** A store with one record, and a second that was refused because the calls named failed at it, one after the other. */
+  function refused(seed: number, durable: boolean, ...failing: string[]): { disk: SimulatedDisk; store: RecordFile } {
+    const disk = new SimulatedDisk(seeded(seed), 64);
+    const store = new RecordFile(disk, PATH, durable);
+    store.put(1, new Uint8Array(100));
+    disk.settle();
+    disk.fault = (call) => (call === failing[0] ? (failing.shift(), "fail") : undefined);
+    expect(() => store.put(2, new Uint8Array(30))).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
+    expect(failing).toEqual([]);
+    return { disk, store };
+  }
+
+  test("is cut off at once: it is not there after a kill", () => {
+    const { disk } = refused(1, true, "sync");
+    disk.restart();
+    expect(keysOf(new RecordFile(disk, PATH, true))).toEqual([1]);
+  });
+
+  test("with fsync is cut off on the disk too: it is not there after a loss of power", () => {
+    for (let seed = 1; seed < 50; seed++) {
+      const { disk } = refused(seed, true, "sync");
+      disk.losePower();
+      expect(keysOf(new RecordFile(disk, PATH, true)), `seed ${seed}`).toEqual([1]);
+    }
+  });
+
+  test("and could not be cut off, is cut off before the next change, or at the end", () => {
+    const one = refused(1, true, "sync", "truncate");
+    expect(keysOf(one.store)).toEqual([1]);
+    one.store.close();
+    expect(keysOf(new RecordFile(one.disk, PATH, true))).toEqual([1]);
+
+    const two = refused(1, true, "sync", "truncate");
+    // Shorter than what was refused.
+    two.store.put(3, new Uint8Array(1));
+    two.disk.restart();
+    expect(keysOf(new RecordFile(two.disk, PATH, true))).toEqual([1, 3]);
+
+    const three = refused(1, true, "sync", "truncate");
+    three.disk.fault = (call) => (call === "truncate" ? "fail" : undefined);
+    expect(() => three.store.put(3, new Uint8Array(1))).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
+    expect(() => three.store.close()).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
+    three.store.close();
+    expect(three.disk.openFiles).toBe(0);
   });
 });
 

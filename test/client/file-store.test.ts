@@ -180,7 +180,10 @@ describe("FileStore", () => {
       // Of the pages that the last record reaches one did not get to the disk.
       const torn = Buffer.from(whole).fill(0, Math.max(durable.length, (page - 1) * 4096), page * 4096);
       writeFileSync(path, torn);
-      expect(contents().map(([key]) => key), `page ${page}`).toEqual([70_001, 70_003, 70_005]);
+      expect(
+        contents().map(([key]) => key),
+        `page ${page}`,
+      ).toEqual([70_001, 70_003, 70_005]);
       expect(readFileSync(path).equals(durable)).toBe(true);
     }
     expect(readdirSync(folder)).toEqual(["session"]);
@@ -235,7 +238,17 @@ describe("FileStore", () => {
       expect(() => new FileStore(wrong as never)).toThrow(invalid);
     }
     const throws = Object.defineProperty({}, "fsync", { enumerable: true, get: () => path.repeat(-1) });
-    for (const wrong of [null, 5, "fsync", [], { fsync: 1 }, { fsync: null }, { fSync: true }, { sync: true }, throws]) {
+    for (const wrong of [
+      null,
+      5,
+      "fsync",
+      [],
+      { fsync: 1 },
+      { fsync: null },
+      { fSync: true },
+      { sync: true },
+      throws,
+    ]) {
       expect(() => new FileStore(path, wrong as never)).toThrow(invalid);
     }
     expect(readdirSync(folder)).toEqual([]);

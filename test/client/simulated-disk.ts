@@ -73,6 +73,7 @@ export class SimulatedDisk implements Disk {
 
   /** The system has written everything to the disk. */
   settle(): void {
+    if (this.#ended) return;
     for (const name of this.#names.values()) {
       for (const inode of name.values) if (inode) this.#settleFile(inode);
       settle(name);

@@ -161,7 +161,7 @@ export class RecordFile {
   /** Makes the file an empty store. */
   #begin(): void {
     this.#salt = newSalt();
-    this.#disk.truncate(this.#file, 0);
+    // Longer than anything that can be there.
     writeAll(this.#disk, this.#file, fileHead(this.#salt), 0);
     this.#reader = new RecordReader(this.#disk, this.#file, this.#salt);
   }
