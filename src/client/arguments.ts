@@ -16,6 +16,7 @@ import type {
   SubscribeOptions,
 } from "./api.js";
 import type { MessageHandler } from "./deliveries.js";
+import type { PublishRequest } from "./requests.js";
 
 const PUBLISH: Rules = { qos: [0, 2], retain: "boolean", signal: "object" };
 const SUBSCRIBE: Rules = { qos: [0, 2], signal: "object" };
@@ -47,13 +48,33 @@ export function checkMessage(topic: unknown, payload: unknown): void {
     checkSendable(topic as string, "topic");
     lastTopic = topic;
   }
-  if (typeof payload === "string" || isBytes(payload)) return;
+  if (typeof payload === "string" || payload instanceof Uint8Array || isBytes(payload)) return;
   throw invalid("the payload must be a string or a Uint8Array");
 }
 
-/** Throws ERR_INVALID_ARGUMENT, ERR_ABORTED. */
-export function publishOptions(options: PublishOptions): PublishOptions {
-  return read(options, PUBLISH, "publish");
+/** Puts the options of `publish` into the request. Throws ERR_INVALID_ARGUMENT, ERR_ABORTED. */
+export function usePublishOptions(request: PublishRequest, options: PublishOptions): void {
+  if (useUsualOptions(request, options)) return;
+  const { qos = 0, retain = false, signal } = read(options, PUBLISH, "publish");
+  request.qos = qos;
+  request.retain = retain;
+  request.signal = signal;
+}
+
+/** The same without a copy, for `qos` and `retain` as they should be. False: there is more to look at. */
+function useUsualOptions(request: PublishRequest, options: PublishOptions): boolean {
+  if (typeof options !== "object" || options === null) return false;
+  try {
+    for (const name in options) if (name !== "qos" && name !== "retain") return false;
+    const { qos = 0, retain = false } = options;
+    if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return false;
+    request.qos = qos;
+    request.retain = retain;
+    return true;
+  } catch {
+    // Told by whoever reads them next.
+    return false;
+  }
 }
 
 /** Throws ERR_INVALID_ARGUMENT, ERR_ABORTED. */

@@ -19,10 +19,10 @@ import {
   checkMessage,
   closeOptions,
   connectOptions,
-  publishOptions,
   renewOptions,
   subscribeArguments,
   unsubscribeArguments,
+  usePublishOptions,
 } from "./arguments.js";
 import { type MessageHandler, MessageRoute } from "./deliveries.js";
 import { Engine } from "./engine.js";
@@ -115,19 +115,12 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const request = new PublishRequest(topic, payload);
     try {
       checkMessage(topic, payload);
-      if (options !== undefined) this.#useOptions(request, options);
+      if (options !== undefined) usePublishOptions(request, options);
       this.#send(request);
     } catch (error) {
       request.reject(error);
     }
     return promise;
-  }
-
-  #useOptions(request: PublishRequest, given: PublishOptions): void {
-    const { qos = 0, retain = false, signal } = publishOptions(given);
-    request.qos = qos;
-    request.retain = retain;
-    request.signal = signal;
   }
 
   #send(request: PublishRequest): void {

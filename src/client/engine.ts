@@ -197,7 +197,8 @@ export class Engine {
   #take(event: SessionEvent): void {
     switch (event.type) {
       case "accepted":
-        return this.#accepted(event.sessionPresent);
+        // A handler of a message that came with CONNACK may have ended it all.
+        return this.phase === "connecting" ? this.#accepted(event.sessionPresent) : undefined;
       case "failed":
         return this.#down(event.error);
       case "drained":

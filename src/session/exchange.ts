@@ -59,6 +59,8 @@ export class Asking<S> implements Link {
   settled = false;
   acceptedAt = 0;
   sentAt = 0;
+  /** On this connection or an earlier one: the server may have heard of it. */
+  wasSent = false;
   /** The topic filters, and for SUBSCRIBE the QoS of each. */
   readonly topicFilters: readonly string[];
   readonly qos: readonly QoS[];

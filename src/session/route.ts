@@ -15,6 +15,8 @@ export class Route {
   /** The highest QoS that was asked for. */
   readonly qos: QoS;
   state: RouteState = "asked";
+  /** Requests under way that are to end it. */
+  endings = 0;
   /** Earlier subscriptions get a message first. */
   order = 0;
 

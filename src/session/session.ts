@@ -389,8 +389,11 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   }
 
   #fail(error: HubwireError): void {
+    const { time } = this.#parts;
     const wasOpen = this.#state !== "closed";
-    this.lost(error, this.#parts.time.now);
+    this.lost(error, time.now);
+    // What the failure cut short is looked at again.
+    time.schedule(time.now);
     this.#parts.event(wasOpen ? { type: "failed", error } : { type: "abandoned", error });
   }
 }

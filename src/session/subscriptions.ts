@@ -38,13 +38,13 @@ export class Subscriptions<R extends Route> {
   }
 
   /**
-   * The routes that an UNSUBSCRIBE would end: all of the filter, or `only` that one; undefined where others want the
-   * filter's messages, so that the server need not hear of it.
+   * The routes that an UNSUBSCRIBE would end: all of the filter, those included that an earlier one is to end, or `only`
+   * that one; undefined where others want the filter's messages, so that the server need not hear of it.
    */
   routesToEnd(topicFilter: string, only: R | undefined): readonly R[] | undefined {
-    const live = this.filters.get(topicFilter)?.routes.filter(({ state }) => state !== "ending") ?? [];
-    if (!only) return live;
-    return live.some((route) => route !== only) ? undefined : [only];
+    const routes = this.filters.get(topicFilter)?.routes ?? [];
+    if (!only) return routes;
+    return routes.some((route) => route !== only && route.state !== "ending") ? undefined : [only];
   }
 
   ask(asking: Asking<R>): void {
@@ -52,7 +52,10 @@ export class Subscriptions<R extends Route> {
     asking.acceptedAt = Math.floor(time.now);
     for (const route of asking.subscriptions) {
       if (asking.awaits === SUBACK) this.filters.add(route);
-      else if (route.state !== "ended") route.state = "ending";
+      else if (route.state !== "ended") {
+        route.state = "ending";
+        route.endings++;
+      }
     }
     insert(asking, this.#unsent);
     this.awaited++;
@@ -75,6 +78,7 @@ export class Subscriptions<R extends Route> {
         time.now,
       );
       asking.sentAt = Math.floor(time.now);
+      asking.wasSent = true;
       unlink(asking);
       insert(asking, this.#sent);
       time.schedule(asking.sentAt + options.operationTimeout);
@@ -120,7 +124,7 @@ export class Subscriptions<R extends Route> {
     for (const topicFilter of asking.topicFilters) {
       const filter = this.filters.get(topicFilter);
       // Whoever wants it now has asked for it behind this UNSUBSCRIBE.
-      if (filter) filter.granted = false;
+      if (filter) filter.granted = filter.routes.some(({ state }) => state === "granted");
     }
     for (const route of asking.subscriptions) if (route.state === "ending") this.filters.remove(route);
     this.#settle(asking, undefined);
@@ -135,15 +139,15 @@ export class Subscriptions<R extends Route> {
    */
   giveUp(asking: Asking<R>, error: HubwireError): void {
     if (asking.settled) return;
-    const isSent = asking.packetId > 0;
-    const { awaits, subscriptions } = asking;
-    if (!isSent) this.#remove(asking);
+    const { awaits, subscriptions, wasSent } = asking;
+    // What is out keeps its identifier; an UNSUBSCRIBE that went out on an earlier connection still has to be heard.
+    if (!asking.packetId && (awaits === SUBACK || !wasSent)) this.#remove(asking);
     for (const route of subscriptions) {
-      if (awaits === SUBACK || isSent) this.filters.remove(route);
-      else if (route.state === "ending") route.state = "granted";
+      if (awaits === SUBACK || wasSent) this.filters.remove(route);
+      else if (--route.endings === 0 && route.state === "ending") route.state = "granted";
     }
     this.#settle(asking, error);
-    if (awaits !== SUBACK || !isSent) return;
+    if (awaits !== SUBACK || !wasSent) return;
     for (const topicFilter of asking.topicFilters) {
       if (!isWanted(this.filters.get(topicFilter))) this.#endUnwanted(topicFilter);
     }
@@ -209,10 +213,22 @@ export class Subscriptions<R extends Route> {
     this.#isOpen = false;
     const first = this.#unsent.next;
     for (const asking of members<Asking<R>>(this.#sent)) {
+      if (this.#wasHeard(asking)) {
+        this.ended(asking);
+        continue;
+      }
       this.#remove(asking);
       // Nobody wants what it asked for; an UNSUBSCRIBE still has to reach a server that kept the session.
       if (!asking.settled || asking.awaits === UNSUBACK) insert(asking, first);
     }
+  }
+
+  /** The server came to this UNSUBSCRIBE, for it has granted what was asked for behind it: it must not be sent again. */
+  #wasHeard({ awaits, topicFilters }: Asking<R>): boolean {
+    if (awaits !== UNSUBACK) return false;
+    return topicFilters.every((topicFilter) =>
+      this.filters.get(topicFilter)?.routes.some(({ state }) => state === "granted"),
+    );
   }
 
   end(error: HubwireError): void {

@@ -83,7 +83,8 @@ export class Suspect {
       this.#watch(now, oldest, byPeer);
       return undefined;
     }
-    const guilty = byPeer && now - this.#aloneAt <= 2 * this.#longest + SLACK;
+    const wasAlone = this.#aloneAt <= now;
+    const guilty = byPeer && wasAlone && now - this.#aloneAt <= 2 * this.#longest + SLACK;
     this.clear();
     return guilty ? message : undefined;
   }
