@@ -19,18 +19,21 @@ export interface FramingOwner {
 
 export class ServerFraming {
   readonly #owner: FramingOwner;
+  readonly #now: () => number;
   #webSocket: WebSocketServer | undefined;
   #begun = false;
 
-  constructor(owner: FramingOwner) {
+  /** `now`: ms since the epoch. */
+  constructor(owner: FramingOwner, now: () => number) {
     this.#owner = owner;
+    this.#now = now;
   }
 
   /** Bytes of the client. */
   push(chunk: Uint8Array): void {
     const owner = this.#owner;
     if (!this.#begun && chunk[0] === FIRST_BYTE) {
-      this.#webSocket = new WebSocketServer(PATH, {
+      this.#webSocket = new WebSocketServer(PATH, this.#now, {
         received: (bytes) => owner.received(bytes),
         write: (bytes) => owner.write(bytes),
         over: (bytes) => {

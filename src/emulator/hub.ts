@@ -18,6 +18,7 @@ import type { Device } from "./device.js";
 import type { Enrollment, EnrollmentOptions } from "./enrollments.js";
 import type { HubContext, HubEvents, TelemetryMessage } from "./events.js";
 import { Faults } from "./faults.js";
+import type { Transport } from "./transport.js";
 import { Identities, type ConnectionStringOptions, type CreatedIdentity, type CreateOptions } from "./identities.js";
 import { limitsOf } from "./limits.js";
 import { Link, type LinkOwner, type Verdict } from "./link.js";
@@ -383,11 +384,14 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     if (delay > 0) {
       this.emit("throttled", { operation: "connection", outcome: delay === Infinity ? "refused" : "delayed" });
     }
-    couple(stream, certificate, (transport) => {
+    const { clock } = this.#context;
+    const now = (): number => clock.wallTime() + this.faults.get("clockOffset");
+    const connect = (transport: Transport): Link => {
       const link = new Link(this.#linkOwner, transport, delay);
       this.#links.add(link);
       return link;
-    });
+    };
+    couple(stream, certificate, connect, now);
   }
 
   #ensureOpen(): void {

@@ -120,11 +120,12 @@ function listenOn(listener: tls.Server, host: string, port: number): Promise<num
   });
 }
 
-/** Couples a stream to what `connect` makes of it. */
+/** Couples a stream to what `connect` makes of it. `now`: ms since the epoch, by the hub's clock. */
 export function couple(
   stream: Duplex & { destroySoon?: () => void },
   certificate: X509Certificate | undefined,
   connect: (transport: Transport) => Receiver,
+  now: () => number,
 ): void {
   // Read only while there is room for the answers, and the hub wants to.
   let room = true;
@@ -142,14 +143,17 @@ export function couple(
     if (stream.destroySoon === undefined) stream.end(() => stream.destroy());
     else stream.destroySoon();
   };
-  const framing = new ServerFraming({
-    received: (bytes) => receiver.receive(bytes),
-    write: (bytes) => write([bytes]),
-    over: () => {
-      end();
-      receiver.transportClosed();
+  const framing = new ServerFraming(
+    {
+      received: (bytes) => receiver.receive(bytes),
+      write: (bytes) => write([bytes]),
+      over: () => {
+        end();
+        receiver.transportClosed();
+      },
     },
-  });
+    now,
+  );
   const receiver = connect({
     certificate,
     write: (chunks) => write(framing.wrap(chunks)),

@@ -18,12 +18,13 @@ export function codeOf(error: unknown): string {
 /** Options that Node refused: its text may quote the value, so only its code goes on. */
 export function badOptions(error: unknown): HubwireError {
   if (error instanceof HubwireError) return error;
-  if (codeOf(error) === "ERR_ACCESS_DENIED") return accessDenied("the connection");
+  if (codeOf(error) === "ERR_ACCESS_DENIED") return accessDenied("the connection", error);
   return new HubwireError("ERR_INVALID_ARGUMENT", `tls or connection options refused: ${codeOf(error)}`);
 }
 
-const accessDenied = (name: string): HubwireError =>
+const accessDenied = (name: string, cause: unknown): HubwireError =>
   new HubwireError("ERR_UNREACHABLE", `${name} is denied to this process: start node with --allow-net`, {
+    cause,
     retryable: false,
   });
 
@@ -77,7 +78,7 @@ export function explainFailure(error: unknown, name: string, stage: Stage): Hubw
   const code = codeOf(error);
   const details = error === undefined ? {} : { cause: error };
   if (stage !== "open") {
-    if (code === "ERR_ACCESS_DENIED") return accessDenied(name);
+    if (code === "ERR_ACCESS_DENIED") return accessDenied(name, error);
     for (const [pattern, known, text] of CAUSES) {
       if (pattern.test(code)) return new HubwireError(known, `${name} ${text}`, details);
     }

@@ -27,15 +27,17 @@ export interface WebSocketServerSink {
 
 export class WebSocketServer {
   readonly #path: string | undefined;
+  readonly #now: () => number;
   readonly #sink: WebSocketServerSink;
   readonly #request = new HttpHeadReader(/^(G(E(T( .*)?)?)?)?$/s, HEAD_LIMIT);
   readonly #reader: FrameReader;
   #phase: "request" | "open" | "over" = "request";
   #pong: Uint8Array | undefined;
 
-  /** `path`: the only one that is served; undefined serves all. */
-  constructor(path: string | undefined, sink: WebSocketServerSink) {
+  /** `path`: the only one that is served; undefined serves all. `now`: ms since the epoch, for the answer's Date. */
+  constructor(path: string | undefined, now: () => number, sink: WebSocketServerSink) {
     this.#path = path;
+    this.#now = now;
     this.#sink = sink;
     this.#reader = new FrameReader(true, {
       data: (bytes) => {
@@ -89,7 +91,8 @@ export class WebSocketServer {
 
   #answer({ accepted, response }: UpgradeAnswer): void {
     this.#phase = accepted ? "open" : "over";
-    const bytes = Buffer.from(response, "latin1");
+    const date = `\r\nDate: ${new Date(this.#now()).toUTCString()}\r\n`;
+    const bytes = Buffer.from(response.replace("\r\n", date), "latin1");
     if (accepted) this.#sink.write(bytes);
     else this.#sink.over(bytes);
   }

@@ -9,7 +9,7 @@ const REQUEST = Buffer.from(upgradeRequest("h", "/mqtt", "dGhlIHNhbXBsZSBub25jZQ
 
 function serve() {
   const seen = { data: "", written: Buffer.alloc(0), over: undefined as string | undefined };
-  const server = new WebSocketServer("/mqtt", {
+  const server = new WebSocketServer("/mqtt", () => 784_111_777_000, {
     received: (piece) => (seen.data += Buffer.from(piece).toString("latin1")),
     write: (piece) => (seen.written = Buffer.concat([seen.written, piece])),
     over: (piece) => {
@@ -38,6 +38,15 @@ test("upgrade and frames, cut at every place", () => {
     const text = seen.written.toString("latin1");
     expect(text).toMatch(/^HTTP\/1\.1 101 /);
     expect(hex(text.slice(text.indexOf("\r\n\r\n") + 4))).toBe("8a0170");
+  }
+});
+
+test("every answer in HTTP carries the time", () => {
+  for (const request of [REQUEST, Buffer.from("GET / HTTP/1.1\r\n\r\n")]) {
+    const { server, seen } = serve();
+    server.push(request);
+    const answer = seen.over ?? seen.written.toString("latin1");
+    expect(answer).toMatch(/^HTTP\/1\.1 \d+ [ \w]+\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n/);
   }
 });
 
