@@ -5,92 +5,40 @@
  * refused here; all other rules are the decoder's own, run over the finished body, so that the two sides
  * agree.
  */
-import { Buffer } from "node:buffer";
-import { checkBoolean, checkInteger, dataLength } from "./values.js";
-import { parse } from "./parse.js";
 import { INVALID, fault } from "./fault.js";
 import { Fields } from "./fields.js";
+import { parse } from "./parse.js";
 import { stringLength } from "./utf8.js";
+import { checkBoolean, checkInteger, dataLength, plainBytes } from "./values.js";
 import type { PacketInit } from "./types.js";
 
-type Init<Type> = Extract<PacketInit, { type: Type }>;
+/** The fields of a body, one after the other. */
+class Body {
+  readonly parts: Uint8Array[] = [];
 
-function twoBytes(value: number, name: string): Uint8Array {
-  checkInteger(value, name, 0xffff);
-  return Uint8Array.of(value >> 8, value);
-}
-
-/** A payload or password behind its length. */
-function binary(data: Uint8Array | string, name: string): Uint8Array {
-  const length = dataLength(data, name);
-  const field = Buffer.concat([twoBytes(length, `length of ${name}`)], 2 + length);
-  if (typeof data === "string") field.write(data, 2);
-  else field.set(data, 2);
-  return field;
-}
-
-function text(value: string, name: string): Uint8Array {
-  stringLength(value, name, INVALID);
-  return binary(value, name);
-}
-
-function list<T>(value: readonly T[], name: string): readonly T[] {
-  if (!Array.isArray(value)) throw fault(INVALID, `${name} must be an array`);
-  return [...value] as T[];
-}
-
-function connect(packet: Init<"connect">): Uint8Array[] {
-  const { clientId, cleanSession = true, keepAlive = 60, username, password, will } = packet;
-  checkBoolean(cleanSession, "cleanSession");
-  let flags = cleanSession ? 2 : 0;
-  const fields = [twoBytes(keepAlive, "keepAlive"), text(clientId, "clientId")];
-  if (will !== undefined) {
-    const { topic, payload, qos = 0, retain = false } = will;
-    checkInteger(qos, "will.qos", 2, "3.1.2-14");
-    checkBoolean(retain, "will.retain");
-    flags |= 4 | (qos << 3) | (retain ? 0x20 : 0);
-    fields.push(text(topic, "will.topic"), binary(payload, "will.payload"));
+  byte(value: number): void {
+    this.parts.push(Uint8Array.of(value));
   }
-  if (username !== undefined) {
-    flags |= 0x80;
-    fields.push(text(username, "username"));
+
+  word(value: number, name: string): void {
+    checkInteger(value, name, 0xffff);
+    this.parts.push(Uint8Array.of(value >> 8, value));
   }
-  if (password !== undefined) {
-    flags |= 0x40;
-    fields.push(binary(password, "password"));
+
+  /** A payload or password behind its length. */
+  binary(data: Uint8Array | string, name: string): void {
+    this.word(dataLength(data, name), `length of ${name}`);
+    this.parts.push(typeof data === "string" ? Buffer.from(data) : plainBytes(data));
   }
-  return [text("MQTT", ""), Uint8Array.of(4, flags), ...fields];
-}
 
-function connack({ sessionPresent = false, returnCode }: Init<"connack">): Uint8Array[] {
-  checkBoolean(sessionPresent, "sessionPresent");
-  checkInteger(returnCode, "returnCode", 5);
-  return [Uint8Array.of(sessionPresent ? 1 : 0, returnCode)];
-}
-
-function subscribe({ packetId, subscriptions }: Init<"subscribe">): Uint8Array[] {
-  const entries = list(subscriptions, "subscriptions").flatMap(({ topicFilter, qos = 0 }) => {
-    checkInteger(qos, "qos", 2, "3-8.3-4");
-    return [text(topicFilter, "topicFilter"), Uint8Array.of(qos)];
-  });
-  return [twoBytes(packetId, "packetId"), ...entries];
-}
-
-function suback({ packetId, returnCodes }: Init<"suback">): Uint8Array[] {
-  const codes = list(returnCodes, "returnCodes");
-  for (const code of codes) checkInteger(code, "a return code", 0x80, "3.9.3-2");
-  return [twoBytes(packetId, "packetId"), Uint8Array.from(codes)];
-}
-
-function unsubscribe({ packetId, topicFilters }: Init<"unsubscribe">): Uint8Array[] {
-  return [
-    twoBytes(packetId, "packetId"),
-    ...list(topicFilters, "topicFilters").map((filter) => text(filter, "topicFilter")),
-  ];
+  text(value: string, name: string): void {
+    stringLength(value, name, INVALID);
+    this.binary(value, name);
+  }
 }
 
 /** By packet type (section 2.2.1). */
-const FIELDS: Readonly<Record<number, (packet: never) => Uint8Array[]>> = {
+const FIELDS: { readonly [type: number]: (body: Body, packet: never) => void } = {
   1: connect,
   2: connack,
   8: subscribe,
@@ -98,12 +46,77 @@ const FIELDS: Readonly<Record<number, (packet: never) => Uint8Array[]>> = {
   10: unsubscribe,
 };
 
+type Init<Type> = Extract<PacketInit, { type: Type }>;
+
+function connect(body: Body, packet: Init<"connect">): void {
+  const { clientId, cleanSession = true, keepAlive = 60, username, password, will } = packet;
+  checkBoolean(cleanSession, "cleanSession");
+  body.text("MQTT", "");
+  // The flags come to stand in the second byte, when they are known.
+  const start = Uint8Array.of(4, cleanSession ? 2 : 0);
+  body.parts.push(start);
+  body.word(keepAlive, "keepAlive");
+  body.text(clientId, "clientId");
+  if (will !== undefined) {
+    const { topic, payload, qos = 0, retain = false } = will;
+    checkInteger(qos, "will.qos", 2, "3.1.2-14");
+    checkBoolean(retain, "will.retain");
+    start[1]! |= 4 | (qos << 3) | (retain ? 0x20 : 0);
+    body.text(topic, "will.topic");
+    body.binary(payload, "will.payload");
+  }
+  if (username !== undefined) {
+    start[1]! |= 0x80;
+    body.text(username, "username");
+  }
+  if (password !== undefined) {
+    start[1]! |= 0x40;
+    body.binary(password, "password");
+  }
+}
+
+function connack(body: Body, { sessionPresent = false, returnCode }: Init<"connack">): void {
+  checkBoolean(sessionPresent, "sessionPresent");
+  checkInteger(returnCode, "returnCode", 5);
+  body.byte(sessionPresent ? 1 : 0);
+  body.byte(returnCode);
+}
+
+/** A copy, so that nothing is read twice. */
+function list<T>(value: readonly T[], name: string): T[] {
+  if (!Array.isArray(value)) throw fault(INVALID, `${name} must be an array`);
+  return [...value] as T[];
+}
+
+function subscribe(body: Body, { packetId, subscriptions }: Init<"subscribe">): void {
+  body.word(packetId, "packetId");
+  for (const { topicFilter, qos = 0 } of list(subscriptions, "subscriptions")) {
+    checkInteger(qos, "qos", 2, "3-8.3-4");
+    body.text(topicFilter, "topicFilter");
+    body.byte(qos);
+  }
+}
+
+function suback(body: Body, { packetId, returnCodes }: Init<"suback">): void {
+  body.word(packetId, "packetId");
+  const codes = list(returnCodes, "returnCodes");
+  for (const code of codes) checkInteger(code, "a return code", 0x80, "3.9.3-2");
+  body.parts.push(Uint8Array.from(codes));
+}
+
+function unsubscribe(body: Body, { packetId, topicFilters }: Init<"unsubscribe">): void {
+  body.word(packetId, "packetId");
+  for (const filter of list(topicFilters, "topicFilters")) body.text(filter, "topicFilter");
+}
+
 /**
  * The body of `packet`, which is of `type`: one of the five. Throws ERR_INVALID_PACKET for a field of the
  * wrong form, ERR_MALFORMED_PACKET for what is against the rules.
  */
 export function bodyOf(type: number, packet: PacketInit): Uint8Array {
-  const body = Buffer.concat(FIELDS[type]!(packet as never));
-  parse({}, type, new Fields(body, 0, body.length));
-  return body;
+  const body = new Body();
+  FIELDS[type]!(body, packet as never);
+  const bytes = Buffer.concat(body.parts);
+  parse({}, type, new Fields(bytes, 0, bytes.length));
+  return bytes;
 }

@@ -7,9 +7,9 @@
 import { Buffer } from "node:buffer";
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
-import { INVALID, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
+import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
 import { nonZero } from "./fields.js";
-import { NAMES } from "./parse.js";
+import { NAMES } from "./header.js";
 import { checkName } from "./topics.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 import { stringLength } from "./utf8.js";
@@ -141,24 +141,5 @@ export function checkPacket(packet: PacketInit): number {
     return wholeSize(bodyOf(type, packet).length);
   } catch (error) {
     throw refusal(error);
-  }
-}
-
-/**
- * Control characters and what Unicode says is no character (section 1.5.3). A low surrogate that ends a plane
- * is one only behind the high surrogates that end in six ones.
- */
-const UNSENDABLE =
-  /[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]|[\ud83f\ud87f\ud8bf\ud8ff\ud93f\ud97f\ud9bf\ud9ff\uda3f\uda7f\udabf\udaff\udb3f\udb7f\udbbf\udbff][\udffe\udfff]/;
-
-/**
- * Checks that a topic name or filter is free of what section 1.5.3 says one should not send: U+0001 to U+001F,
- * U+007F to U+009F and the non-characters of Unicode. A receiver may close the connection on them, and
- * mosquitto does; `encode` and `decode` let them pass. `name` says in the error which string it is. Throws
- * ERR_INVALID_ARGUMENT.
- */
-export function checkSendable(text: string, name: string): void {
-  if (UNSENDABLE.test(text)) {
-    throw invalidArgument(`${name} has a control character or a non-character, on which servers close the connection`);
   }
 }

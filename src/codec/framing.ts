@@ -10,10 +10,11 @@
  */
 import { Buffer } from "node:buffer";
 import { isBytes, plainBytes } from "./values.js";
-import { MALFORMED, MAX_PACKET_SIZE, fault, invalidArgument } from "./fault.js";
-import { NAMES, deliver, packetSize } from "./parse.js";
+import { MAX_PACKET_SIZE, invalidArgument } from "./fault.js";
+import { deliver } from "./deliver.js";
+import { NAMES, packetSize } from "./header.js";
 import { TopicCache } from "./topic-cache.js";
-import type { AcknowledgementPacket, EmptyPacket, Packet, PacketSink } from "./types.js";
+import type { PacketSink } from "./types.js";
 
 /** Split packets of at most so many bytes share blocks. */
 const SMALL = 0x400;
@@ -37,9 +38,9 @@ export interface DecoderOptions {
   maxPacketSize?: number | undefined;
 }
 
-const EMPTY = new Uint8Array(0);
+const EMPTY = /* @__PURE__ */ new Uint8Array(0);
 
-function checkBytes(bytes: unknown): Uint8Array {
+export function checkBytes(bytes: unknown): Uint8Array {
   if (!isBytes(bytes)) throw invalidArgument("bytes must be a Uint8Array");
   return plainBytes(bytes);
 }
@@ -222,92 +223,4 @@ export class Decoder {
     grown.set(old);
     this.#large = grown;
   }
-}
-
-/** A sink that makes packet objects; `forget` keeps no chunk alive that nobody else needs. */
-function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> & { forget(): void } {
-  // The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest.
-  let last: Uint8Array | undefined;
-  let buffer: ArrayBufferLike = EMPTY.buffer;
-  let offset = 0;
-  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) => onPacket({ type, packetId });
-  const empty = (type: EmptyPacket["type"]) => () => onPacket({ type });
-  return {
-    forget() {
-      last = undefined;
-      buffer = EMPTY.buffer;
-    },
-    connect: onPacket,
-    connack: (sessionPresent, returnCode) => onPacket({ type: "connack", sessionPresent, returnCode }),
-    publish(topic, bytes, start, end, qos, retain, dup, packetId) {
-      if (bytes !== last) {
-        last = bytes;
-        buffer = bytes.buffer;
-        offset = bytes.byteOffset;
-      }
-      const payload = new Uint8Array(buffer, offset + start, end - start);
-      onPacket(
-        qos === 0
-          ? { type: "publish", topic, payload, qos, retain, dup }
-          : { type: "publish", topic, payload, qos, retain, dup, packetId },
-      );
-    },
-    puback: acknowledgement("puback"),
-    pubrec: acknowledgement("pubrec"),
-    pubrel: acknowledgement("pubrel"),
-    pubcomp: acknowledgement("pubcomp"),
-    subscribe: (packetId, subscriptions) => onPacket({ type: "subscribe", packetId, subscriptions }),
-    suback: (packetId, returnCodes) => onPacket({ type: "suback", packetId, returnCodes }),
-    unsubscribe: (packetId, topicFilters) => onPacket({ type: "unsubscribe", packetId, topicFilters }),
-    unsuback: acknowledgement("unsuback"),
-    pingreq: empty("pingreq"),
-    pingresp: empty("pingresp"),
-    disconnect: empty("disconnect"),
-  };
-}
-
-/**
- * A `Decoder` that delivers `Packet` objects; payloads are views of the pushed chunk or, where the packet was
- * split over chunks, of memory in which small packets lie side by side: copy them before transferring them.
- */
-export class PacketReader extends Decoder {
-  readonly #maker: ReturnType<typeof packetMaker>;
-
-  /** Throws ERR_INVALID_ARGUMENT. */
-  constructor(onPacket: (packet: Packet) => void, options?: DecoderOptions) {
-    if (typeof onPacket !== "function") throw invalidArgument("onPacket must be a function");
-    const maker = packetMaker(onPacket);
-    super(maker, options);
-    this.#maker = maker;
-  }
-
-  override push(chunk: Uint8Array): void {
-    try {
-      super.push(chunk);
-    } finally {
-      this.#maker.forget();
-    }
-  }
-}
-
-// What `decode` works with; a call is over before another can begin, because it calls nobody else. Nothing of
-// a packet stays here: its payload may be large.
-let single: Packet | undefined;
-const singleMaker = packetMaker((packet) => (single = packet));
-const singleTopics = new TopicCache();
-
-/**
- * The one packet that `bytes` is. Its payload is a view of `bytes`.
- * Throws ERR_MALFORMED_PACKET (also for missing and for trailing bytes) and ERR_INVALID_ARGUMENT.
- */
-export function decode(bytes: Uint8Array): Packet {
-  bytes = checkBytes(bytes);
-  const size = bytes.length && packetSize(bytes, 0, bytes.length, Infinity);
-  if (size === 0 || size > bytes.length) throw fault(MALFORMED, "incomplete packet");
-  if (size < bytes.length) throw fault(MALFORMED, "bytes after the packet");
-  deliver(bytes, 0, size, singleMaker, Infinity, singleTopics);
-  singleMaker.forget();
-  const packet = single!;
-  single = undefined;
-  return packet;
 }

@@ -9,7 +9,7 @@ import { Buffer } from "node:buffer";
 import { bodyOf } from "./body.js";
 import { checkFlags, checkPacketId, refusal, topicLength, typeOf, wholeSize, withDefaults } from "./check.js";
 import { dataLength } from "./values.js";
-import { FIRST_BYTES } from "./parse.js";
+import { FIRST_BYTES } from "./header.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 
 const FIRST_SLAB = 512;

@@ -1,0 +1,104 @@
+/**
+ * From bytes to the sink's methods: one whole packet after the other, straight from the chunk.
+ *
+ * Invariants: a packet is checked completely before the sink hears of it; the checks come in one order (fixed
+ * header, size, remaining length, fields), so that the same bytes give the same error however they were
+ * split; "need more bytes" is a return value.
+ */
+import { MALFORMED, fault } from "./fault.js";
+import { Fields, nonZero, word } from "./fields.js";
+import { ANY, ILLEGAL, RULES, packetSize } from "./header.js";
+import { parse } from "./parse.js";
+import type { TopicCache } from "./topic-cache.js";
+import type { PacketSink, QoS } from "./types.js";
+
+/**
+ * Delivers every whole packet of `bytes[at, end)`. Returns the position of the first incomplete one. `view`
+ * is of all `bytes`, where there is one already. The sink is told that a payload lies in `owner`, `shift`
+ * bytes before where it lies in `bytes`. Throws ERR_MALFORMED_PACKET, ERR_PACKET_TOO_LARGE and
+ * whatever the sink throws.
+ */
+export function deliver(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  sink: PacketSink,
+  maxPacketSize: number,
+  topics: TopicCache,
+  view?: DataView,
+  owner = bytes,
+  shift = 0,
+): number {
+  while (at < end) {
+    const first = bytes[at]!;
+    let start = at + 2;
+    let next = end + 1;
+    if (start <= end) {
+      const rule = RULES[first]!;
+      let length = bytes[at + 1]!;
+      if (length > 0x7f) {
+        const second = start < end ? bytes[start]! : 0x80;
+        length = second > 0x7f ? ILLEGAL : (length & 0x7f) | (second << 7);
+        start++;
+      }
+      if (length >= 0 && (rule === length || rule === ANY) && start - at + length <= maxPacketSize) {
+        next = start + length;
+      }
+    }
+    if (next > end) {
+      // Everything that is not legal and whole at first sight, or over 16 KiB.
+      const size = packetSize(bytes, at, end, maxPacketSize);
+      next = at + size;
+      if (size === 0 || next > end) break;
+      // Whole at second sight: the length takes three or four bytes, and `start` is at the third.
+      while (bytes[start++]! > 0x7f);
+    }
+    let packetId;
+    switch (first >> 4) {
+      case 3: {
+        const topicStart = start + 2;
+        const topicEnd = topicStart + word(bytes, start);
+        const qos = ((first >> 1) & 3) as QoS;
+        const payload = qos === 0 ? topicEnd : topicEnd + 2;
+        // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it
+        // is.
+        if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
+        view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+        const topic = topics.get(bytes, view, topicStart, topicEnd);
+        packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));
+        const retain = (first & 1) !== 0;
+        sink.publish?.(topic, owner, payload - shift, next - shift, qos, retain, (first & 8) !== 0, packetId);
+        break;
+      }
+      case 4:
+        packetId = nonZero(word(bytes, start));
+        sink.puback?.(packetId);
+        break;
+      case 5:
+        packetId = nonZero(word(bytes, start));
+        sink.pubrec?.(packetId);
+        break;
+      case 6:
+        packetId = nonZero(word(bytes, start));
+        sink.pubrel?.(packetId);
+        break;
+      case 7:
+        packetId = nonZero(word(bytes, start));
+        sink.pubcomp?.(packetId);
+        break;
+      case 12:
+        sink.pingreq?.();
+        break;
+      case 13:
+        sink.pingresp?.();
+        break;
+      case 14:
+        sink.disconnect?.();
+        break;
+      default:
+        parse(sink, first >> 4, new Fields(owner, start - shift, next - shift));
+    }
+    at = next;
+  }
+  return at;
+}
