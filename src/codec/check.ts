@@ -31,26 +31,20 @@ export function topicLength(topic: string): number {
   return length;
 }
 
-function isPacketId(value: number): boolean {
-  return typeof value === "number" && (value & 0xffff) === value && value !== 0;
-}
-
 /** Throws ERR_INVALID_PACKET. */
 export function checkPacketId(value: number): void {
-  if (isPacketId(value)) return;
   checkInteger(value, "packetId", 0xffff);
   nonZero(value, INVALID);
 }
 
 /** Checks what stands beside topic and payload in a PUBLISH. Throws ERR_INVALID_PACKET. */
 export function checkFlags(qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
-  const legal = qos === 0 ? packetId === 0 && !dup : (qos === 1 || qos === 2) && isPacketId(packetId);
-  if (legal && typeof retain === "boolean" && typeof dup === "boolean") return;
   checkInteger(qos, "qos", 2, "3.3.1-4");
   checkBoolean(retain, "retain");
   checkBoolean(dup, "dup");
   if (qos > 0) checkPacketId(packetId);
-  throw dup ? fault(INVALID, "DUP with QoS 0", "3.3.1-2") : fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
+  else if (dup) throw fault(INVALID, "DUP with QoS 0", "3.3.1-2");
+  else if (packetId !== 0) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
 }
 
 /** A PUBLISH with nothing left out; `packetId` is 0 with QoS 0. Throws ERR_INVALID_PACKET. */

@@ -7,7 +7,7 @@
  */
 import { MALFORMED, fault } from "./fault.js";
 import { Fields, nonZero, word } from "./fields.js";
-import { ANY, ILLEGAL, RULES, packetSize } from "./header.js";
+import { packetSize } from "./header.js";
 import { parse } from "./parse.js";
 import type { TopicCache } from "./topic-cache.js";
 import type { PacketSink, QoS } from "./types.js";
@@ -30,29 +30,12 @@ export function deliver(
   shift = 0,
 ): number {
   while (at < end) {
-    const first = bytes[at]!;
+    const size = packetSize(bytes, at, end, maxPacketSize);
+    const next = at + size;
+    if (size === 0 || next > end) break;
     let start = at + 2;
-    let next = end + 1;
-    if (start <= end) {
-      const rule = RULES[first]!;
-      let length = bytes[at + 1]!;
-      if (length > 0x7f) {
-        const second = start < end ? bytes[start]! : 0x80;
-        length = second > 0x7f ? ILLEGAL : (length & 0x7f) | (second << 7);
-        start++;
-      }
-      if (length >= 0 && (rule === length || rule === ANY) && start - at + length <= maxPacketSize) {
-        next = start + length;
-      }
-    }
-    if (next > end) {
-      // Everything that is not legal and whole at first sight, or over 16 KiB.
-      const size = packetSize(bytes, at, end, maxPacketSize);
-      next = at + size;
-      if (size === 0 || next > end) break;
-      // Whole at second sight: the length takes three or four bytes, and `start` is at the third.
-      while (bytes[start++]! > 0x7f);
-    }
+    while (bytes[start - 1]! > 0x7f) start++;
+    const first = bytes[at]!;
     let packetId;
     switch (first >> 4) {
       case 3: {

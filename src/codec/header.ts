@@ -29,13 +29,15 @@ export const NAMES = [
 /**
  * The only legal first byte by type number, but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010.
  */
-export const FIRST_BYTES = /* @__PURE__ */ NAMES.map((_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0));
+export const FIRST_BYTES = /* @__PURE__ */ NAMES.map(
+  (_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0),
+);
 
-export const ILLEGAL = -2;
-export const ANY = -1;
+const ILLEGAL = -2;
+const ANY = -1;
 
 /** By first byte: ILLEGAL, or the only legal remaining length, or ANY. */
-export const RULES = /* @__PURE__ */ Int8Array.from({ length: 256 }, (_, first) => {
+const RULES = /* @__PURE__ */ Int8Array.from({ length: 256 }, (_, first) => {
   const type = first >> 4;
   // Neither QoS 3 nor DUP with QoS 0.
   if (type === 3) return (first & 6) === 6 || (first & 14) === 8 ? ILLEGAL : ANY;
@@ -80,4 +82,3 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
     }
   }
 }
-
