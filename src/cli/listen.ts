@@ -82,8 +82,10 @@ class Printer {
 
   async print(type: string, fields: object): Promise<void> {
     if (this.#left <= 0) return;
-    if (--this.#left === 0) this.#ending.finish();
+    this.#left--;
     await this.#output.print({ type, ...fields });
+    // What was printed is acknowledged or answered when the handler that prints it is through, which is not yet.
+    if (this.#left === 0) setImmediate(this.#ending.finish);
   }
 }
 

@@ -54,6 +54,7 @@ export class Pump {
     try {
       while (this.#read < count && !this.#over) {
         await pace();
+        if (this.#over) break;
         const body = await this.#next(iterator);
         if (body === undefined) break;
         this.#read++;
