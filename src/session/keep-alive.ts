@@ -15,8 +15,8 @@ const SLOW_LINE = 65.536;
 /** What systems hold of output that they have taken: more of it has left, or is on its way. */
 const UNDER_WAY = 4 * 1024 * 1024;
 
-/** What has to be done now. */
-export type KeepAliveStep = "nothing" | "ping" | "look" | "gone";
+/** How the peer is. */
+export type PeerState = "fine" | "gone" | "unknown: look";
 
 export class KeepAlive {
   /** ms; 0 is off. */
@@ -70,36 +70,34 @@ export class KeepAlive {
   }
 
   /**
-   * What is due at `now`; "ping" counts as sent. `isDue` says whether a time has come and, where not, remembers it as
-   * the next to look at.
+   * Whether a PINGREQ is due at `now`, which then counts as sent. `isDue` says whether a time has come and, where not,
+   * remembers it as the next to look at.
    */
-  check(now: number, isDue: (time: number) => boolean): KeepAliveStep {
+  wantsPing(now: number, isDue: (time: number) => boolean): boolean {
     const k = this.interval;
-    if (!k) return "nothing";
+    if (!k) return false;
     const waiting = this.#pingAt < Infinity;
-    if (waiting) {
-      const step = this.#isOverdue(now, isDue);
-      if (step) return step;
-    }
-    if (!isDue((waiting ? this.sentAt : Math.min(this.sentAt, this.receivedAt)) + k * 0.9)) return "nothing";
+    if (!isDue((waiting ? this.sentAt : Math.min(this.sentAt, this.receivedAt)) + k * 0.9)) return false;
     if (!waiting) this.#pingAt = now;
     this.sentAt = now;
-    isDue(now + k * 0.5);
-    return "ping";
+    isDue(now + k * 0.9);
+    return true;
   }
 
-  #isOverdue(now: number, isDue: (time: number) => boolean): "look" | "gone" | undefined {
+  /** What is known of the peer at `now`; `isDue` as of `wantsPing`. */
+  check(now: number, isDue: (time: number) => boolean): PeerState {
     const k = this.interval;
+    if (!k || this.#pingAt === Infinity) return "fine";
     const life = Math.max(this.#pingAt, this.receivedAt, this.#takenAt);
     const patience = k / 2 + this.#underWay / SLOW_LINE;
-    if (!isDue(life + patience)) return undefined;
+    if (!isDue(life + patience)) return "fine";
     if (!this.#reading && this.#lookAt === Infinity) {
       this.#lookAt = now;
       isDue(now + k / 2);
-      return "look";
+      return "unknown: look";
     }
-    if (!this.#reading && !isDue(this.#lookAt + k / 2)) return undefined;
+    if (!this.#reading && !isDue(this.#lookAt + k / 2)) return "fine";
     if (this.#suspectAt === Infinity) this.#suspectAt = now + k / 20;
-    return isDue(this.#suspectAt) ? "gone" : undefined;
+    return isDue(this.#suspectAt) ? "gone" : "fine";
   }
 }

@@ -26,10 +26,11 @@ export class Watch {
       throw new HubwireError("ERR_TIMEOUT", "the server's acknowledgements stopped: the connection is made anew");
     }
     keepAlive.sentAt = Math.max(keepAlive.sentAt, output.writtenAt);
-    const step = keepAlive.check(time.now, (at) => time.isDue(at));
-    if (step === "ping") output.pingreq(time.now);
-    else if (step === "look") event({ type: "look" });
-    else if (step === "gone") {
+    const isDue = (at: number): boolean => time.isDue(at);
+    if (keepAlive.wantsPing(time.now, isDue)) output.pingreq(time.now);
+    const peer = keepAlive.check(time.now, isDue);
+    if (peer === "unknown: look") event({ type: "look" });
+    else if (peer === "gone") {
       const statement = "MQTT-3.12.4-1";
       throw new HubwireError("ERR_KEEP_ALIVE_TIMEOUT", `no PINGRESP in time (${statement})`, { statement });
     }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { PacketInit } from "../../src/codec/types.js";
 import { HubwireError } from "../../src/errors.js";
+import { messageMemory } from "../../src/session/memory.js";
 import { Harness } from "./harness.js";
 
 const aborted = new HubwireError("ERR_ABORTED", "aborted");
@@ -35,17 +37,23 @@ describe("outgoing messages", () => {
   test("[MQTT-4.3.2-1 -] no other acknowledgement completes QoS 1", () => {
     const h = new Harness().connect();
     h.publish("a").sent();
-    h.feed(
-      { type: "puback", packetId: 2 },
-      { type: "pubcomp", packetId: 1 },
-      { type: "unsuback", packetId: 1 },
-      { type: "suback", packetId: 1, returnCodes: [0] },
-      { type: "pubrec", packetId: 1 },
-    );
+    h.feed({ type: "puback", packetId: 2 });
     expect(h.results()).toEqual([]);
     expect(h.failures).toEqual([]);
     h.feed({ type: "puback", packetId: 1 }, { type: "puback", packetId: 1 });
     expect(h.results()).toEqual(["a:ok"]);
+  });
+
+  test.each<PacketInit>([
+    { type: "pubcomp", packetId: 1 },
+    { type: "pubrec", packetId: 1 },
+    { type: "unsuback", packetId: 1 },
+    { type: "suback", packetId: 1, returnCodes: [0] },
+  ])("what the flow of QoS 1 never has is a violation: $type", (packet) => {
+    const h = new Harness().connect().publish("a");
+    h.feed(packet);
+    expect(h.results()).toEqual([]);
+    expect(h.failures.map(({ code }) => code)).toEqual(["ERR_PROTOCOL_VIOLATION"]);
   });
 
   test("[MQTT-4.3.3-1 +] QoS 2: PUBLISH, PUBREC, PUBREL, PUBCOMP", () => {
@@ -62,15 +70,31 @@ describe("outgoing messages", () => {
   test("[MQTT-4.3.3-1 -] QoS 2: nothing but PUBREC releases, nothing but PUBCOMP completes, no PUBLISH after PUBREL", () => {
     const h = new Harness().connect();
     h.publish("a", 2).sent();
-    h.feed({ type: "puback", packetId: 1 }, { type: "pubcomp", packetId: 1 });
+    h.feed({ type: "pubcomp", packetId: 1 });
     expect(h.results()).toEqual([]);
-    h.feed({ type: "pubrec", packetId: 1 }, { type: "pubrec", packetId: 1 }, { type: "puback", packetId: 1 });
+    h.feed({ type: "pubrec", packetId: 1 }, { type: "pubrec", packetId: 1 });
     expect(h.sentLines()).toEqual(["pubrel#1", "pubrel#1"]);
     h.reconnect(true);
     expect(h.sentLines()).toEqual(["pubrel#1"]);
     expect(h.results()).toEqual([]);
     h.feed({ type: "pubcomp", packetId: 1 });
     expect(h.results()).toEqual(["a:ok"]);
+  });
+
+  test("a server that acknowledges QoS 2 with PUBACK has taken it as QoS 1, which is told once a connection", () => {
+    const h = new Harness().connect().publish("a", 2).publish("b", 2);
+    h.feed({ type: "puback", packetId: 1 }, { type: "puback", packetId: 2 });
+    expect(h.results()).toEqual(["a:ok", "b:ok"]);
+    expect(h.downgraded).toEqual(["ERR_PROTOCOL_VIOLATION"]);
+    h.reconnect(true).publish("c", 2).feed({ type: "puback", packetId: 3 });
+    expect(h.downgraded).toHaveLength(2);
+    expect(h.failures).toEqual([]);
+  });
+
+  test("PUBACK after PUBREC is a violation", () => {
+    const h = new Harness().connect().publish("a", 2);
+    h.feed({ type: "pubrec", packetId: 1 }, { type: "puback", packetId: 1 });
+    expect(h.failures.map(({ code }) => code)).toEqual(["ERR_PROTOCOL_VIOLATION"]);
   });
 
   test("a PUBREC for an unknown identifier is answered with PUBREL, so that the server can forget it", () => {
@@ -213,7 +237,7 @@ describe("the window and the queue", () => {
     const h = new Harness({ maxInflight: 2 }).connect();
     h.publish("a").publish("b", 2).publish("c").publish("d", 0).publish("e");
     expect(h.sentLines()).toEqual(["publish#1 q1 a", "publish#2 q2 b"]);
-    expect(h.session.metrics).toMatchObject({ inflight: 2, queued: 3, queuedBytes: 6 });
+    expect(h.session.metrics).toMatchObject({ inflight: 2, queued: 3, queuedBytes: expect.any(Number) });
     h.feed({ type: "puback", packetId: 1 });
     expect(h.sentLines()).toEqual(["publish#3 q1 c", "publish q0 d"]);
     h.feed({ type: "pubrec", packetId: 2 }, { type: "pubcomp", packetId: 2 });
@@ -245,21 +269,24 @@ describe("the window and the queue", () => {
     expect(h.results()).toEqual(["a:ok"]);
   });
 
-  test.each([[{ maxCount: 2 }], [{ maxBytes: 4 }]])("full at %j: the next one is refused", (queue) => {
-    const h = new Harness({ queue }).publish("a").publish("b");
-    expect(() => h.publish("c")).toThrow(expect.objectContaining({ code: "ERR_QUEUE_FULL", retryable: true }));
-    h.connect();
-    expect(h.sentLines()).toEqual(["publish#1 q1 a", "publish#2 q1 b"]);
-  });
+  test.each([[{ maxCount: 2 }], [{ maxBytes: 2 * messageMemory("t", "a") }]])(
+    "full at %j: the next one is refused",
+    (queue) => {
+      const h = new Harness({ queue }).publish("a").publish("b");
+      expect(() => h.publish("c")).toThrow(expect.objectContaining({ code: "ERR_QUEUE_FULL", retryable: true }));
+      h.connect();
+      expect(h.sentLines()).toEqual(["publish#1 q1 a", "publish#2 q1 b"]);
+    },
+  );
 
   test("drop-oldest makes room and says so", () => {
-    const h = new Harness({ queue: { maxCount: 2, maxBytes: 7, overflow: "drop-oldest" } });
-    h.publish("a").publish("b").publish("c");
+    const h = new Harness({ queue: { maxCount: 2, maxBytes: messageMemory("t", "123456"), overflow: "drop-oldest" } });
+    h.publish("a").publish("b");
     expect(h.results()).toEqual(["a:ERR_QUEUE_FULL"]);
     h.publish("123456");
-    expect(h.results()).toEqual(["a:ERR_QUEUE_FULL", "b:ERR_QUEUE_FULL", "c:ERR_QUEUE_FULL"]);
+    expect(h.results()).toEqual(["a:ERR_QUEUE_FULL", "b:ERR_QUEUE_FULL"]);
     expect(() => h.publish("1234567"), "one that never fits drops nothing").toThrow(HubwireError);
-    expect(h.session.metrics).toMatchObject({ queued: 1, queuedBytes: 7 });
+    expect(h.session.metrics).toMatchObject({ queued: 1, queuedBytes: messageMemory("t", "123456") });
   });
 
   test("maxCount 0 and QoS 0 with `qos0: false` need a connection", () => {
@@ -278,7 +305,7 @@ describe("the window and the queue", () => {
     h.publish("a").publish("b").advance(4_000);
     h.publish("c").advance(1_000);
     expect(h.results()).toEqual(["b:ERR_MESSAGE_EXPIRED"]);
-    h.lose();
+    h.lose().advance(0);
     expect(h.results()).toEqual(["b:ERR_MESSAGE_EXPIRED", "a:ERR_MESSAGE_EXPIRED"]);
     h.sent();
     h.connect(true);
@@ -319,14 +346,46 @@ describe("deadlines and giving up", () => {
     expect(h.results()).toEqual([]);
     h.advance(1);
     expect(h.results()).toEqual(["a:ERR_TIMEOUT"]);
-    h.feed({ type: "pubrec", packetId: 2 }).advance(999);
+    expect(
+      h.failures.map(({ code }) => code),
+      "nothing was acknowledged meanwhile",
+    ).toEqual(["ERR_TIMEOUT"]);
+    h.sent();
+    h.connect(true);
+    expect(h.sentLines()).toEqual(["publish#1 dup q1 a", "publish#2 dup q2 b"]);
+    h.advance(1).feed({ type: "pubrec", packetId: 2 }).advance(998);
     expect(h.results(), "the deadline runs from the last packet sent").toEqual(["a:ERR_TIMEOUT"]);
-    h.advance(1);
+    h.advance(2);
     expect(h.results()).toEqual(["a:ERR_TIMEOUT", "b:ERR_TIMEOUT"]);
     expect(h.session.metrics.inflight).toBe(2);
     h.feed({ type: "puback", packetId: 1 }, { type: "pubcomp", packetId: 2 });
     expect(h.session.metrics.inflight).toBe(0);
     expect(h.results()).toHaveLength(2);
+  });
+
+  test("a connection is sick when no acknowledgement comes, or when the oldest waits three times as long", () => {
+    const h = new Harness({ operationTimeout: 1_000 }).connect();
+    h.publish("a").advance(100).publish("b");
+    h.feed({ type: "puback", packetId: 2 }).advance(2_899);
+    expect(h.failures, "others are acknowledged").toEqual([]);
+    h.advance(1);
+    expect(h.failures.map(({ code }) => code)).toEqual(["ERR_TIMEOUT"]);
+  });
+
+  test("each sick connection doubles the patience, until an acknowledgement comes", () => {
+    const h = new Harness({ operationTimeout: 1_000 }).connect().publish("a");
+    const lives: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      const from = h.now;
+      const before = h.failures.length;
+      while (h.failures.length === before) h.advance(100);
+      lives.push(h.now - from);
+      h.sent();
+      h.connect(true);
+    }
+    expect(lives).toEqual([1_000, 2_000, 4_000, 8_000]);
+    h.feed({ type: "puback", packetId: 1 }).publish("b").advance(1_000);
+    expect(h.failures).toHaveLength(5);
   });
 
   test("time without a connection does not count", () => {
