@@ -189,6 +189,22 @@ describe("FileStore", () => {
     expect(readdirSync(folder)).toEqual(["session"]);
   });
 
+  test("a payload that holds the records of another store, each at its own place, is no store", () => {
+    const head = 16 + 14;
+    const other = new FileStore(`${path}-other`);
+    other.put(1, new Uint8Array(10));
+    other.put(2, bytes(1));
+    other.close();
+    const payload = readFileSync(`${path}-other`).subarray(head);
+    const store = new FileStore(path);
+    store.put(1, payload);
+    store.close();
+    const torn = readFileSync(path);
+    expect(torn.subarray(head, head + payload.length).equals(payload)).toBe(true);
+    writeFileSync(path, torn.fill(0, 16, head));
+    expect(contents()).toEqual([]);
+  });
+
   test("a damaged file is set aside, untouched, by a name that the error tells", () => {
     const store = new FileStore(path);
     write(store);

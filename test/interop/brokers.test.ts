@@ -4,13 +4,13 @@ import { once } from "node:events";
 import { connect as connectSocket, type Socket } from "node:net";
 import { connectAsync, type IClientOptions, type MqttClient as MqttJs } from "mqtt";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { MqttClient, type Message } from "../../src/client/index.js";
+import { MqttClient, type MqttClientOptions, type Message } from "../../src/client/index.js";
 import type { QoS } from "../../src/codec/index.js";
 import { availableBrokers, type Broker } from "./support/brokers.js";
 import { Inbox } from "./support/inbox.js";
 import { seeded } from "../support/random.js";
 
-type Options = Partial<ConstructorParameters<typeof MqttClient>[0]>;
+type Options = Partial<MqttClientOptions>;
 
 /** Enough to fill every window: our client's 1,000, the brokers' own. */
 const MANY = 2_000;

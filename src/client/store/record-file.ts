@@ -112,7 +112,7 @@ export class RecordFile {
     this.#file = -1;
     try {
       this.#abandonQuietly();
-      if (!this.#broken) this.#settle(file);
+      this.#settle(file);
     } catch (error) {
       closeQuietly(this.#disk, file);
       throw failed("the store may hold what was refused", error);
