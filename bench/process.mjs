@@ -30,7 +30,11 @@ for (const flags of flagSets) {
     for (let round = 0; round < rounds; round++) {
       results.push(await measure(flags, { kind, seconds: smoke ? 0.5 : 5 }));
     }
-    const figures = (key, digits) => spread(results.map((result) => result[key]), digits);
+    const figures = (key, digits) =>
+      spread(
+        results.map((result) => result[key]),
+        digits,
+      );
     const rate = kind === "a client under load" ? `   ${figures("rate", 0)} messages/s` : "";
     console.log(`  ${kind.padEnd(20)} ${figures("rss", 1)}   peak ${figures("peak", 1)}${rate}`);
   }

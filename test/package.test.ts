@@ -86,7 +86,22 @@ describe("the published package", () => {
     expect(node("--input-type=module", "-e", program)).toBe("false HubwireError ERR_MALFORMED_PACKET\n");
   });
 
-  test("packed from a clone that nobody has built, it is the same package", () => {
+  test("a store of the one form serves a client of the other", () => {
+    const program = `
+      const { createRequire } = await import("node:module");
+      const { FileStore } = createRequire(process.cwd() + "/")("hubwire/file-store");
+      const { MqttClient } = await import("hubwire/mqtt");
+      const store = new FileStore("records");
+      const options = { host: "127.0.0.1", port: 1, protocol: "mqtt", clientId: "c", cleanSession: false, store };
+      const client = new MqttClient(options);
+      const sent = client.publish("a", "b", { qos: 1 }).catch((error) => error.code);
+      await client.close({ force: true });
+      console.log(await sent);
+      store.close();`;
+    expect(node("--input-type=module", "-e", program)).toBe("ERR_CLOSED\n");
+  });
+
+  test("packed from a clone that nobody has built, it is the same package", { timeout: 180_000 }, () => {
     const clone = join(project, "clone");
     execFileSync("git", ["clone", "--quiet", "--depth=1", `file://${root}`, clone]);
     symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
