@@ -68,10 +68,14 @@ function wrap(text: string): string {
   return lines.join(`\n${" ".repeat(COLUMN)}`);
 }
 
-function describe(name: string, { short, value, help }: Option): string {
+/** What `--help` says of an option. */
+export const helpTextOf = ({ help, multiple }: Option): string => help + (multiple ? "; may be repeated" : "");
+
+function describe(name: string, option: Option): string {
+  const { short, value } = option;
   const head = `  ${short ? `-${short}, ` : "    "}--${name}${value ? ` <${value}>` : ""}`;
   const gap = head.length + 2 > COLUMN ? `\n${" ".repeat(COLUMN)}` : " ".repeat(COLUMN - head.length);
-  return head + gap + wrap(help);
+  return head + gap + wrap(helpTextOf(option));
 }
 
 /** What `--help` prints. */

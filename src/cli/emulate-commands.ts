@@ -272,15 +272,20 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
-const mark = (kind: string): string => (kind.endsWith("?") ? "?" : "");
+/** Each command with its fields; those that may be left out end in `?`. */
+export const ACTION_TABLE: readonly { readonly name: string; readonly fields: string; readonly help: string }[] =
+  Object.entries(ACTIONS).map(([name, { fields, help }]) => ({
+    name,
+    fields: Object.entries(fields)
+      .map(([field, kind]) => field + (kind.endsWith("?") ? "?" : ""))
+      .join(", "),
+    help,
+  }));
 
-/** For `--help`: each command with its fields. */
+/** The same for `--help`. */
 export const COMMANDS_HELP = [
-  ...Object.entries(ACTIONS).map(
-    ([name, { fields, help }]) =>
-      `  ${name.padEnd(22)}${help}\n${" ".repeat(24)}${Object.entries(fields)
-        .map(([field, kind]) => field + mark(kind))
-        .join(", ")}`,
+  ...ACTION_TABLE.map(
+    ({ name, fields, help }) => `  ${name.padEnd(22)}${help}${fields && `\n${" ".repeat(24)}${fields}`}`,
   ),
   `  ${"quit".padEnd(22)}end`,
 ].join("\n");
