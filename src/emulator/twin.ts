@@ -115,7 +115,7 @@ function merged(target: JsonObject, patch: JsonObject): JsonObject {
 /** The times of `merged`: every object on the way to a change was updated, what was deleted is gone. */
 function mergedMetadata(target: JsonObject, patch: JsonObject, time: string): JsonObject {
   const result: JsonObject = {};
-  for (const [name, value] of Object.entries(target)) setOwn(result, name, value);
+  for (const [name, value] of Object.entries(target)) if (name !== LAST_UPDATED) setOwn(result, name, value);
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) {
       delete result[name];
