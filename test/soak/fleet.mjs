@@ -94,7 +94,9 @@ async function hub() {
   child.send("tell");
   const told = await next();
   const total = count * (messages + 3);
-  console.log(`${total} messages, calls and reports in ${(took / 1000).toFixed(1)} s: ${Math.round(total / (took / 1000))}/s`);
+  console.log(
+    `${total} messages, calls and reports in ${(took / 1000).toFixed(1)} s: ${Math.round(total / (took / 1000))}/s`,
+  );
   console.log(`  hub: ${mebibytes(process.memoryUsage().rss)} resident; devices: ${mebibytes(told.rss)}`);
   const wrong = [
     [arrived.size === count * messages && [...arrived.values()].every((times) => times === 1), "telemetry"],
