@@ -65,8 +65,9 @@ function unknownOption(name: string, rules: Rules, what: string): HubwireError {
 /** Throws ERR_INVALID_ARGUMENT where `value` is not as `rule` says; `what` it is, e.g. "the topic". */
 export function checkValue(value: unknown, rule: Rule, what: string): void {
   if (typeof rule === "string") {
-    if (rule === "any" || rule.split("|").includes(typeName(value))) return;
-    throw invalid(`${what} must be a ${rule.replaceAll("|", " or ")}, not ${typeName(value)}`);
+    const type = typeName(value);
+    if (type === rule || rule === "any" || rule.split("|").includes(type)) return;
+    throw invalid(`${what} must be a ${rule.replaceAll("|", " or ")}, not ${type}`);
   }
   const [least, most] = rule;
   const fine = typeof value === "number" && value >= least && value <= most;

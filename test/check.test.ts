@@ -2,7 +2,14 @@
 import { describe, expect, test } from "vitest";
 import { checkOptions, checkValue, type Rules } from "../src/check.js";
 
-const RULES: Rules = { name: "string", secret: "string|object", port: [1, 65_535], wait: [0, Infinity], any: "any" };
+const RULES: Rules = {
+  name: "string",
+  secret: "string|object",
+  port: [1, 65_535],
+  wait: [0, Infinity],
+  any: "any",
+  only: "object",
+};
 
 describe("checkOptions", () => {
   test.each<[object | undefined, object]>([
@@ -39,17 +46,18 @@ describe("checkOptions", () => {
     ["the options of call must be an object", () => "name"],
     ["the options of call must be an object", () => () => {}],
     ["the options of call must be an object", () => []],
-    ['unknown option "nmae" of call; there are: name, secret, port, wait, any', () => ({ nmae: "x" })],
+    ['unknown option "nmae" of call; there are: name, secret, port, wait, any, only', () => ({ nmae: "x" })],
     ['unknown option "Name" of call; is name meant?', () => ({ Name: "x" })],
     [
-      'unknown option "__proto__" of call; there are: name, secret, port, wait, any',
+      'unknown option "__proto__" of call; there are: name, secret, port, wait, any, only',
       () => JSON.parse('{"__proto__":1}'),
     ],
-    ['unknown option "toString" of call; there are: name, secret, port, wait, any', () => ({ toString: 1 })],
+    ['unknown option "toString" of call; there are: name, secret, port, wait, any, only', () => ({ toString: 1 })],
     ["option name of call must be a string, not number", () => ({ name: 5 })],
     ["option name of call must be a string, not null", () => ({ name: null })],
     ["option secret of call must be a string or object, not number", () => ({ secret: 5 })],
     ["option secret of call must be a string or object, not null", () => ({ secret: null })],
+    ["option only of call must be a object, not null", () => ({ only: null })],
     ["option port of call must be a whole number from 1 to 65535", () => ({ port: 0 })],
     ["option port of call must be a whole number from 1 to 65535", () => ({ port: 1.5 })],
     ["option port of call must be a whole number from 1 to 65535", () => ({ port: "80" })],

@@ -114,8 +114,7 @@ export async function register(given: ProvisioningOptions): Promise<Provisioning
     keepAlive,
   } = options;
   const { clock = systemClock, random = Math.random, timeout = 120_000, signal } = options;
-  throwIfAborted(signal);
-  if (!/^[^/+#\0]+$/.test(idScope ?? "") || !/^[^/+#\0]{1,128}$/.test(registrationId ?? "")) {
+  if (!/^[^/+#\0]+$/.test(idScope ?? "") || !/^[^/+#\0\ud800-\udfff]{1,128}$/.test(registrationId ?? "")) {
     throw invalid("provisioning needs an idScope and a registrationId, without / + #");
   }
   if ([options.symmetricKey, groupKey, options.x509].filter((way) => way !== undefined).length !== 1) {
@@ -125,6 +124,7 @@ export async function register(given: ProvisioningOptions): Promise<Provisioning
   const register = encodeRegistration(registrationId, options.payload);
   const key = groupKey === undefined ? options.symmetricKey : deriveGroupKey(groupKey, registrationId);
   if (key !== undefined && !isBase64(key)) throw invalid("symmetricKey is not base64");
+  throwIfAborted(signal);
 
   const scope = `${idScope}/registrations/${registrationId}`;
   const mqttTls = { ...tls, ...x509 };
@@ -235,11 +235,14 @@ export async function register(given: ProvisioningOptions): Promise<Provisioning
 }
 
 function encodeRegistration(registrationId: string, payload: unknown): string {
+  let json: string | undefined;
   try {
-    return JSON.stringify({ registrationId, payload });
+    json = payload === undefined ? "" : JSON.stringify(payload);
   } catch (cause) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "the payload cannot be written as JSON", { cause });
   }
+  if (json === undefined) throw invalid(`the payload cannot be written as JSON: it is a ${typeof payload}`);
+  return JSON.stringify({ registrationId, payload });
 }
 
 function refusedRegistration(status: number, answer: Record<string, unknown>): HubwireError {

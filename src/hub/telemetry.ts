@@ -3,6 +3,7 @@
  *
  * Invariant: what is returned is within the hub's size limit and of a QoS that it takes; otherwise a typed error.
  */
+import { checkSignal } from "../abort.js";
 import { checkOptions, invalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
@@ -98,6 +99,7 @@ export function encodeTelemetry(
 ): EncodedTelemetry {
   const options = checkOptions(given, TELEMETRY_RULES, "sendTelemetry");
   const { qos = 1, retain = false, signal, properties, messageId } = options;
+  checkSignal(signal);
   if (qos !== 0 && qos !== 1) throw invalid("qos is 0 or 1: the hub closes the connection on QoS 2");
   if (outputName !== undefined) options.outputName = outputName;
   const objection = messageId === undefined ? undefined : messageIdObjection(messageId);
@@ -143,9 +145,11 @@ function refuseTwice(options: TelemetryOptions, properties: PropertiesInit): voi
 }
 
 function isoText(value: Date, name: string): string {
-  const isDate = value instanceof Date && !Number.isNaN(value.getTime());
-  if (!isDate) throw invalid(`option ${name} of sendTelemetry must be a string or a valid Date`);
-  return value.toISOString();
+  try {
+    return Date.prototype.toISOString.call(value);
+  } catch {
+    throw invalid(`option ${name} of sendTelemetry must be a string or a valid Date`);
+  }
 }
 
 function encodeBody(body: unknown): [payload: string | Uint8Array, isJson: boolean] {

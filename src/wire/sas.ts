@@ -5,6 +5,7 @@
  * takes the same time wherever they differ; no key, signature or token is in an error.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { checkOptions, checkValue, invalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { percentDecode, percentEncode } from "./property-bag.js";
 import { identityPath } from "./topics.js";
@@ -39,7 +40,7 @@ export function sasRequest(
   const se = Math.floor(expiry);
   // A year beyond 5138 is a time in milliseconds by mistake.
   if (!(se >= 0 && se < 1e11)) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry must be a time in seconds since 1970");
+    throw invalid("expiry must be a time in seconds since 1970");
   }
   const sr = percentEncode(scope, "the resource");
   const skn = keyName === undefined ? "" : "&skn=" + percentEncode(keyName, "the key name");
@@ -55,26 +56,47 @@ export function signSasToken(scope: string, key: string, expiry: number, keyName
   return token(hmac(key, text));
 }
 
+const TOKEN_OPTIONS: Rules = {
+  hostName: "string",
+  deviceId: "string",
+  moduleId: "string",
+  key: "string",
+  expiry: "number",
+  keyName: "string",
+  // Of a connection string, which may be spread in; `key` is what signs.
+  gatewayHostName: "string",
+  sharedAccessKey: "string",
+  sharedAccessKeyName: "string",
+  sharedAccessSignature: "string",
+  x509: "any",
+};
+
 /**
  * Makes the SAS token of a device or module. `key` is base64, `expiry` in seconds since 1970 UTC (a fraction is
- * cut off), `keyName` the policy's name where `key` is a policy's and not the device's own.
- * Throws ERR_SAS_TOKEN for a key that is not base64, ERR_INVALID_ARGUMENT for an expiry that is no such time and for
- * a host name or device id that is missing.
+ * cut off), `keyName` the policy's name where `key` is a policy's and not the device's own. What
+ * `parseConnectionString` returns may be spread in beside them.
+ * Throws ERR_SAS_TOKEN for a key that is not base64, ERR_INVALID_ARGUMENT for an expiry that is no such time, for an
+ * unknown option, and for a name that is missing or empty.
  */
 export function createSasToken(
   options: SasIdentity & { key: string; expiry: number; keyName?: string | undefined },
 ): string {
-  for (const name of ["hostName", "deviceId"] as const) {
-    const value: unknown = options?.[name];
-    if (!value || typeof value !== "string") {
-      throw new HubwireError("ERR_INVALID_ARGUMENT", `${name} must be a string, and not empty`);
-    }
-  }
-  return signSasToken(sasScope(options), options.key, options.expiry, options.keyName);
+  const { hostName, deviceId, moduleId, key, expiry, keyName } = checkOptions(options, TOKEN_OPTIONS, "createSasToken");
+  if (!hostName || !deviceId) throw invalid("hostName and deviceId must be strings, and not empty");
+  if (moduleId === "" || keyName === "") throw invalid("moduleId and keyName must not be empty where they are given");
+  return signSasToken(sasScope({ hostName, deviceId, moduleId }), key, expiry, keyName);
 }
 
-/** The key of a device in an enrolment group: base64 of HMAC-SHA256 of its registration id under the group's key. */
-export const deriveGroupKey = (groupKey: string, registrationId: string): string => hmac(groupKey, registrationId);
+/**
+ * The key of a device in an enrolment group: base64 of HMAC-SHA256 of its registration id under the group's key.
+ * Throws ERR_SAS_TOKEN for a key that is not base64, ERR_INVALID_ARGUMENT for a registration id that is no text or empty.
+ */
+export function deriveGroupKey(groupKey: string, registrationId: string): string {
+  checkValue(registrationId, "string", "the registration id");
+  if (!/^[^\ud800-\udfff]+$/u.test(registrationId))
+    throw invalid("the registration id is empty, or has a lone surrogate");
+  return hmac(groupKey, registrationId);
+}
 
 /** The fields of a token. */
 export interface SasToken {
