@@ -47,6 +47,10 @@ export const isRefusal = ({ code }: HubwireError): boolean =>
 export function explainError(error: HubwireError, activity: Activity, identity: string): HubwireError {
   const wrap = (message: string): HubwireError =>
     new HubwireError(error.code, message, { cause: error, retryable: error.retryable });
+  // A device's caller knows of no packets: what it handed over is wrong.
+  if (error.code === "ERR_INVALID_PACKET") {
+    return new HubwireError("ERR_INVALID_ARGUMENT", error.message, { cause: error });
+  }
   if (error.code === "ERR_CONNECTION_LOST") {
     return wrap(`the connection closed without a reason; likely: ${likelyCauses(activity).join("; ")}`);
   }

@@ -65,7 +65,8 @@ const OPTIONS = ["undefined", "object", "an object of nothing", "date", "map", "
   (name) => name !== "bytes",
 );
 const TEXT = ["text", "empty text", "a lone surrogate"];
-const NOT_JSON = ["undefined", "symbol", "bigint", "function", "an object that throws", "cycle"];
+const NOT_JSON = ["symbol", "bigint", "function", "an object that throws", "cycle"];
+const NOT_SENT = ["a lone surrogate", "undefined", ...NOT_JSON];
 const telemetry = [
   "properties",
   "messageId",
@@ -129,7 +130,7 @@ const PARAMETERS: Parameter[] = [
   {
     name: "sendTelemetry(body)",
     call: (value, client) => client.sendTelemetry(value),
-    takes: Object.keys(VALUES).filter((name) => !NOT_JSON.includes(name)),
+    takes: Object.keys(VALUES).filter((name) => !NOT_SENT.includes(name)),
   },
   {
     name: "sendTelemetry(, options)",
@@ -251,7 +252,7 @@ const PARAMETERS: Parameter[] = [
   {
     name: "provisionDevice({ payload })",
     call: (payload) => hubwire.provisionDevice({ ...provisioning, payload, signal: AbortSignal.abort() }),
-    takes: Object.keys(VALUES).filter((name) => name === "undefined" || !NOT_JSON.includes(name)),
+    takes: Object.keys(VALUES).filter((name) => !NOT_JSON.includes(name)),
   },
   {
     name: "provisionDevice({ x509 })",
