@@ -174,4 +174,53 @@ describe("from a hub that a test plays", () => {
     expect(errors).toHaveLength(1);
     expect(clock.pending).toBe(0);
   });
+
+  test.each<[string, unknown, string, RegExp]>([
+    ["nothing", undefined, "200 null", /^$/],
+    ["null", null, "200 null", /^$/],
+    ["no status and no payload", {}, "200 null", /^$/],
+    ["bytes that are JSON", { payload: bytes("[1]") }, "200 [1]", /^$/],
+    ["no bytes at all", { payload: bytes("") }, "200 ", /^$/],
+    ["bytes that are no JSON", { payload: bytes("[1") }, "500 null", /JSON or empty/],
+    ["what belongs into the payload", { speed: 3 }, "500 null", /under "speed" belongs into payload/],
+    ["a bare number", 3, "500 null", /not a number/],
+    ["a bare string", "ok", "500 null", /not a string/],
+    ["a bare array", [1], "500 null", /not an array/],
+  ])("a handler that returns %s", async (_what, response, answer, error) => {
+    const { methods, published, errors } = play();
+    methods.on("m", () => response as never);
+    methods.called("m", "1", bytes("1"));
+    await settled();
+    const [status, payload] = answer.split(" ");
+    expect(published).toEqual([`$iothub/methods/res/${status}/?$rid=1 ${payload}`]);
+    expect(errors.map(({ code, message }) => `${code} ${message}`).join()).toMatch(
+      error.source === "^$" ? error : new RegExp(`ERR_INVALID_ARGUMENT.*${error.source}`),
+    );
+  });
+
+  test("calls over the bound are turned away with 429, told of once, until there is room", async () => {
+    const { methods, published, errors } = play(2);
+    const finish: (() => void)[] = [];
+    methods.on("m", () => new Promise((resolve) => finish.push(resolve)));
+    for (const id of ["1", "2", "3", "4"]) methods.called("m", id, bytes("1"));
+    await settled();
+    expect(published).toEqual(["$iothub/methods/res/429/?$rid=3 null", "$iothub/methods/res/429/?$rid=4 null"]);
+    expect(errors).toMatchObject([{ code: "ERR_LIMIT", message: expect.stringContaining("2 method handlers") }]);
+    for (const done of finish.splice(0)) done();
+    await settled();
+    for (const id of ["5", "6", "7"]) methods.called("m", id, bytes("1"));
+    await settled();
+    expect(published.slice(4)).toEqual(["$iothub/methods/res/429/?$rid=7 null"]);
+    expect(errors).toHaveLength(2);
+    for (const done of finish) done();
+  });
+
+  test("a later handler of a name takes the place of the earlier one", async () => {
+    const { methods, published } = play();
+    methods.on("m", () => ({ payload: "first" }));
+    methods.on("m", () => ({ payload: "second" }));
+    methods.called("m", "1", bytes(""));
+    await settled();
+    expect(published).toEqual(['$iothub/methods/res/200/?$rid=1 "second"']);
+  });
 });

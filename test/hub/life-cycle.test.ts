@@ -1,0 +1,150 @@
+/** Calls before connect(), after the client has given up, and after close(): each settles, and says what is so. */
+import { describe, expect, test } from "vitest";
+import type { HubMessage } from "../../src/hub/index.js";
+import { failure, laboratory, next, until } from "./lab.js";
+
+const lab = laboratory();
+
+describe("before connect()", () => {
+  test("handlers are taken at once, and work when it has resolved", async () => {
+    const device = lab.client(lab.hub.createDevice("early-handlers").connectionString);
+    const messages: string[] = [];
+    const changes: unknown[] = [];
+    // None of these may wait for what comes after it.
+    await device.messages(({ payload }) => void messages.push(Buffer.from(payload).toString()));
+    await device.onMethod("m", () => ({ payload: 1 }));
+    await device.onDesiredProperties((patch) => void changes.push(patch));
+    await device.connect();
+    expect((await lab.hub.invokeMethod("early-handlers", "m")).payload).toBe(1);
+    const { completion } = await lab.hub.sendToDevice("early-handlers", "x");
+    expect(await completion).toBe("Success");
+    lab.hub.updateDesiredProperties("early-handlers", { a: 1 });
+    await until(() => changes.length > 0, "the change");
+    expect([messages, changes, device.errors]).toEqual([["x"], [{ a: 1 }], []]);
+  });
+
+  test("what the twin holds already is the first that a handler hears", async () => {
+    const { connectionString } = lab.hub.createDevice("early-twin");
+    lab.hub.updateDesiredProperties("early-twin", { a: 1, b: { c: 2 } });
+    const device = lab.client(connectionString);
+    const changes: unknown[] = [];
+    await device.onDesiredProperties((patch, version) => void changes.push([patch, version]));
+    await device.connect();
+    await until(() => changes.length > 0, "the document");
+    expect(changes).toEqual([[{ a: 1, b: { c: 2 } }, 2]]);
+  });
+
+  test("an input's handler, and an iteration", async () => {
+    lab.hub.createDevice("early-module");
+    const module = lab.client(lab.hub.createModule("early-module", "m").connectionString);
+    const inputs: string[] = [];
+    await module.onInput("in", ({ payload }) => void inputs.push(Buffer.from(payload).toString()));
+    const rest = module.messages();
+    const first = rest.next();
+    await module.connect();
+    for (const inputName of ["in", "other"]) {
+      await lab.hub.sendToDevice("early-module", `to ${inputName}`, { moduleId: "m", inputName });
+    }
+    expect(((await first).value as HubMessage).inputName).toBe("other");
+    expect(inputs).toEqual(["to in"]);
+  });
+});
+
+describe("when the client has given up", () => {
+  test("iteration ends with the error, once; a new one may be read after connect()", async () => {
+    const device = await lab.device("given-up", { reconnect: false });
+    const waiting = device.messages();
+    const idle = device.messages();
+    const failed = failure(waiting.next());
+    const after = waiting.next();
+    lab.hub.disconnectDevice("given-up");
+    expect(await failed).toMatchObject({ code: "ERR_CONNECTION_LOST" });
+    expect(await after).toMatchObject({ done: true });
+    expect(await failure(idle.next())).toMatchObject({ code: "ERR_CONNECTION_LOST" });
+    expect(await idle.next()).toMatchObject({ done: true });
+    const again = device.messages();
+    const message = again.next();
+    await device.connect();
+    await lab.hub.sendToDevice("given-up", "x");
+    expect((await message).done).toBe(false);
+  });
+
+  test("a connect() that is refused ends what waited for it", async () => {
+    const device = lab.client({ hostName: "localhost", deviceId: "nobody", sharedAccessKey: "AAAA" });
+    const message = failure(device.messages().next());
+    const twin = failure(device.getTwin());
+    expect(await failure(device.connect())).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
+    expect(await message).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
+    expect(await twin).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
+    expect(await failure(device.getTwin())).toMatchObject({ code: "ERR_NOT_CONNECTED" });
+    // Handlers are kept for the next attempt.
+    await device.onMethod("m", () => {});
+  });
+});
+
+describe("after close()", () => {
+  test("every call is ERR_CLOSED, and iteration is over", async () => {
+    const device = await lab.device("closed");
+    await device.close();
+    await device.close();
+    for (const call of [
+      device.connect(),
+      device.sendTelemetry("x"),
+      device.messages(() => {}),
+      device.onMethod("m", () => {}),
+      device.onDesiredProperties(() => {}),
+      device.getTwin(),
+      device.updateReportedProperties({ a: 1 }),
+    ]) {
+      expect(await failure(call)).toMatchObject({ code: "ERR_CLOSED" });
+    }
+    expect(await device.messages().next()).toMatchObject({ done: true });
+    expect(device.errors).toEqual([]);
+  });
+});
+
+describe("one reader", () => {
+  const taken = { code: "ERR_INVALID_ARGUMENT", message: expect.stringContaining("one place") };
+  test("a second handler of messages(), or an iteration beside it, is refused", async () => {
+    const device = await lab.device("second-reader");
+    const seen: string[] = [];
+    await device.messages(() => void seen.push("first"));
+    expect(await failure(device.messages(() => void seen.push("second")))).toMatchObject(taken);
+    expect(() => device.messages()).toThrow(expect.objectContaining(taken));
+    const { completion } = await lab.hub.sendToDevice("second-reader", "x");
+    await completion;
+    expect(seen).toEqual(["first"]);
+  });
+
+  test("a handler beside an iteration, until that was left", async () => {
+    const device = await lab.device("left-reader");
+    const messages = device.messages();
+    expect(await failure(device.messages(() => {}))).toMatchObject(taken);
+    await messages.return?.();
+    await device.messages(() => {});
+  });
+
+  test("two reads at once complete both messages", async () => {
+    const device = await lab.device("two-reads");
+    const messages = device.messages();
+    const [one, two] = [messages.next(), messages.next()];
+    await next(lab.hub, "subscribed");
+    const sent = [await lab.hub.sendToDevice("two-reads", "1"), await lab.hub.sendToDevice("two-reads", "2")];
+    expect((await one).done || (await two).done).toBe(false);
+    await messages.return?.();
+    expect(await Promise.all(sent.map(({ completion }) => completion))).toEqual(["Success", "Success"]);
+  });
+});
+
+test("a hiccup of the hub, answered by reprovision with the identity that it has: nothing is thrown away", async () => {
+  const { connectionString } = lab.hub.createDevice("hiccup");
+  let asked = 0;
+  const device = lab.client(connectionString, { reprovision: () => (asked++, connectionString) });
+  lab.hub.faults.connack = 5;
+  expect(await failure(device.connect())).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
+  expect(asked).toBe(1);
+  lab.hub.faults.connack = 0;
+  await device.connect();
+  await device.sendTelemetry("x");
+  expect(asked).toBe(1);
+});
