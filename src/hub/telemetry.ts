@@ -39,22 +39,7 @@ export interface TelemetryOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The system properties that telemetry has, in the order in which they are written. */
-const SYSTEM_NAMES = [
-  "messageId",
-  "correlationId",
-  "userId",
-  "to",
-  "expiry",
-  "contentType",
-  "contentEncoding",
-  "outputName",
-  "subject",
-  "interfaceId",
-  "creationTime",
-] as const;
-
-export const TELEMETRY_RULES: Rules = {
+const TELEMETRY_RULES: Rules = {
   properties: "object",
   messageId: "string",
   correlationId: "string",
@@ -71,11 +56,6 @@ export const TELEMETRY_RULES: Rules = {
   retain: "boolean",
   signal: "object",
 };
-
-/** Names on the wire, escaped, with what follows a name. */
-const WIRE_NAMES = /* @__PURE__ */ Object.fromEntries(
-  /* @__PURE__ */ SYSTEM_NAMES.map((name) => [name, `${SYSTEM_PROPERTIES[name].replace("$", "%24")}=`]),
-) as Record<(typeof SYSTEM_NAMES)[number], string>;
 
 export interface EncodedTelemetry {
   topic: string;
@@ -98,32 +78,22 @@ export function encodeTelemetry(
   outputName?: string,
 ): EncodedTelemetry {
   const options = checkOptions(given, TELEMETRY_RULES, "sendTelemetry");
-  const { qos = 1, retain = false, signal, properties, messageId } = options;
-  checkSignal(signal);
+  const { qos = 1, retain = false, signal, properties } = options;
+  if (signal !== undefined) checkSignal(signal);
   if (qos !== 0 && qos !== 1) throw invalid("qos is 0 or 1: the hub closes the connection on QoS 2");
   if (outputName !== undefined) options.outputName = outputName;
-  const objection = messageId === undefined ? undefined : messageIdObjection(messageId);
-  if (objection !== undefined) {
-    throw new HubwireError(
-      (messageId as string).length > HUB_LIMITS.messageId ? "ERR_LIMIT" : "ERR_INVALID_ARGUMENT",
-      objection,
-    );
-  }
   const [payload, isJson] = encodeBody(body);
   if (isJson) {
     options.contentType ??= "application/json";
     options.contentEncoding ??= "utf-8";
   }
   const bag = new BagWriter(topic);
-  for (const name of SYSTEM_NAMES) {
-    const value = options[name];
-    if (value !== undefined) bag.addSystem(WIRE_NAMES[name], typeof value === "string" ? value : isoText(value, name));
-  }
-  if (properties) {
-    refuseTwice(options, properties);
+  addSystemProperties(bag, options);
+  if (properties !== undefined) {
     bag.addAll(properties);
+    if (bag.hasSystemName) refuseTwice(options, properties);
   }
-  const size = Buffer.byteLength(payload) + bag.size;
+  const size = bag.size + (typeof payload === "string" ? Buffer.byteLength(payload) : payload.length);
   if (size > HUB_LIMITS.telemetry) {
     throw new HubwireError(
       "ERR_LIMIT",
@@ -133,18 +103,41 @@ export function encodeTelemetry(
   return { topic: bag.text, payload, qos, retain, signal, size };
 }
 
+/** Always in this order. Written out because that is several times as fast as a loop over names. */
+function addSystemProperties(bag: BagWriter, options: TelemetryOptions): void {
+  const { messageId, correlationId, userId, to, expiry, contentType, contentEncoding } = options;
+  const { outputName, subject, interfaceId, creationTime } = options;
+  if (messageId !== undefined) bag.addSystem("%24.mid=", checkMessageId(messageId));
+  if (correlationId !== undefined) bag.addSystem("%24.cid=", correlationId);
+  if (userId !== undefined) bag.addSystem("%24.uid=", userId);
+  if (to !== undefined) bag.addSystem("%24.to=", to);
+  if (expiry !== undefined) bag.addSystem("%24.exp=", isoText(expiry, "expiry"));
+  if (contentType !== undefined) bag.addSystem("%24.ct=", contentType);
+  if (contentEncoding !== undefined) bag.addSystem("%24.ce=", contentEncoding);
+  if (outputName !== undefined) bag.addSystem("%24.on=", outputName);
+  if (subject !== undefined) bag.addSystem("%24.sub=", subject);
+  if (interfaceId !== undefined) bag.addSystem("%24.ifid=", interfaceId);
+  if (creationTime !== undefined) bag.addSystem("%24.ctime=", isoText(creationTime, "creationTime"));
+}
+
+function checkMessageId(messageId: string): string {
+  const objection = messageIdObjection(messageId);
+  if (objection === undefined) return messageId;
+  throw new HubwireError(messageId.length > HUB_LIMITS.messageId ? "ERR_LIMIT" : "ERR_INVALID_ARGUMENT", objection);
+}
+
 /** Of a name that is there twice, nobody knows which the hub takes. */
 function refuseTwice(options: TelemetryOptions, properties: PropertiesInit): void {
-  for (const name of SYSTEM_NAMES) {
-    if (options[name] === undefined) continue;
-    const wire = SYSTEM_PROPERTIES[name];
+  for (const [name, wire] of Object.entries(SYSTEM_PROPERTIES)) {
+    if (options[name as keyof TelemetryOptions] === undefined) continue;
     if (properties instanceof Map ? properties.has(wire) : Object.hasOwn(properties, wire)) {
       throw invalid(`${JSON.stringify(wire)} is given as an option and as a property`);
     }
   }
 }
 
-function isoText(value: Date, name: string): string {
+function isoText(value: Date | string, name: string): string {
+  if (typeof value === "string") return value;
   try {
     return Date.prototype.toISOString.call(value);
   } catch {

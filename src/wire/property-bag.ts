@@ -26,30 +26,32 @@ export function percentEncode(text: string, what = "text"): string {
   }
 }
 
-/** Texts that were escaped twice, at the slot of a few of their characters; the names and values of a device repeat. */
-const SLOTS = 64;
+/** Texts that came twice, escaped, at the slot of a few of their characters: names and most values of a device repeat. */
+const SLOTS = 128;
 const LONGEST_KEPT = 64;
-const kept: { text: string; escaped: string }[] = [];
+const kept: ({ text: string; escaped: string } | undefined)[] = /* @__PURE__ */ new Array(SLOTS).fill(undefined);
 /** What a text that was seen once looked like: nothing of it is kept yet. */
 const seen = /* @__PURE__ */ new Int32Array(SLOTS);
 
 /** As `percentEncode`, for texts that may come again. */
 function percentEncodeAgain(text: string, what: string): string {
   const { length } = text;
-  if (length > LONGEST_KEPT || UNRESERVED.test(text)) return percentEncode(text, what);
-  const middle = length >> 1;
-  const mark =
-    (length << 24) ^
-    (text.charCodeAt(0) << 16) ^
-    (text.charCodeAt(middle) << 11) ^
-    (text.charCodeAt(middle >> 1) << 6) ^
-    text.charCodeAt(length - 1);
-  const slot = (mark ^ (mark >>> 6) ^ (mark >>> 13) ^ (mark >>> 20)) & (SLOTS - 1);
+  if (length > LONGEST_KEPT || length === 0) return percentEncode(text, what);
+  // Counters and times, which never come again, differ at their end.
+  let mark = Math.imul(length, 33) + text.charCodeAt(0);
+  mark = Math.imul(mark, 33) + text.charCodeAt(length >> 1);
+  if (length > 2) mark = Math.imul(mark, 33) + text.charCodeAt(length - 3);
+  if (length > 1) mark = Math.imul(mark, 33) + text.charCodeAt(length - 2);
+  mark = (Math.imul(mark, 33) + text.charCodeAt(length - 1)) | 0;
+  const slot = (mark ^ (mark >>> 7) ^ (mark >>> 14)) & (SLOTS - 1);
   const found = kept[slot];
-  if (found?.text === text) return found.escaped;
+  if (found !== undefined && found.text === text) return found.escaped;
   const escaped = percentEncode(text, what);
   // A copy of the text: it may be a piece of one that is much longer.
-  if (seen[slot] === mark) kept[slot] = { text: decodeURIComponent(escaped), escaped };
+  if (seen[slot] === mark) {
+    const copy = decodeURIComponent(escaped);
+    kept[slot] = { text: copy, escaped: escaped === text ? copy : escaped };
+  }
   seen[slot] = mark;
   return escaped;
 }
@@ -73,11 +75,15 @@ export function propertyEntries(properties: PropertiesInit): Iterable<[string, s
     : Object.entries(properties as { readonly [name: string]: string | null });
 }
 
+const DOLLAR = 0x24;
+
 /** A bag that is being written, and its size: bytes of what was added in UTF-8, without what escapes add. */
 export class BagWriter {
   text: string;
   size = 0;
-  #separator = "";
+  /** A name began with `$`, as the hub's own do. */
+  hasSystemName = false;
+  private separator = "";
 
   /** `start` is what stands before the bag, e.g. the rest of a topic. */
   constructor(start = "") {
@@ -90,20 +96,21 @@ export class BagWriter {
       throw invalid(`property ${JSON.stringify(name)} must be a string or null, not ${typeof value}`);
     }
     if (name === "" && value === null) throw invalid("a property without a name needs a value");
+    if (name.charCodeAt(0) === DOLLAR) this.hasSystemName = true;
     const key = percentEncodeAgain(name, "a property name");
     this.size += key === name ? name.length : Buffer.byteLength(name);
-    if (value === null) this.text += this.#separator + key;
-    else this.#addValue(this.#separator + key + "=", value);
-    this.#separator = "&";
+    if (value === null) this.text += this.separator + key;
+    else this.addValue(this.separator + key + "=", value);
+    this.separator = "&";
   }
 
   /** Adds a system property, of which the value alone counts. `key` is its name on the wire, escaped, with `=`. */
   addSystem(key: string, value: string): void {
-    this.#addValue(this.#separator + key, value);
-    this.#separator = "&";
+    this.addValue(this.separator + key, value);
+    this.separator = "&";
   }
 
-  #addValue(before: string, value: string): void {
+  private addValue(before: string, value: string): void {
     const escaped = percentEncodeAgain(value, "a property value");
     this.size += escaped === value ? value.length : Buffer.byteLength(value);
     this.text += before + escaped;
