@@ -45,7 +45,7 @@ export interface ProvisioningOptions
   host?: string | undefined;
   /** JSON for the service's custom allocation. */
   payload?: unknown;
-  /** Ends the whole registration with ERR_TIMEOUT. Default 120,000. */
+  /** Ends the whole registration, with ERR_TIMEOUT or why there is no connection. Default 120,000. */
   timeout?: number | undefined;
 }
 
@@ -171,12 +171,19 @@ export async function register(given: ProvisioningOptions): Promise<Provisioning
       request?.answer({ ...topic, body: parseObject(payload) ?? {} });
     }
   };
-  mqtt.on("connect", send);
+  /** Why there is no connection. */
+  let lost: HubwireError | undefined;
+  mqtt.on("connect", () => {
+    lost = undefined;
+    send();
+  });
+  mqtt.on("reconnecting", ({ error }) => (lost = error));
   // What passes is tried again.
   mqtt.on("error", (error) => !error.retryable && fail(error));
 
   const decide = async (): Promise<Record<string, unknown>> => {
-    await Promise.race([failed, mqtt.connect()]);
+    // `timeout` is for all of it.
+    await Promise.race([failed, mqtt.connect({ timeout: Infinity })]);
     await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
     let operationId: string | undefined;
     for (let failures = 0; ;) {
@@ -201,7 +208,7 @@ export async function register(given: ProvisioningOptions): Promise<Provisioning
   };
 
   const cancel = setAlarm(clock, timeout, () =>
-    fail(new HubwireError("ERR_TIMEOUT", `the registration was not decided within ${timeout} ms`)),
+    fail(lost ?? new HubwireError("ERR_TIMEOUT", `the registration was not decided within ${timeout} ms`)),
   );
   try {
     const state = await abortable(signal, decide());

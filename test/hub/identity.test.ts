@@ -2,7 +2,7 @@
 import { Duplex } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { createSasToken, DeviceClient, type DeviceOptions } from "../../src/hub/index.js";
-import { failure, laboratory, next } from "./lab.js";
+import { failure, laboratory, next, until } from "./lab.js";
 
 const lab = laboratory({});
 const hostName = "localhost";
@@ -114,7 +114,7 @@ test.each([
   ["null", null, /must be an object/],
   ["a client id", { clientId: "x" }, /clientId follows from/],
   ["a password", { password: "x" }, /password follows from/],
-  ["an unknown name", { keepalive: 5 }, /unknown option keepalive/],
+  ["an unknown name", { keepalive: 5 }, /unknown option "keepalive"/],
 ])("options that cannot be: %s", (_what, options, message) => {
   const make = () => new DeviceClient({ hostName, deviceId: "d", sharedAccessKey: key }, options as object);
   expect(make).toThrow(
@@ -243,7 +243,7 @@ describe("refused at once", () => {
     ["keep alive above what the hub grants", good, { keepAlive: 1178 }, /1177 s/],
     ["a lifetime below 5 s", { ...good, tokenLifetime: 4999 }, {}, /tokenLifetime/],
     ["a lifetime above 10 years", { ...good, tokenLifetime: 4e11 }, {}, /tokenLifetime/],
-    ["a misspelt option", good, { keepalive: 5 }, /unknown option keepalive/],
+    ["a misspelt option", good, { keepalive: 5 }, /unknown option "keepalive"/],
     ["a will of QoS 2", good, { will: { payload: "x", qos: 2 } }, /QoS 2/],
   ])("%s", (_what, identity, options, message) => {
     const make = () => new DeviceClient(identity as DeviceOptions, options);
@@ -308,12 +308,22 @@ describe("a device whose identity the hub refuses", () => {
     expect(await failure(client.connect())).toMatchObject({ code: "ERR_HANDLER", cause: { message: "no service" } });
   });
 
-  test("without it, a refusal while running ends the attempts, aloud", async () => {
-    const client = lab.client(lab.hub.createDevice("removed").connectionString);
+  test("without it, a refusal while running is told, and does not end the client", async () => {
+    const { connectionString, primaryKey } = lab.hub.createDevice("removed");
+    const client = lab.client(connectionString);
+    const changes: unknown[] = [];
+    await client.onDesiredProperties((patch) => void changes.push(patch));
     await client.connect();
     const error = next(client, "error");
     lab.hub.removeDevice("removed");
     expect(await error).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
-    expect(await failure(client.sendTelemetry("x"))).toMatchObject({ code: "ERR_NOT_CONNECTED" });
+    const sending = client.sendTelemetry("meanwhile");
+    const connected = next(client, "connect");
+    lab.hub.createDevice("removed", { primaryKey: primaryKey as string });
+    lab.hub.updateDesiredProperties("removed", { a: 1 });
+    await connected;
+    await sending;
+    await until(() => changes.length > 0, "what changed meanwhile");
+    expect(changes).toEqual([{ a: 1 }]);
   });
 });

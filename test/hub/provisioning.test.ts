@@ -104,7 +104,7 @@ describe("refused", () => {
   });
 
   test("nobody there", async () => {
-    const error = await failure(provision("reg", { symmetricKey: key, port: 1, connectTimeout: 200 }));
+    const error = await failure(provision("reg", { symmetricKey: key, port: 1, timeout: 300 }));
     expect(error).toMatchObject({ code: "ERR_CONNECTION_REFUSED", retryable: true });
   });
 });
