@@ -6,12 +6,14 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mosquittoAvailable } from "../support/mosquitto.js";
-import { everyByte, exchangeLength, Lab, scenarioOf, type Counting, type Scenario } from "./lab.js";
+import { everyByte, exchangeLength, Lab, scenarioOf, webSocketLength, type Counting, type Scenario } from "./lab.js";
 import { faultKinds } from "./proxy.js";
 
 const seeds = Number(process.env["HUBWIRE_FAULT_SEEDS"] ?? 100);
 const firstSeed = Number(process.env["HUBWIRE_FAULT_FROM"] ?? 1);
 const timeout = 60_000 + seeds * 200;
+/** The faults through a WebSocket are many: all with `npm run faults`, one in so many otherwise. Prime to all that repeats. */
+const stride = seeds >= 1_000 ? 1 : 23;
 
 function* seeded(counting: Counting, count: number): Iterable<Scenario> {
   for (let seed = firstSeed; seed < firstSeed + count; seed++) yield scenarioOf(seed, counting);
@@ -76,4 +78,24 @@ describe.skipIf(!mosquittoAvailable())("bytes on the wire: TLS from end to end",
     const { problems } = await lab().runAll(seeded("wire", count));
     expect(problems).toEqual([]);
   });
+});
+
+describe.skipIf(!mosquittoAvailable())("through a WebSocket: the proxy ends TLS itself", () => {
+  const lab = laboratory("websocket");
+
+  for (const flow of ["out", "in"] as const) {
+    for (const qos of [1, 2] as const) {
+      const scenarios = everyByte(flow, qos, false, webSocketLength(flow, qos, false));
+      const title = stride === 1 ? "every byte" : `every ${stride}th byte`;
+      test(
+        `QoS ${qos} ${flow}: each fault at ${title} of the upgrade and the exchange`,
+        { timeout: 600_000 },
+        async () => {
+          const { count, problems } = await lab().runAll(every(stride, scenarios));
+          expect(problems).toEqual([]);
+          expect(count).toBeGreaterThan(5_000 / stride / 4);
+        },
+      );
+    }
+  }
 });

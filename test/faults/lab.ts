@@ -9,6 +9,7 @@
 import { encode } from "../../src/codec/index.js";
 import { HubwireError, MqttClient, type Message } from "../../src/client/index.js";
 import { createAuthority } from "../../src/emulator/certificates.js";
+import { upgradeRequest } from "../../src/transport/websocket-handshake.js";
 import { inOrder, Mosquitto } from "../support/mosquitto.js";
 import { soon } from "../support/peer.js";
 import { FaultProxy, faultKinds, type Direction, type Fault } from "./proxy.js";
@@ -24,8 +25,11 @@ export interface Scenario {
   plan: readonly Fault[];
 }
 
-/** `application`: the proxy ends TLS and counts MQTT bytes. `wire`: it sees the bytes of TLS only. */
-export type Counting = "application" | "wire";
+/**
+ * `application`: the proxy ends TLS and counts MQTT bytes. `wire`: it sees the bytes of TLS only. `websocket`: it ends TLS
+ * and counts the bytes of the upgrade and of frames.
+ */
+export type Counting = "application" | "wire" | "websocket";
 
 /** Messages in an exchange. */
 const COUNT = 2;
@@ -50,9 +54,25 @@ export function exchangeLength(flow: Flow, qos: 1 | 2, cleanSession: boolean): R
   return { up: connect + subscribe + acknowledgements, down: 4 + 5 + publish + releases };
 }
 
+/**
+ * The bytes that pass through a WebSocket at most: the upgrade (mosquitto's answer is 130 bytes long), and at worst a frame
+ * a packet, 6 bytes longer than its payload upwards and 2 downwards.
+ */
+export function webSocketLength(flow: Flow, qos: 1 | 2, cleanSession: boolean): Record<Direction, number> {
+  const { up, down } = exchangeLength(flow, qos, cleanSession);
+  const packets = 1 + COUNT * qos;
+  return { up: UPGRADE.up + up + 6 * (packets + 1), down: UPGRADE.down + down + 2 * (packets + 1) };
+}
+
+const UPGRADE = { up: upgradeRequest("127.0.0.1:12345", "/mqtt", "x".repeat(24)).length, down: 130 };
+
 /** A scenario for each fault at each byte, both ways. */
-export function* everyByte(flow: Flow, qos: 1 | 2, cleanSession: boolean): Iterable<Scenario> {
-  const length = exchangeLength(flow, qos, cleanSession);
+export function* everyByte(
+  flow: Flow,
+  qos: 1 | 2,
+  cleanSession: boolean,
+  length = exchangeLength(flow, qos, cleanSession),
+): Iterable<Scenario> {
   for (const kind of faultKinds) {
     for (const direction of ["up", "down"] as const) {
       for (let offset = 0; offset <= length[direction]; offset++) {
@@ -111,7 +131,7 @@ export class Lab {
     const authority = createAuthority();
     const { chain, key } = authority.issue({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
     const config = [...inOrder, "set_tcp_nodelay true"];
-    const broker = await Mosquitto.start({ tls: counting === "wire", config });
+    const broker = await Mosquitto.start({ tls: counting === "wire", webSocket: counting === "websocket", config });
     const ca = counting === "wire" ? broker.ca : authority.certificate;
     const director = new MqttClient({
       host: "127.0.0.1",
@@ -156,13 +176,14 @@ export class Lab {
     const topic = topicOf(number);
     const problems: string[] = [];
     const proxy = await FaultProxy.listen({
-      target: this.#broker.port,
+      target: this.#counting === "websocket" ? this.#broker.webSocketPort : this.#broker.port,
       plan: scenario.plan,
-      ...(this.#counting === "application" && { tls: this.#identity }),
+      ...(this.#counting !== "wire" && { tls: this.#identity }),
     });
     const client = new MqttClient({
       host: "127.0.0.1",
       port: proxy.port,
+      protocol: this.#counting === "websocket" ? "wss" : "mqtts",
       tls: { ca: this.#ca },
       clientId: clientIdOf(number),
       cleanSession: scenario.cleanSession,

@@ -31,6 +31,8 @@ export interface MosquittoOptions {
   tls?: boolean;
   /** Keeps sessions and messages over `restart()`. */
   persistence?: boolean;
+  /** A second listener, in the clear, for MQTT over WebSocket. */
+  webSocket?: boolean;
   /** Further lines of the configuration. */
   config?: readonly string[];
 }
@@ -43,13 +45,16 @@ export const inOrder: readonly string[] = ["max_inflight_messages 0"];
 
 export class Mosquitto {
   readonly port: number;
+  /** Of the listener for WebSocket; 0 without. */
+  readonly webSocketPort: number;
   /** PEM of the authority that signed the server's certificate; empty without TLS. */
   readonly ca: string;
   readonly #folder: string;
   #process: ChildProcess | undefined;
 
-  constructor(port: number, ca: string, folder: string) {
+  constructor(port: number, webSocketPort: number, ca: string, folder: string) {
     this.port = port;
+    this.webSocketPort = webSocketPort;
     this.ca = ca;
     this.#folder = folder;
   }
@@ -78,8 +83,11 @@ export class Mosquitto {
     }
     // Started as root it gives its rights up, and could then not read the files above.
     if (process.getuid?.() === 0) lines.push("user root");
-    writeFileSync(join(folder, "mosquitto.conf"), [...lines, ...(options.config ?? []), ""].join("\n"));
-    const broker = new Mosquitto(port, ca, folder);
+    lines.push(...(options.config ?? []));
+    const webSocketPort = options.webSocket ? await freePort() : 0;
+    if (options.webSocket) lines.push(`listener ${webSocketPort} 127.0.0.1`, "protocol websockets");
+    writeFileSync(join(folder, "mosquitto.conf"), `${lines.join("\n")}\n`);
+    const broker = new Mosquitto(port, webSocketPort, ca, folder);
     await broker.restart();
     return broker;
   }
