@@ -14,7 +14,7 @@ const next = join(root, ".build/next");
 /** Entries of the package, which have both forms. */
 const entries = ["hub/index", "client/index", "codec/index", "client/file-store", "emulator/index"];
 /** The command; and what fuzzing and benchmarks take from inside, which the package does not ship. */
-const internal = ["cli/main", "wire/index"];
+const internal = ["cli/main", "wire/index", "transport/index"];
 
 /**
  * The chunks, lower layers first: what importing one of the client's entries loads at once goes by folders, so that few

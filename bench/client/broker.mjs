@@ -1,6 +1,7 @@
 // A broker that does nothing but answer, so that the clients are what is measured: it acknowledges each packet in
 // one write a chunk and keeps nothing. It runs in a process of its own and shares no code with any client.
 import { createServer as createTlsServer } from "node:tls";
+import { createServer as createHttpsServer } from "node:https";
 import { createServer } from "node:net";
 import { createAuthority } from "../../dist/emulator/index.js";
 
@@ -34,7 +35,8 @@ function framer(onPacket) {
   };
 }
 
-function serve(socket) {
+/** Calls back with each chunk's answers; returns what takes the chunks. */
+function answering(write) {
   const out = Buffer.allocUnsafe(4 << 16);
   let used = 0;
   const answer = (type, high, low) => {
@@ -56,12 +58,32 @@ function serve(socket) {
       used += 5;
     }
   });
+  return (chunk) => {
+    push(chunk);
+    if (used > 0) write(Buffer.from(out.subarray(0, used)));
+    used = 0;
+  };
+}
+
+function serve(socket) {
   socket.setNoDelay(true);
   socket.on("error", () => socket.destroy());
-  socket.on("data", (chunk) => {
-    push(chunk);
-    if (used > 0) socket.write(Buffer.from(out.subarray(0, used)));
-    used = 0;
+  socket.on(
+    "data",
+    answering((bytes) => socket.write(bytes)),
+  );
+}
+
+/** The same through a WebSocket, which the package `ws` serves. */
+async function serveWebSockets(https) {
+  const { WebSocketServer } = await import("ws");
+  const server = new WebSocketServer({ server: https, handleProtocols: () => "mqtt" });
+  server.on("connection", (socket) => {
+    socket.on("error", () => socket.terminate());
+    socket.on(
+      "message",
+      answering((bytes) => socket.send(bytes)),
+    );
   });
 }
 
@@ -69,9 +91,11 @@ const authority = createAuthority();
 const { certificate, key } = authority.issue({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
 const secure = createTlsServer({ cert: certificate, key }, serve);
 const plain = createServer(serve);
-secure.listen(0, "127.0.0.1", () =>
-  plain.listen(0, "127.0.0.1", () => {
-    process.send({ tls: secure.address().port, tcp: plain.address().port, ca: authority.certificate });
-  }),
-);
+const webSocket = createHttpsServer({ cert: certificate, key, noDelay: true });
+await serveWebSockets(webSocket);
+for (const server of [secure, plain, webSocket]) {
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+}
+const [tls, tcp, wss] = [secure, plain, webSocket].map((server) => server.address().port);
+process.send({ tls, tcp, wss, ca: authority.certificate });
 process.on("disconnect", () => process.exit());

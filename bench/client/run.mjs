@@ -1,6 +1,7 @@
 // One client, one process: connects, warms up, publishes, prints what it took as JSON. Settings come as JSON in argv.
 const settings = JSON.parse(process.argv[2]);
 const { peer, host, port, ca, secure, messages, warmup, window, payloadBytes, qos } = settings;
+const { protocol = secure ? "mqtts" : "mqtt" } = settings;
 
 const topic = "devices/thermostat-1/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8";
 const payload = Buffer.alloc(payloadBytes, "x");
@@ -12,7 +13,7 @@ const peers = {
     const client = new MqttClient({
       host,
       port,
-      protocol: secure ? "mqtts" : "mqtt",
+      protocol,
       clientId: "bench",
       maxInflight: window,
       tls: { ca },
@@ -27,7 +28,7 @@ const peers = {
 
   async mqttjs() {
     const { default: mqtt } = await import("mqtt");
-    const client = await mqtt.connectAsync(`${secure ? "mqtts" : "mqtt"}://${host}:${port}`, {
+    const client = await mqtt.connectAsync(`${protocol}://${host}:${port}${protocol === "wss" ? "/mqtt" : ""}`, {
       clientId: "bench",
       ca,
       reconnectPeriod: 0,

@@ -23,8 +23,8 @@ export interface OutputEvents {
 
 /** Frames around what leaves. */
 export interface OutputFraming {
-  /** One frame of what leaves together. */
-  wrap(chunks: readonly Uint8Array[]): Uint8Array;
+  /** Frames of what leaves together. */
+  wrap(chunks: readonly Uint8Array[]): Uint8Array[];
   /** The last frame; the stream is ended by the other side's. */
   goodbye(): Uint8Array;
 }
@@ -124,12 +124,9 @@ export class Output {
   }
 
   /** As one write; calls back when the network has taken all of it. */
-  #send(chunks: readonly Uint8Array[], taken?: (error?: Error | null) => void): void {
+  #send(payload: readonly Uint8Array[], taken?: (error?: Error | null) => void): void {
     const stream = this.#stream;
-    if (this.#framing !== undefined) {
-      stream.write(this.#framing.wrap(chunks), taken);
-      return;
-    }
+    const chunks = this.#framing === undefined ? payload : this.#framing.wrap(payload);
     const last = chunks.length - 1;
     if (last > 0) stream.cork();
     for (let i = 0; i < last; i++) stream.write(chunks[i]);
