@@ -24,7 +24,8 @@ export class Arrivals {
     this.#options = options;
   }
 
-  arrived(id: number, { qos, packetId = 0, dup }: PublishPacket, session: Session, first: boolean): void {
+  arrived(id: number, { topic, qos, packetId = 0, dup }: PublishPacket, session: Session, first: boolean): void {
+    this.#report.check(!topic.includes("\u0001"), () => "a topic with a control character arrived");
     this.#report.log(`server gets message ${id} (QoS ${qos}${dup ? ", DUP" : ""}${qos ? `, id ${packetId}` : ""})`);
     const before = this.times.get(id) ?? 0;
     if (qos > 0) {

@@ -147,6 +147,15 @@ export class Broker {
     return copy;
   }
 
+  /** Sends a message with QoS 0, whether the client has subscribed or not. */
+  send(topic: string, size: number): void {
+    const connection = this.#connection;
+    if (connection?.session === undefined) return;
+    const id = ++this.#lastCopy;
+    const payload = payloadOf(id, size, false);
+    this.#transmit(connection, { id, topic, qos: 0, payload, packetId: 0, state: "queued", transmissions: 0 });
+  }
+
   /** Sends bytes as they are. */
   raw(bytes: Uint8Array): void {
     this.#connection?.line.send(bytes);

@@ -20,6 +20,8 @@ export interface Call {
   qos: number;
   size: number;
   poison: boolean;
+  /** The arguments are wrong. */
+  wrong: boolean;
   signal: AbortSignal | undefined;
   timeout: number | undefined;
   force: boolean;
@@ -54,7 +56,7 @@ const DEFAULT_DRAIN = 5_000;
 const DEFAULT_AGE = 600_000;
 /** What a call may end with because the client gave up, or because `reconnect` is off. */
 const CONNECTION =
-  /^ERR_(CONNECTION_|UNREACHABLE|CONNECT_TIMEOUT|NOT_CONNECTED|KEEP_ALIVE|SERVER_UNAVAILABLE|BAD_CRED|NOT_AUTH|IDENTIFIER|PROTOCOL|MALFORMED|TAKEOVER|ABORTED|TIMEOUT|DNS|STORE|PACKET_TOO|INVALID_ARGUMENT)/;
+  /^ERR_(CONNECTION_|UNREACHABLE|CONNECT_TIMEOUT|NOT_CONNECTED|KEEP_ALIVE|SERVER_UNAVAILABLE|BAD_CRED|NOT_AUTH|IDENTIFIER|PROTOCOL|MALFORMED|TAKEOVER|ABORTED|TIMEOUT|DNS|STORE|PACKET_TOO)/;
 
 export class Calls {
   readonly pending = new Set<Call>();
@@ -80,6 +82,7 @@ export class Calls {
       qos: 0,
       size: 0,
       poison: false,
+      wrong: false,
       signal: undefined,
       timeout: undefined,
       force: false,
@@ -160,6 +163,7 @@ export class Calls {
     const lasted = this.#scheduler.now() - call.at;
     const gaveUp = !reconnect || facts.connects === 0;
     if (text === "ERR_ABORTED" && call.signal?.aborted) return "";
+    if (text === "ERR_INVALID_ARGUMENT") return call.wrong ? "" : "the arguments are right";
     if (text === "ERR_CLOSED") return facts.closeAsked ? "" : "nobody closed the client";
     if (text === "ERR_STORE") return facts.storeFailed ? "" : "the store never failed";
     if (call.name === "connect" || call.name === "reconnect") {

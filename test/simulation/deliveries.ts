@@ -66,6 +66,10 @@ export class Deliveries {
     this.#options = options;
   }
 
+  isUnreliable(line: Line): boolean {
+    return this.#unreliable.has(line);
+  }
+
   opened(line: Line, received: number): void {
     this.#before.set(line, received);
   }

@@ -24,8 +24,8 @@ const PAUSES = [0, 0, 0, 1, 5, 10, 20, 50, 200, 1_000, 3_000, 15_000, 60_000];
 const SIZES = [0, 10, 10, 10, 10, 100, 1_000, 20_000];
 const PIECES: readonly number[][] = [[], [], [1], [2, 3], [1, 7, 30], [100]];
 
-/** Makes one operation of its kind. */
-type Maker = (draft: Draft) => Op;
+/** Makes one operation of its kind, or several that belong together. */
+type Maker = (draft: Draft) => Op | Op[];
 
 /** A program in the making. */
 class Draft {
@@ -66,7 +66,7 @@ const nested = (draft: Draft, kinds: readonly string[]): Op => {
   draft.nested = true;
   const op = MAKERS[draft.random.pick(kinds)]!.make(draft);
   draft.nested = false;
-  return op;
+  return op as Op;
 };
 
 function handler(draft: Draft): Handler {
@@ -99,6 +99,18 @@ function subscribe(draft: Draft): Op {
   draft.filters.push(filter);
   const own = draft.chance(0.65) ? { handler: handler(draft) } : undefined;
   return { do: "subscribe", id, filter, qos: random.pick<QoS>([0, 1, 2, 2]), ...own, ...draft.signal() };
+}
+
+/** A subscription that nobody reads, and one whose messages come in the same chunks. */
+function hoard(draft: Draft): Op[] {
+  const { subs } = draft;
+  const first = subs.length + 1;
+  subs.push(first, first + 1);
+  return [
+    { do: "subscribe", id: first, filter: "hoard/small", qos: 0 },
+    { do: "subscribe", id: first + 1, filter: "hoard/large", qos: 0, handler: { style: "return" } },
+    { do: "hoard", times: 130 },
+  ];
 }
 
 /** `weight`: how often compared with the others; `rare`: the part of the programs in which it comes at all. */
@@ -137,6 +149,11 @@ const MAKERS: Record<string, { weight: number; rare: number; make: Maker }> = {
       times: 1,
       poison: true,
     }),
+  },
+  forbidden: {
+    weight: 1,
+    rare: 0.1,
+    make: (draft) => ({ do: "publish", topic: "up/\u0001", qos: draft.qos(), size: 10, times: 1 }),
   },
   subscribe: { weight: 6, rare: 0.9, make: subscribe },
   unsubscribe: {
@@ -307,6 +324,9 @@ const MAKERS: Record<string, { weight: number; rare: number; make: Maker }> = {
   garbage: { weight: 1, rare: 0.15, make: (draft) => ({ do: "garbage", which: draft.random.below(8) }) },
   takeover: { weight: 1, rare: 0.15, make: (draft) => ({ do: "takeover", times: draft.random.pick([1, 3, 6]) }) },
   limit: { weight: 1, rare: 0.1, make: (draft) => ({ do: "limit", size: draft.random.pick([50, 500]) }) },
+  stray: { weight: 1, rare: 0.1, make: () => ({ do: "stray" }) },
+  siege: { weight: 0.3, rare: 0.03, make: () => ({ do: "siege", times: 500_000 }) },
+  hoard: { weight: 0.3, rare: 0.03, make: hoard },
   store: { weight: 1, rare: 0.3, make: (draft) => ({ do: "store", times: draft.random.pick([1, 2, 5]) }) },
 };
 
@@ -355,7 +375,9 @@ export function generate(seed: number): Program {
     kinds.push({ make, weight: often });
   }
   const steps: Step[] = [];
-  const add = (after: number, op: Op): void => void steps.push({ after, op });
+  const add = (after: number, ...ops: Op[]): void => {
+    ops.forEach((op, index) => steps.push({ after: index === 0 ? after : 50, op }));
+  };
   if (random.next() < 0.9) add(0, { do: "connect" });
   if (random.next() < 0.7) add(random.pick([0, 50]), subscribe(draft));
   const length = 5 + random.below(30);
@@ -363,7 +385,8 @@ export function generate(seed: number): Program {
   while (steps.length < length && total > 0) {
     let at = random.next() * total;
     const kind = kinds.find(({ weight }) => (at -= weight) < 0) ?? kinds[0]!;
-    add(random.pick(hurry ? PAUSES.slice(0, 8) : PAUSES), kind.make(draft));
+    const made = kind.make(draft);
+    add(random.pick(hurry ? PAUSES.slice(0, 8) : PAUSES), ...(Array.isArray(made) ? made : [made]));
   }
   return { seed, options: options(random), steps };
 }

@@ -1,17 +1,19 @@
 /**
- * Judges what no single call shows: memory held, connections left open or given up, silence that is not noticed.
+ * Judges what no single call shows: memory held, connections left open or given up, silence that is not noticed, messages
+ * that nobody asked for.
  */
 import type { Line } from "./line.js";
 import type { ClientEvent } from "./program.js";
 import { code } from "./subject.js";
 import type { World } from "./world.js";
 
-/** Bytes of output that may wait behind a peer that doesn't read, besides one message of the user's own. */
+/** Bytes of output that may wait in the stream behind a peer that doesn't read, besides one message of the user's own. */
 const OUTPUT = 1_048_576;
-/** Bytes that may be read while the answers can't be written. */
+/** Bytes that may be read while the answers to them can't be written. */
 const INPUT_WHILE_BLOCKED = 1_048_576;
-/** Memory that messages in busy handlers may pin. */
+/** Memory that messages may pin: in busy handlers with requests pending, and in mailboxes without. */
 const PINNED = 80 * 1_048_576;
+const PINNED_UNREAD = 6 * 1_048_576;
 const SLACK = 1_000;
 /** Connections that end before a message is accused of it. */
 const DOUBTS = 5;
@@ -19,28 +21,38 @@ const DOUBTS = 5;
 const SLOW_LINE = 65;
 /** The counters are looked at each so many-th time. */
 const SAMPLE = 4;
-/** Bytes in the stream's buffer from which on the client has to hold back. */
-const BLOCKED = 256 * 1_024;
+
+/** A server that reads nothing and sends what wants answers. */
+interface Siege {
+  line: Line;
+  /** ms, when it reads again. */
+  until: number;
+  /** Bytes that the client had received before. */
+  received: number;
+}
 
 export class Limits {
   readonly #world: World;
-  readonly #blocked = new Map<Line, number>();
   #connected = false;
   #rests = 0;
   #ends = 0;
   /** The one that the client is connected by. */
   #line: Line | undefined;
+  #siege: Siege | undefined;
+  /** Strays on their way, and whether the client ever told of one. */
+  readonly #strays: { line: Line; end: number }[] = [];
+  #told = false;
+  /** Memory of what loops read at one time, while nothing was asked of the server. */
+  #isHoarding = false;
+  #readAt = 0;
+  #read = new Set<ArrayBufferLike>();
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  opened(line: Line): void {
-    this.#watch(line);
-  }
-
   /** A peer that says nothing any more is found out within two intervals, and what a slow line needs for what was sent. */
-  #watch(line: Line): void {
+  opened(line: Line): void {
     const { scheduler, program, report } = this.#world;
     const { keepAlive, connectTimeout } = program.options;
     if (keepAlive === 0) return;
@@ -64,31 +76,62 @@ export class Limits {
       this.#connected = true;
       this.#line = this.#world.broker.line;
     }
-    if (event === "disconnect") {
-      report.check(this.#connected, () => "a disconnect event while not connected");
-      this.#connected = false;
-      // A message that may be the cause of so many ends is held back, and others overtake it (policy 12).
-      arrivals.unordered ||= ++this.#ends >= DOUBTS;
-      const line = this.#line;
-      if (code(error) !== "ERR_KEEP_ALIVE_TIMEOUT" || line === undefined) return;
-      const quiet = scheduler.now() - line.progressAt;
-      const least = program.options.keepAlive * 400;
-      report.check(
-        quiet >= least,
-        () => `keep alive ended a connection on which bytes moved ${quiet.toFixed(0)} ms ago`,
-      );
-    }
+    this.#told ||= code(error) === "ERR_UNEXPECTED_MESSAGE";
+    if (event !== "disconnect") return;
+    report.check(this.#connected, () => "a disconnect event while not connected");
+    this.#connected = false;
+    // A message that may be the cause of so many ends is held back, and others overtake it (policy 12).
+    arrivals.unordered ||= ++this.#ends >= DOUBTS;
+    const line = this.#line;
+    if (code(error) !== "ERR_KEEP_ALIVE_TIMEOUT" || line === undefined) return;
+    const quiet = scheduler.now() - line.progressAt;
+    const least = program.options.keepAlive * 400;
+    report.check(quiet >= least, () => `keep alive ended a connection on which bytes moved ${quiet.toFixed(0)} ms ago`);
+  }
+
+  /** The server reads nothing, and sends what wants answers. */
+  besieged(line: Line): void {
+    const { scheduler, client } = this.#world;
+    this.#siege = { line, until: scheduler.now() + 20_000, received: client.metrics.bytesReceived };
+  }
+
+  /** The server sends a message that nobody asked for, up to `end`. */
+  strayed(line: Line, end: number): void {
+    this.#strays.push({ line, end });
+  }
+
+  /** The server sends what nobody reads for now. */
+  hoarded(): void {
+    this.#isHoarding = true;
+  }
+
+  /** A loop read a message. */
+  read({ buffer }: Uint8Array): void {
+    const now = this.#world.scheduler.now();
+    if (now !== this.#readAt) this.#read.clear();
+    this.#readAt = now;
+    this.#read.add(buffer);
+    if (!this.#isHoarding) return;
+    let pinned = 0;
+    for (const { byteLength } of this.#read) pinned += byteLength;
+    this.#world.report.check(pinned <= PINNED_UNREAD, () => `messages that waited unread pinned ${pinned} bytes`);
   }
 
   rested(): void {
-    const { report, lines, user } = this.#world;
+    const { report, lines, user, calls } = this.#world;
     const line = lines.at(-1);
-    if (line && !line.over) this.#look(line);
+    if (line && !line.over) {
+      const waiting = line.end.writableLength;
+      report.check(waiting <= OUTPUT + this.#world.largest, () => `${waiting} bytes of output wait`);
+    }
     let pinned = 0;
     for (const buffer of user.held.keys()) pinned += buffer.byteLength;
     report.check(pinned <= PINNED, () => `messages in busy handlers pin ${pinned} bytes`);
+    // While requests wait for their answers more may be taken in: they come behind it.
+    if (this.#isHoarding) for (const { name } of calls.pending) this.#isHoarding &&= name === "next";
     // Looking at the counters costs as much as all the rest.
     if (this.#rests++ % SAMPLE === 0) this.#count();
+    if (this.#siege) this.#look(this.#siege);
   }
 
   #count(): void {
@@ -96,10 +139,8 @@ export class Limits {
     const { queue, maxInflight } = program.options;
     const { queued, queuedBytes, inflight } = client.metrics;
     if (queue) {
-      report.check(
-        queued <= queue.maxCount + maxInflight,
-        () => `${queued} messages queued, the bound is ${queue.maxCount}`,
-      );
+      const most = queue.maxCount + maxInflight;
+      report.check(queued <= most, () => `${queued} messages queued, the bound is ${queue.maxCount}`);
       const room = queue.maxBytes + maxInflight * 500_000;
       report.check(queuedBytes <= room, () => `${queuedBytes} bytes queued, the bound is ${queue.maxBytes}`);
     }
@@ -107,20 +148,29 @@ export class Limits {
     report.check(queued >= 0 && queuedBytes >= 0 && inflight >= 0, () => "a counter is negative");
   }
 
-  #look(line: Line): void {
-    const { report } = this.#world;
-    const waiting = line.end.writableLength;
-    report.check(waiting <= OUTPUT + this.#world.largest, () => `${waiting} bytes of output wait`);
-    if (waiting < BLOCKED) {
-      this.#blocked.delete(line);
+  #look({ line, until, received }: Siege): void {
+    const { client, report, scheduler } = this.#world;
+    if (line.over || scheduler.now() >= until) {
+      this.#siege = undefined;
       return;
     }
-    const consumed = line.consumed;
-    const since = this.#blocked.get(line) ?? consumed;
-    this.#blocked.set(line, since);
-    report.check(
-      consumed - since <= INPUT_WHILE_BLOCKED,
-      () => `${consumed - since} bytes were read while the answers could not be written`,
+    const taken = client.metrics.bytesReceived - received;
+    report.check(taken <= INPUT_WHILE_BLOCKED, () => `${taken} bytes were read while the answers could not be written`);
+  }
+
+  /** Peace: nothing of the siege is left, and strays have been told of. */
+  peace(): void {
+    this.#siege = undefined;
+  }
+
+  /** At the end: a message that matched nothing was not swallowed. */
+  concluded(): void {
+    const { report, user } = this.#world;
+    const mayMatch = [...user.subs.values()].some(({ filter }) => filter === "#");
+    if (mayMatch || this.#told) return;
+    const stray = this.#strays.find(
+      ({ line, end }) => line.consumed >= end && !this.#world.deliveries.isUnreliable(line),
     );
+    report.check(stray === undefined, () => "a message that nobody had asked for was swallowed without a word");
   }
 }

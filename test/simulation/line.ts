@@ -129,6 +129,8 @@ class Pipe {
       this.movedAt = now;
       if (!this.#deliver(bytes)) this.#full = true;
       if (this.#gone) return;
+      // One read in one turn of the event loop: what it brought is answered before the next.
+      if (bytes.length === READ && this.#allowed > 0) return this.#schedule(0);
     }
     if (this.#allowed === 0) return this.#over();
     if (this.#full) return;

@@ -71,6 +71,12 @@ export type WorldOp =
   | { do: "takeover"; times: number }
   /** Closes on packets with more payload than that. */
   | { do: "limit"; size: number }
+  /** A message that the client never asked for. */
+  | { do: "stray" }
+  /** Reads nothing for a while and sends so many PUBREL, each of which wants an answer. */
+  | { do: "siege"; times: number }
+  /** So many small messages on `hoard/small`, each in a chunk with a large one on `hoard/large`. */
+  | { do: "hoard"; times: number }
   /** The next operations of the store fail. */
   | { do: "store"; times: number };
 

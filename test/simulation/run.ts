@@ -77,9 +77,9 @@ async function peace(world: World): Promise<void> {
     if (!program.options.cleanSession) await redelivered(world);
     await probed(world);
     if (!world.failed()) {
-      // QoS 0 messages that nobody waits for must not hold up the end.
-      for (let i = 0; i < program.seed % 4; i++) void user.publish("up/end", 0, 10);
+      world.limits.concluded();
       const before = scheduler.now();
+      lastWords(world);
       void user.close(false);
       await until(world, () => facts.closed, "close() to resolve");
       const took = scheduler.now() - before;
@@ -98,6 +98,17 @@ async function peace(world: World): Promise<void> {
   await scheduler.settle();
   report.check(world.calls.pending.size === 0, () => "a call after close() is pending");
   report.check(!client.connected, () => "connected after close()");
+}
+
+/** QoS 0 messages that nobody waits for must not hold up the end, not even behind a line that is full for a moment. */
+function lastWords({ program, broker, user, client }: World): void {
+  for (let i = 0; i < program.seed % 4; i++) void user.publish("up/end", 0, 10);
+  const { line } = broker;
+  const { queue } = program.options;
+  if (program.seed % 4 !== 3 || !line || !queue || !queue.qos0 || queue.maxBytes < 1e6 || queue.maxCount < 10) return;
+  line.conditions = { ...line.conditions, capacity: 0 };
+  line.stall("up", 300);
+  for (let i = 0; i < 4 && client.connected; i++) void user.publish("up/end", 0, 200_000);
 }
 
 /** Advances until `done` says so; it is a fault when that takes too long. */

@@ -136,8 +136,9 @@ export class User {
   async publish(topic: string, qos: 0 | 1 | 2, size: number, signal?: AbortSignal, poison = false): Promise<boolean> {
     const id = this.nextId();
     const payload = payloadOf(id, size, poison);
+    const wrong = topic.includes("\u0001");
     let ended = "";
-    await this.#calls.make({ id, name: "publish", qos, size, signal, poison }, () =>
+    await this.#calls.make({ id, name: "publish", qos, size, signal, poison, wrong }, () =>
       this.#client.publish(topic, payload, { qos, ...(signal && { signal }) }).then(
         () => this.#arrivals.completed(id, qos),
         (error: unknown) => {
@@ -231,6 +232,7 @@ export class User {
       for await (const message of own.granted) {
         this.#scheduler.touch();
         this.#deliveries.received(own, messageId(message.payload), message.dup);
+        this.onRead(message.payload);
         if (ms > 0 && !this.#fair)
           await new Promise<void>((done) => void this.#scheduler.after(ms, () => this.#call(done)));
         this.#deliveries.finished(own, messageId(message.payload), true);
@@ -351,6 +353,9 @@ export class User {
     this.#listeners = this.#listeners.filter(({ left }) => left > 0);
     if (!this.#fair) for (const { op } of due) this.#perform(op);
   }
+
+  /** For those who judge: a loop read a message. */
+  onRead: (payload: Uint8Array) => void = () => {};
 
   /** For those who judge. */
   onEvent: (event: ClientEvent, error: unknown) => void = () => {};

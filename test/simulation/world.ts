@@ -99,6 +99,7 @@ export class World {
     this.client = this.#makeClient(subject);
     this.limits = new Limits(this);
     this.user = new User(this.client, this.scheduler, this.report, this.facts, this, (op) => this.perform(op));
+    this.user.onRead = (payload) => this.limits.read(payload);
     this.user.onEvent = (event, error) => this.limits.event(event, error);
     this.broker = new Broker(this.scheduler);
     this.broker.observer = {
@@ -174,6 +175,23 @@ export class World {
       case "garbage":
         if (line) this.deliveries.misbehaved(line);
         return broker.raw(GARBAGE[op.which % GARBAGE.length]!);
+      case "stray":
+        broker.send("stray/x", 10);
+        if (line) this.limits.strayed(line, line.sent);
+        return;
+      case "siege":
+        if (!line) return;
+        line.stall("up", 20_000);
+        line.conditions = { ...line.conditions, capacity: 0 };
+        this.limits.besieged(line);
+        return this.#unknown("pubrel", op.times);
+      case "hoard":
+        this.limits.hoarded();
+        for (let i = 0; i < op.times; i++) {
+          broker.send("hoard/small", 10);
+          broker.send("hoard/large", 64_000);
+        }
+        return;
       case "store":
         if (this.#store) this.#store.failures = op.times;
         return;
@@ -205,7 +223,7 @@ export class World {
     const packetId = 60_000;
     const packet =
       type === "suback" ? encode({ type, packetId, returnCodes: [0] }) : encode({ type: type as "puback", packetId });
-    this.broker.raw(times === 1 ? packet : Buffer.concat(Array.from({ length: times }, () => packet)));
+    this.broker.raw(times === 1 ? packet : Buffer.alloc(times * packet.length, packet));
   }
 
   #dial(): Duplex | Promise<Duplex> {
@@ -243,6 +261,7 @@ export class World {
     this.broker.faults.heal();
     if (this.#store) this.#store.failures = 0;
     for (const line of this.lines) line.heal(PEACE);
+    this.limits.peace();
     this.user.makePeace();
   }
 
