@@ -54,6 +54,10 @@ export class Outbound {
   readonly #released = newList();
   readonly #held = newList();
   readonly #window: Window;
+  /** What was sent on earlier connections is not sent again yet: a suspicion has to be settled first. */
+  #isDeferred = false;
+  /** The accused that was sent on this connection. */
+  #goneAlone: Publication | undefined;
   #journal: SessionStore | undefined;
 
   constructor(parts: SessionParts) {
@@ -117,7 +121,7 @@ export class Outbound {
 
   /** Whether it may go out now. */
   #maySend(publication: Publication): boolean {
-    const mayAny = this.isOpen && this.isWritable && !this.isHolding && this.suspect.stage !== "alone";
+    const mayAny = this.isOpen && this.isWritable && !this.isHolding && this.suspect.stage === "watching";
     return mayAny && this.#window.hasRoom(publication);
   }
 
@@ -171,12 +175,11 @@ export class Outbound {
     }
   }
 
-  /** The connection thrives without the accused; once nothing else is under way, it goes alone. */
+  /** The connection thrives without the accused; once no PUBREL is under way, it goes alone. */
   #trySuspect(): void {
-    const { metrics, time } = this.#parts;
+    const { time } = this.#parts;
     const publication = this.#held.next as Publication;
-    const others = metrics.inflight - (publication.awaits === QUEUED ? 0 : 1);
-    if (publication === (this.#held as Link) || !this.isOpen || others > 0) return;
+    if (publication === (this.#held as Link) || !this.isOpen || this.#released.next !== this.#released) return;
     this.suspect.sentAlone(time.now);
     this.#sendHeld(publication);
     time.schedule(this.suspect.probeAt);
@@ -197,21 +200,19 @@ export class Outbound {
       this.#journal?.state(publication, publication.packetId);
     }
     publication.sentAt = Math.floor(time.now);
+    this.#goneAlone = publication;
     insert(publication, this.#sent.next);
   }
 
-  /** Nothing is held against the held one any more. */
+  /** Nothing is held against the held one any more: it takes its place, and what waited with it goes. */
   #releaseHeld(): void {
+    if (this.suspect.stage !== "watching") return;
     const publication = this.#held.next as Publication;
-    if (this.suspect.stage !== "watching" || publication === (this.#held as Link)) return;
-    if (!publication.packetId) {
+    if (publication !== (this.#held as Link)) {
       unlink(publication);
-      insert(publication, this.#queue.next);
-    } else if (this.isOpen) this.#sendHeld(publication);
-    else {
-      unlink(publication);
-      insert(publication, this.#sent.next);
+      insert(publication, publication.packetId ? this.#sent.next : this.#queue.next);
     }
+    if (this.isOpen && this.#isDeferred) this.#resend();
   }
 
   // ---- the server's answers
@@ -256,7 +257,8 @@ export class Outbound {
     const { time } = this.#parts;
     suspect.opened(time.now);
     const { message } = suspect;
-    if (suspect.stage === "without" && message) {
+    this.#isDeferred = suspect.stage === "without";
+    if (this.#isDeferred && message) {
       unlink(message);
       insert(message, this.#held);
       time.schedule(suspect.probeAt);
@@ -267,14 +269,21 @@ export class Outbound {
 
   /** Re-sends what the server may not have, in order, with the same identifiers (MQTT-4.4.0-1). */
   #resume(): void {
-    const { output, time, metrics } = this.#parts;
     for (let link = this.#released.next; link !== this.#released; link = link.next) {
-      metrics.resends++;
+      this.#parts.metrics.resends++;
       this.release(link as Publication);
     }
+    if (!this.#isDeferred) this.#resend();
+  }
+
+  /** Sends again what was sent on an earlier connection. */
+  #resend(): void {
+    const { output, time, metrics } = this.#parts;
+    this.#isDeferred = false;
     for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
       const publication = link as Publication;
       const { topic, payload, qos, retain, packetId } = publication;
+      if (publication === this.#goneAlone) continue;
       metrics.resends++;
       publication.sentAt = Math.floor(time.now);
       output.publish(topic, payload, qos, retain, true, packetId, time.now);
@@ -309,6 +318,7 @@ export class Outbound {
   /** The connection is gone. `byPeer`: through the other end's doing, as far as this end can know. */
   lost(error: HubwireError, byPeer: boolean): void {
     const { isOpen } = this;
+    this.#goneAlone = undefined;
     this.isOpen = this.isHolding = false;
     this.isWritable = true;
     if (isOpen && this.#parts.options.poisonDetection) this.#judge(byPeer);
@@ -398,10 +408,21 @@ export class Outbound {
     expire(this.#held, time, age, expired, giveUp, false);
     expire(this.#sent, time, waited, late, giveUp, true);
     expire(this.#released, time, waited, late, giveUp, false);
-    if (this.isOpen && time.isDue(this.suspect.probeAt)) {
-      this.suspect.probed();
-      this.#parts.output.pingreq(time.now);
+    this.#tickSuspect();
+  }
+
+  #tickSuspect(): void {
+    const { time, output, options } = this.#parts;
+    const { suspect } = this;
+    if (!this.isOpen || suspect.stage === "watching") return;
+    if (time.isDue(suspect.probeAt)) {
+      suspect.probed(time.now + options.operationTimeout);
+      output.pingreq(time.now);
     }
+    if (!time.isDue(suspect.overAt)) return;
+    suspect.clear();
+    this.#releaseHeld();
+    this.pump();
   }
 }
 

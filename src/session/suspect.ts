@@ -6,8 +6,9 @@
  * one with nothing else under way ended again as soon as it was there. Whatever does not fit clears it. So a broker in
  * trouble, a takeover or a bad network costs no message.
  *
- * watching: all messages go. without: the accused is held back, others go. alone: nothing new goes, and the accused when
- * all else is acknowledged.
+ * watching: all messages go. without: none goes, so that a second one of the kind cannot clear the first; the connection
+ * thrives where PINGRESP comes after the others had ended. alone: the accused goes, and nothing else. Neither stage lasts
+ * longer than its PINGREQ may take to be answered.
  */
 import type { Publication } from "./exchange.js";
 
@@ -31,12 +32,14 @@ export class Suspect {
   #aloneAt = Infinity;
   /** When a PINGREQ has to show that the connection lives; Infinity: at no time. */
   #probeAt = Infinity;
+  /** When the answer to it counts as lost, which clears the accused; Infinity: none is awaited. */
+  #overAt = Infinity;
 
   /** A connection was accepted. */
   opened(now: number): void {
     this.#openedAt = now;
     this.#gained = false;
-    this.#aloneAt = Infinity;
+    this.#aloneAt = this.#overAt = Infinity;
     this.#probeAt = this.stage === "without" ? now + this.#longest + SLACK : Infinity;
   }
 
@@ -44,18 +47,14 @@ export class Suspect {
   acknowledged(what: unknown): void {
     this.#gained = true;
     if (what === this.message) this.clear();
-    else if (this.stage === "without") this.#thrives();
   }
 
   /** PINGRESP. */
   alive(now: number): void {
-    if (this.stage === "without" && now - this.#openedAt > this.#longest) this.#thrives();
-    else if (this.stage === "alone" && now - this.#aloneAt > this.#longest) this.clear();
-  }
-
-  #thrives(): void {
-    this.stage = "alone";
-    this.#probeAt = Infinity;
+    if (this.stage === "without" && now - this.#openedAt > this.#longest) {
+      this.stage = "alone";
+      this.#probeAt = this.#overAt = Infinity;
+    } else if (this.stage === "alone" && now - this.#aloneAt > this.#longest) this.clear();
   }
 
   /** The accused goes, and nothing else is under way. */
@@ -69,8 +68,15 @@ export class Suspect {
     return this.#probeAt;
   }
 
-  probed(): void {
+  /** It was sent, and its answer may take until `overAt`, ms. */
+  probed(overAt: number): void {
     this.#probeAt = Infinity;
+    this.#overAt = overAt;
+  }
+
+  /** When to stop waiting for the answer, ms. */
+  get overAt(): number {
+    return this.#overAt;
   }
 
   /**
@@ -105,6 +111,6 @@ export class Suspect {
     this.stage = "watching";
     this.message = undefined;
     this.#count = this.#longest = 0;
-    this.#aloneAt = this.#probeAt = Infinity;
+    this.#aloneAt = this.#probeAt = this.#overAt = Infinity;
   }
 }
