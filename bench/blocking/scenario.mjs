@@ -1,0 +1,130 @@
+// One scenario in a process of its own: node scenario.mjs MODULE SCENARIO MESSAGES FILTERS. Prints JSON: the longest time
+// for which the event loop did nothing else, in ms, and the time until all that was asked for had settled.
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+
+const [module, scenario, messageCount, filterCount] = process.argv.slice(2);
+const [messages, filters] = [Number(messageCount), Number(filterCount)];
+const { MqttClient } = await import(module);
+
+const broker = fork(join(import.meta.dirname, "broker.mjs"), { execArgv: [] });
+const [{ port }] = await once(broker, "message");
+
+/**
+ * A turn of the event loop notes how long the one before it took; on a machine that is busy with other things only as
+ * much of that as this process really ran.
+ */
+let last = performance.now();
+let lastCpu = process.cpuUsage();
+let longest = 0;
+let watching = true;
+function note() {
+  const [now, cpu] = [performance.now(), process.cpuUsage()];
+  const ran = (cpu.user - lastCpu.user + cpu.system - lastCpu.system) / 1e3;
+  longest = Math.max(longest, Math.min(now - last, ran));
+  [last, lastCpu] = [now, cpu];
+}
+(function turn() {
+  note();
+  if (watching) setImmediate(turn);
+})();
+const turns = async (count) => {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+const client = new MqttClient({
+  host: "127.0.0.1",
+  port,
+  protocol: "mqtt",
+  clientId: "blocking",
+  cleanSession: false,
+  reconnect: scenario === "lost, given up" ? false : { minDelay: 1, maxDelay: 1 },
+  operationTimeout: 600_000,
+  offlineQueue: { maxCount: messages + 1_000, maxBytes: 1 << 30, maxAge: scenario === "expired" ? 3_000 : 600_000 },
+});
+client.on("error", () => {});
+await client.connect();
+
+const subscriptions = [];
+for (let first = 0; first < filters; first += 500) {
+  const some = Array.from({ length: Math.min(500, filters - first) }, (_, at) =>
+    client.subscribe(`filters/${first + at}/#`, { qos: 1 }, () => {}),
+  );
+  subscriptions.push(...(await Promise.all(some)));
+}
+
+const shared = new AbortController();
+const owned = [];
+const settled = [];
+const payload = Buffer.from("a message");
+for (let at = 0; at < messages; at++) {
+  let { signal } = shared;
+  // A thousand have signals of their own, spread over all.
+  if (scenario === "abort 1,000" && at % Math.ceil(messages / 1_000) === 0) {
+    owned.push(new AbortController());
+    ({ signal } = owned.at(-1));
+  }
+  settled.push(client.publish("topic", payload, { qos: 1, signal }).catch(() => {}));
+  if (at % 1_000 === 0) await turns(1);
+}
+await turns(50);
+global.gc?.();
+await turns(5);
+
+const connected = () => once(client, "connect");
+const run = {
+  "abort all": () => {
+    shared.abort();
+    return Promise.all(settled);
+  },
+  "abort 1,000": () => {
+    // The newest first.
+    for (const controller of owned.reverse()) controller.abort();
+    return turns(5);
+  },
+  expired: () => Promise.all(settled.slice(1_000)),
+  "lost, session kept": () => {
+    const again = connected();
+    broker.send("cut");
+    return again;
+  },
+  "lost, session gone": () => {
+    const again = connected();
+    broker.send("lose");
+    return again;
+  },
+  "lost, given up": () => {
+    broker.send("cut");
+    return Promise.all(settled);
+  },
+  "unsubscribe all": () => Promise.all(subscriptions.map((subscription) => subscription.unsubscribe())),
+  close: () => {
+    const over = client.close();
+    // What is on its way is waited for; the broker will not answer.
+    broker.send("cut");
+    return Promise.race([over, turns(20_000)]);
+  },
+  "close by force": () => Promise.all([client.close({ force: true }), ...settled]),
+  // What as many promises of the program's own cost that reject in one turn.
+  "(bare promises)": () => {
+    const rejects = [];
+    const bare = settled.map(() => new Promise((_, reject) => rejects.push(reject)).catch(() => {}));
+    return turns(5).then(() => {
+      longest = 0;
+      for (const reject of rejects) reject(shared.signal);
+      return Promise.all(bare);
+    });
+  },
+}[scenario];
+
+note();
+longest = 0;
+const begin = performance.now();
+await run();
+const time = performance.now() - begin;
+await turns(20);
+watching = false;
+const block = longest;
+console.log(JSON.stringify({ block, time }));
+process.exit();
