@@ -5,12 +5,13 @@ import { Session } from "node:inspector";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { corpusOf, inputsFrom } from "./inputs.mjs";
 import { failure, load } from "./target.mjs";
+import { adopt } from "./watchdog.mjs";
 
 const BATCH = 500;
 
 /** Resolves to `{ found, failed }`. Equal arguments give equal answers. */
-export function explore(name, seed, runs) {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { name, seed, runs } });
+export function explore(name, seed, runs, watchdog) {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { name, seed, runs, watchdog } });
   return new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
 }
 
@@ -54,7 +55,8 @@ function coverageOf(files) {
   };
 }
 
-async function work({ name, seed, runs }) {
+async function work({ name, seed, runs, watchdog }) {
+  adopt(watchdog);
   const target = await load(name);
   const corpus = corpusOf(name, target);
   const next = inputsFrom(seed, target, corpus);

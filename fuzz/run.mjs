@@ -1,12 +1,14 @@
 // Runs fuzz targets against the built package (npm run build first).
 //
-//   npm run fuzz -- <target>... | all   [--seconds 60 | --runs N] [--seed 1] [--guided 4000] [--write-corpus]
+//   npm run fuzz -- <target>... | all   [--seconds 60 | --runs N] [--seed 1] [--guided 4000] [--patience 20]
+//                                        [--write-corpus]
 //   npm run fuzz -- <target> --input FILE        one input, for instance a crash
 //
 // Equal seeds make equal inputs; the time says only how many. First as many runs as --guided says look, by coverage, for
 // inputs that reach something new; those are mutated further (and kept in fuzz/corpus with --write-corpus). The others
 // run at full speed. One run is one input through the whole check of its target. A failing input is made
-// smaller and written to fuzz/crashes/. The last line is `N passed, N failed`, counted in targets.
+// smaller and written to fuzz/crashes/; one that takes longer than --patience says, in seconds, is written there as it
+// is and ends the process. The last line is `N passed, N failed`, counted in targets.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +17,7 @@ import { explore } from "./coverage.mjs";
 import { corpusFolder, corpusOf, inputsFrom } from "./inputs.mjs";
 import { minimise } from "./minimise.mjs";
 import { failure, known, load, stackDepth } from "./target.mjs";
+import { begin, idle, start, watched } from "./watchdog.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,6 +26,7 @@ const { values, positionals } = parseArgs({
     runs: { type: "string" },
     seed: { type: "string", default: "1" },
     guided: { type: "string", default: "4000" },
+    patience: { type: "string", default: "20" },
     input: { type: "string" },
     "write-corpus": { type: "boolean", default: false },
   },
@@ -40,6 +44,9 @@ if (names.length === 0 || unknown.length > 0) {
   process.exit(2);
 }
 
+const crashes = join(import.meta.dirname, "crashes");
+const watchdog = start(Number(values.patience), crashes);
+
 function write(folder, input, name = "") {
   const digest = createHash("sha256").update(input).digest("hex").slice(0, 12);
   mkdirSync(folder, { recursive: true });
@@ -53,7 +60,7 @@ function report(name, target, input, run, error) {
   Error.stackTraceLimit = stackDepth;
   const again = failure(target, small);
   delete Error.stackTraceLimit;
-  const file = write(join(import.meta.dirname, "crashes"), small, `${name}-`);
+  const file = write(crashes, small, `${name}-`);
   console.error(`${name}: FAILED on ${small.length} bytes (of ${input.length}): ${Buffer.from(small).toString("hex")}`);
   console.error(`run ${run} of seed ${seed}; written to fuzz/crashes/${file}`);
   if (again === undefined) console.error("alone it passes: the inputs before it matter");
@@ -65,6 +72,7 @@ const rateOf = (runs, seconds) => `${Math.round(runs / seconds).toLocaleString("
 /** Fuzzes one target; the number of runs, and whether all passed. */
 async function fuzz(name) {
   const target = await load(name);
+  watched(name);
   if (values.input !== undefined) {
     Error.stackTraceLimit = stackDepth;
     const error = failure(target, new Uint8Array(readFileSync(values.input)));
@@ -73,7 +81,8 @@ async function fuzz(name) {
   }
   const started = performance.now();
   const usage = process.cpuUsage();
-  const { found, failed } = await explore(name, seed, guided);
+  const { found, failed } = await explore(name, seed, guided, watchdog);
+  idle();
   if (failed !== undefined) {
     report(name, target, failed, "guided", failure(target, failed) ?? new Error("failed in the guided part"));
     return { runs: guided, passed: false };
@@ -88,6 +97,7 @@ async function fuzz(name) {
     while (runs < limit && performance.now() - started < duration) {
       for (const pause = Math.min(limit, runs + 1024); runs < pause; runs++) {
         input = next();
+        begin(input);
         target.run(input);
         if ((runs & 63) === 0) target.thorough?.(input);
       }
@@ -108,7 +118,10 @@ async function fuzz(name) {
 
 const started = performance.now();
 const results = [];
-for (const name of names) results.push(await fuzz(name));
+for (const name of names) {
+  results.push(await fuzz(name));
+  idle();
+}
 const total = results.reduce((sum, { runs }) => sum + runs, 0);
 const failed = results.filter(({ passed }) => !passed).length;
 console.log(`total: ${total.toLocaleString("en")} runs, ${rateOf(total, (performance.now() - started) / 1000)}`);

@@ -13,6 +13,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { begin } from "./watchdog.mjs";
 
 // Most inputs end in an error. Without this number V8 collects no stack, which costs more than the rest of the run.
 export const stackDepth = Error.stackTraceLimit;
@@ -28,6 +29,7 @@ export const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).
 
 /** The error that `input` alone causes, if any. */
 export function failure(target, input, thorough = true) {
+  begin(input);
   try {
     target.fresh?.();
     target.run(input);
