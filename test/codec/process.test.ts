@@ -1,19 +1,22 @@
 /** The fuzzer's watchdog: an input that is never done with ends the process and is kept. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
 
 const watchdog = resolve(import.meta.dirname, "../../fuzz/watchdog.mjs");
-const folder = mkdtempSync(join(tmpdir(), "hubwire-watchdog-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const scratch = mkdtempSync(join(tmpdir(), "hubwire-watchdog-"));
+const folder = join(scratch, "crashes");
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 function run(program: string): Promise<{ status: number | null; signal: string | null; stderr: string }> {
   const source =
     `import { begin, idle, start, watched } from ${JSON.stringify(watchdog)};\n` +
     `start(0.2, ${JSON.stringify(folder)}); watched("sample");\n${program}`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", source]);
+  const file = join(scratch, "program.mjs");
+  writeFileSync(file, source);
+  const child = spawn(process.execPath, [file], { timeout: 20_000, killSignal: "SIGTERM" });
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
   return new Promise((done) => child.on("close", (status, signal) => done({ status, signal, stderr })));

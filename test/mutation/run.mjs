@@ -20,7 +20,11 @@ const TARGETS = {
   codec: { files: ["src/codec/**/*.ts"], tests: ["test/codec/**/*.test.ts"], slow: ["test/codec/oracle.test.ts"] },
   wire: { files: ["src/wire/**/*.ts"], tests: ["test/wire/**/*.test.ts"] },
   session: { files: ["src/session/**/*.ts"], tests: ["test/session/**/*.test.ts", "test/model/**/*.test.ts"] },
-  client: { files: ["src/client/**/*.ts"], tests: ["test/client/**/*.test.ts"], slow: ["test/client/mosquitto.test.ts"] },
+  client: {
+    files: ["src/client/**/*.ts"],
+    tests: ["test/client/**/*.test.ts"],
+    slow: ["test/client/mosquitto.test.ts"],
+  },
   transport: { files: ["src/transport/**/*.ts"], tests: ["test/transport/**/*.test.ts"] },
   hub: { files: ["src/hub/**/*.ts"], tests: ["test/hub/**/*.test.ts"] },
 };
