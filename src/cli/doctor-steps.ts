@@ -9,7 +9,6 @@ import { HubwireError } from "../errors.js";
 import { probeDate, probeTcp, probeTls, resolveName, type Target } from "../transport/probe.js";
 import type { Route } from "./doctor-advice.js";
 import type { Checkup } from "./doctor-report.js";
-import { WEBSOCKET_PATH } from "./identity.js";
 import type { Io } from "./io.js";
 
 const DAY = 86_400_000;
@@ -148,7 +147,7 @@ export async function examineRoute(
   );
   const issuer = handshake.value?.chain.at(-1);
   if (handshake.error) return { ...route, issuer, fault: { step: "tls", error: handshake.error } };
-  const how = websocket ? { protocol: "wss" as const, path: WEBSOCKET_PATH } : {};
+  const how = websocket ? { protocol: "wss" as const } : {};
   const device = new DeviceClient(patient.text, { ...patient.client, ...how, port });
   // Whatever it is, the call that it ends says it.
   device.on("error", () => {});

@@ -37,7 +37,7 @@ const isOfTheWay = ({ fault }: Route): boolean =>
 /** The client's options, without the port and protocol, which each way has of its own. */
 function patientOf(values: DoctorValues, text: string, host: string, io: Io): Patient {
   const { port: _port, ...network } = networkOf(values, io);
-  const { protocol: _protocol, path: _path, ...way } = wayOf(values, io);
+  const { protocol: _protocol, ...way } = wayOf(values, io);
   const x509 = certificateOf(values);
   return {
     ...{ text, host, proxy: way.proxy, telemetry: !values["no-telemetry"] },

@@ -4,7 +4,7 @@
  * Invariants: a secret comes from a file, standard input or the environment without a word; one among the arguments is
  * used, with a warning, because every user of the machine can see it there. None is ever printed.
  */
-import { DeviceClient, type DeviceClientOptions, parseConnectionString } from "../hub/index.js";
+import { DeviceClient, parseConnectionString } from "../hub/index.js";
 import { HubwireError } from "../errors.js";
 import { badArgument, type Values } from "./command.js";
 import { type Io, remark } from "./io.js";
@@ -96,9 +96,6 @@ export async function connectionString(
 
 const firstLine = (bytes: Buffer): string => bytes.toString("utf8").trimStart().split(/\r?\n/, 1)[0]?.trim() ?? "";
 
-/** Where devices of a hub find MQTT over WebSocket. */
-export const WEBSOCKET_PATH = "/$iothub/websocket";
-
 /** The options of the client behind `wayOptions`. */
 export function wayOf({ websocket, proxy }: Values<typeof wayOptions>, io: Io) {
   if (proxy !== undefined && /^[a-z]+:\/\/[^/]*@/i.test(proxy)) {
@@ -109,7 +106,7 @@ export function wayOf({ websocket, proxy }: Values<typeof wayOptions>, io: Io) {
     );
   }
   return {
-    ...(websocket && { protocol: "wss" as const, path: WEBSOCKET_PATH }),
+    ...(websocket && { protocol: "wss" as const }),
     ...(proxy !== undefined && { proxy }),
   };
 }
@@ -155,8 +152,8 @@ export async function deviceOf(
   values: Values<typeof deviceOptions>,
   positionals: readonly string[],
   io: Io,
-  more: DeviceClientOptions = {},
-): Promise<{ device: DeviceClient; rest: readonly string[] }> {
+  reconnect: boolean,
+): Promise<{ device: DeviceClient; rest: readonly string[]; connect: () => Promise<void> }> {
   const { text, rest } = await connectionString(values, positionals, io);
   const x509 = certificateOf(values);
   const identity = parseConnectionString(text);
@@ -165,7 +162,9 @@ export async function deviceOf(
   if (x509 !== undefined && !identity.x509) {
     throw badArgument("--cert is for a connection string that ends in x509=true and has no key");
   }
-  const network = { ...networkOf(values, io), ...wayOf(values, io) };
-  const options = { reconnect: false, ...network, ...(x509 && { x509 }), ...more } as const;
-  return { device: new DeviceClient(identity, options), rest };
+  const network = networkOf(values, io);
+  const device = new DeviceClient(identity, { reconnect, ...network, ...wayOf(values, io), ...(x509 && { x509 }) });
+  // With `reconnect` there may be several attempts, and the time is that of all.
+  const connect = (): Promise<void> => device.connect({ signal: io.stop, timeout: network.connectTimeout });
+  return { device, rest, connect };
 }

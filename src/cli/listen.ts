@@ -150,7 +150,7 @@ lines or after --seconds.`,
     const seconds = integer("seconds", values.seconds, 1, 2_000_000);
     answersOf(values);
     for (const text of values.report ?? []) if (text !== "-") jsonObjectOf("--report", text);
-    const { device, rest } = await deviceOf(values, positionals, io, values.reconnect ? { reconnect: true } : {});
+    const { device, rest, connect } = await deviceOf(values, positionals, io, values.reconnect === true);
     if (rest.length > 0) throw badArgument("hubwire listen takes one argument");
     const ending = new Ending();
     const printer = new Printer(new Output(io, values.json), ending, count);
@@ -161,7 +161,7 @@ lines or after --seconds.`,
     void stopped(io).then(ending.finish);
     let cancel = (): void => {};
     try {
-      await device.connect({ signal: io.stop });
+      await connect();
       await attend(device, values, printer, io);
       io.stderr.write("listening; Ctrl-C ends\n");
       if (seconds !== undefined) cancel = setAlarm(io.clock, seconds * 1000, ending.finish);

@@ -2,7 +2,7 @@
 import { provisionDevice } from "../hub/index.js";
 import { badArgument, command, type Values } from "./command.js";
 import { writeFileSafely } from "./files.js";
-import { certificateOf, certificateOptions, networkOf, networkOptions } from "./identity.js";
+import { certificateOf, certificateOptions, networkOf, networkOptions, wayOf, wayOptions } from "./identity.js";
 import type { Io } from "./io.js";
 import { Output, outputOptions } from "./output.js";
 import { fileOf, integer, jsonOf } from "./values.js";
@@ -21,6 +21,7 @@ const options = {
   ...certificateOptions,
   host: { value: "name", help: "the service's host; or PROVISIONING_HOST (global.azure-devices-provisioning.net)" },
   ...networkOptions,
+  ...wayOptions,
   wait: { value: "seconds", help: "how long the registration may take in all (120)" },
   payload: { value: "json", help: "for the service's custom allocation" },
   out: {
@@ -77,6 +78,7 @@ the device id. The connection string, which holds the key, goes to --out alone.`
     const payload = values.payload === undefined ? undefined : jsonOf("--payload", values.payload);
     const result = await provisionDevice({
       ...networkOf(values, io),
+      ...wayOf(values, io),
       ...(await proofOf(values, io)),
       ...{ idScope, registrationId, payload, timeout: wait * 1000, signal: io.stop },
       ...(host ? { host } : {}),

@@ -94,7 +94,7 @@ Where the connection string is on standard input (-), its first line is, and the
   async run({ values, positionals }, io) {
     const telemetry = telemetryOf(values);
     const rate = positive("rate", values.rate, 1_000_000);
-    const { device, rest } = await deviceOf(values, positionals, io, values.reconnect ? { reconnect: true } : {});
+    const { device, rest, connect } = await deviceOf(values, positionals, io, values.reconnect === true);
     const { source, count } = await sourceOf(values, rest, io);
     const pump = new Pump(io, { rate, count });
     device.on("error", (error) => remark(io, said(error)));
@@ -102,7 +102,7 @@ Where the connection string is on standard input (-), its first line is, and the
       if (error !== undefined && !values.reconnect) pump.abandon(error);
     });
     try {
-      await device.connect({ signal: io.stop });
+      await connect();
       await pump.run(source, (body) => device.sendTelemetry(body, telemetry));
     } finally {
       await device.close();

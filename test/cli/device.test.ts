@@ -345,6 +345,12 @@ describe("provision", () => {
     expect([status, JSON.parse(stdout).deviceId]).toEqual([0, "e-1"]);
   });
 
+  test("over WebSocket", async () => {
+    const { primaryKey = "" } = hub.createEnrollment("ws-1");
+    const args = [...options(), "--websocket", "--registration-id", "ws-1", "--key-file", "-"];
+    expect((await here(args, { input: primaryKey })).status).toBe(0);
+  });
+
   test("what is not enrolled exits 1", async () => {
     const { primaryKey = "" } = hub.createEnrollment("other");
     const { status, stderr } = await here([...options(), "--registration-id", "nobody", "--key-file", "-"], {
