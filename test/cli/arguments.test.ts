@@ -5,6 +5,8 @@
 import { describe, expect, test } from "vitest";
 import { commandNames, commandOf } from "../../src/cli/cli.js";
 import { helpOf } from "../../src/cli/command.js";
+import { said } from "../../src/cli/io.js";
+import { HubwireError } from "../../src/errors.js";
 import { runHere } from "../support/command.js";
 
 const KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=";
@@ -131,6 +133,24 @@ describe("bad arguments", () => {
   test.each(["send", "listen", "sas"])("%s without a connection string anywhere", async (name) => {
     expect(await refused([name], { env: {} })).toContain("no connection string");
     expect(await refused([name, "-"], { env: {}, input: "" })).toContain("standard input has no connection string");
+  });
+});
+
+describe("messages of the library, in the words of the command line", () => {
+  test.each([
+    ["pass its CA as tls.ca", "pass its CA as --ca"],
+    ["option proxy is no URL", "--proxy is no URL"],
+    ["provisioning needs an idScope and a registrationId", "provisioning needs an --id-scope and a --registration-id"],
+    [
+      "one of symmetricKey, groupKey and x509 ({ cert, key })",
+      "one of --key-file, --group-key-file and --cert with --key",
+    ],
+    ["messageId must be a string", "--message-id must be a string"],
+    ["404: check option path", "404: check the path"],
+    ["check the port, or use protocol mqtt", "check the port"],
+    ["nothing to change here", "nothing to change here"],
+  ])("%s", (message, words) => {
+    expect(said(new HubwireError("ERR_TLS", message))).toBe(`${words} (ERR_TLS)`);
   });
 });
 
