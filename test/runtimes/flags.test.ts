@@ -49,7 +49,9 @@ describe.each(oldestAndNewest)("Node %s", (line) => {
   });
 });
 
-function allWell(names: readonly string[] = ["names", "codec", "hub", "certificate", "mosquitto", "store"]) {
+function allWell(
+  names: readonly string[] = ["names", "codec", "hub", "websocket", "certificate", "mosquitto", "store"],
+) {
   return Object.fromEntries(names.map((name) => [name, undefined]));
 }
 
@@ -63,7 +65,7 @@ describe("the permission model", () => {
     const read = `--allow-fs-read=${project}/*`;
 
     test("all but the file store needs no more than to read the program", async () => {
-      const names = ["names", "codec", "hub", "certificate", "mosquitto"];
+      const names = ["names", "codec", "hub", "websocket", "certificate", "mosquitto"];
       expect(failures(await run(node(line), [...flags, read, "import.mjs", settings(names)]))).toEqual(allWell(names));
     });
 

@@ -16,7 +16,7 @@ const runtimes: [name: string, command: string, ...args: string[]][] = [
   ["Bun", tool("bun")],
   ["Deno", tool("deno"), "run", "--allow-all"],
 ];
-const checks = ["names", "codec", "hub", "certificate", "mosquitto", "store"];
+const checks = ["names", "codec", "hub", "websocket", "certificate", "mosquitto", "store"];
 
 describe.each(runtimes)("%s", (_, command, ...args) => {
   for (const program of ["import.mjs", "require.cjs"]) {

@@ -11,6 +11,32 @@ function assert(condition, what) {
 /** What an emitter says next, so that nothing here waits for a time. */
 const next = (emitter, event) => new Promise((resolve) => emitter.once(event, resolve));
 
+/** Telemetry, a message from the cloud, a method and the twin. */
+async function exercise(modules, options) {
+  const { DeviceClient } = modules.hubwire;
+  const hub = await modules["hubwire/emulator"].HubEmulator.start();
+  const { connectionString } = hub.createDevice("d");
+  const device = new DeviceClient(connectionString, { port: hub.port, tls: { ca: hub.caCertificate }, ...options });
+  try {
+    await device.connect();
+    const telemetry = next(hub, "telemetry");
+    await device.sendTelemetry({ t: 21 }, { properties: { room: "kitchen" } });
+    const { payload, properties } = await telemetry;
+    assert(new TextDecoder().decode(payload) === '{"t":21}', "the payload arrives");
+    assert(properties.get("room") === "kitchen", "the property arrives");
+    await device.onMethod("add", ({ payload: [a, b] }) => ({ status: 200, payload: a + b }));
+    assert((await hub.invokeMethod("d", "add", [2, 3])).payload === 5, "the method answers");
+    const sent = new Promise((resolve) => void device.messages(resolve));
+    await hub.sendToDevice("d", "to you");
+    assert(new TextDecoder().decode((await sent).payload) === "to you", "the message from the cloud arrives");
+    await device.updateReportedProperties({ mode: "eco" });
+    assert((await device.getTwin()).reported.mode === "eco", "the twin keeps what was reported");
+  } finally {
+    await device.close();
+    await hub.close();
+  }
+}
+
 const checks = {
   /** The names that each entry exports. */
   names({ modules, names }) {
@@ -41,31 +67,11 @@ const checks = {
     assert(code === "ERR_MALFORMED_PACKET", `a length of five bytes is refused, not ${code}`);
   },
 
-  /** Telemetry, a message from the cloud, a method and the twin, over TLS to a hub in this process. */
-  async hub({ modules }) {
-    const { DeviceClient } = modules.hubwire;
-    const hub = await modules["hubwire/emulator"].HubEmulator.start();
-    const { connectionString } = hub.createDevice("d");
-    const device = new DeviceClient(connectionString, { port: hub.port, tls: { ca: hub.caCertificate } });
-    try {
-      await device.connect();
-      const telemetry = next(hub, "telemetry");
-      await device.sendTelemetry({ t: 21 }, { properties: { room: "kitchen" } });
-      const { payload, properties } = await telemetry;
-      assert(new TextDecoder().decode(payload) === '{"t":21}', "the payload arrives");
-      assert(properties.get("room") === "kitchen", "the property arrives");
-      await device.onMethod("add", ({ payload: [a, b] }) => ({ status: 200, payload: a + b }));
-      assert((await hub.invokeMethod("d", "add", [2, 3])).payload === 5, "the method answers");
-      const sent = new Promise((resolve) => void device.messages(resolve));
-      await hub.sendToDevice("d", "to you");
-      assert(new TextDecoder().decode((await sent).payload) === "to you", "the message from the cloud arrives");
-      await device.updateReportedProperties({ mode: "eco" });
-      assert((await device.getTwin()).reported.mode === "eco", "the twin keeps what was reported");
-    } finally {
-      await device.close();
-      await hub.close();
-    }
-  },
+  /** Over TLS to a hub in this process. */
+  hub: ({ modules }) => exercise(modules, {}),
+
+  /** The same over WebSocket. */
+  websocket: ({ modules }) => exercise(modules, { protocol: "wss" }),
 
   /** A certificate that nobody vouches for is refused with the code that says so. */
   async certificate({ modules }) {
