@@ -306,9 +306,9 @@ export class Engine {
     this.#life.accepted(clock.now(), isResumed ? operationTimeout : Infinity);
     this.#publishState();
     for (const { mailbox } of this.session.routes()) mailbox?.fail(undefined);
-    this.arm();
     this.flow.feel();
     this.connectCalls.settleAll(undefined);
+    this.arm();
     this.#emit("connect", { sessionPresent });
   }
 
@@ -364,6 +364,7 @@ export class Engine {
     });
     for (const { mailbox } of this.session.routes()) mailbox?.fail(error);
     this.connectCalls.settleAll(error);
+    this.arm();
     if (isUp) this.#emit("disconnect", error);
     // The first connect() told its caller; nobody waits for what happens later.
     if (wasAccepted && (this.options.reconnect || error.kind === "peer")) this.#emit("error", error);

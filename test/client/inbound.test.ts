@@ -114,6 +114,7 @@ describe("acknowledgement", () => {
         if (how === "throws") throw new Error("no luck");
         return Promise.reject(new Error("no luck"));
       });
+      await subscribe(at, "u", () => {});
       at.connection.send(publish(1));
       at.connection.send(publish(2, "u"));
       expect((await at.connection.packet()).toString("hex")).toBe("40020002");
@@ -326,7 +327,11 @@ describe("backpressure", () => {
     expect(source.sent()).toBeLessThan(total);
     expect(grown).toBeLessThan(64);
     // Ten intervals of keep alive: the client reads nothing on purpose, and must not mistake that for a dead peer.
-    clock.advance(600_000);
+    for (let step = 0; step < 100; step++) {
+      clock.advance(6_000);
+      // A look at what is there takes a turn of the event loop and may take a few.
+      for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+    }
     expect(client.connected).toBe(true);
   });
 

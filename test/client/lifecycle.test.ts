@@ -18,21 +18,21 @@ const base = { host: "localhost", clientId: "c" };
 
 describe("options", () => {
   test.each<[string, object, RegExp]>([
-    ["an unknown name", { keepalive: 5 }, /unknown option keepalive; there are: host, port/],
-    ["a name of Object's", { toString: 1 }, /unknown option toString/],
-    ["an unknown name further in", { reconnect: { delay: 5 } }, /unknown option reconnect\.delay; there are: minDelay/],
+    ["an unknown name", { keepalive: 5 }, /unknown option "keepalive" of MqttClient; is keepAlive meant/],
+    ["a name of Object's", { toString: 1 }, /unknown option "toString"/],
+    ["an unknown name further in", { reconnect: { delay: 5 } }, /unknown option "delay" of reconnect; there are: minDelay/],
     ["no host", { host: undefined }, /host is missing/],
     ["an empty host", { host: "" }, /host is missing/],
-    ["a port of no number", { port: "8883" }, /port must be a number from 1 to 65535/],
-    ["port 0", { port: 0 }, /port must be/],
-    ["a fraction of a second", { keepAlive: 1.5 }, /keepAlive must be a number from 0 to 65535/],
-    ["too long a keep alive", { keepAlive: 65_536 }, /keepAlive must be/],
+    ["a port of no number", { port: "8883" }, /port of MqttClient must be a whole number from 1 to 65535/],
+    ["port 0", { port: 0 }, /port of MqttClient must be/],
+    ["a fraction of a second", { keepAlive: 1.5 }, /keepAlive of MqttClient must be a whole number from 0 to 65535/],
+    ["too long a keep alive", { keepAlive: 65_536 }, /keepAlive of MqttClient must be/],
     ["another protocol", { protocol: "http" }, /protocol must be one of mqtts, mqtt, wss, ws/],
-    ["null for an object", { tls: null }, /tls must be a object/],
-    ["no number at all", { operationTimeout: Number.NaN }, /operationTimeout must be/],
-    ["a window of nothing", { maxInflight: 0 }, /maxInflight must be a number from 1 to 65535/],
-    ["an overflow policy nobody knows", { offlineQueue: { overflow: "drop" } }, /overflow must be/],
-    ["a wrong boolean", { cleanSession: 1 }, /cleanSession must be a boolean/],
+    ["null for an object", { tls: null }, /tls of MqttClient must be a object/],
+    ["no number at all", { operationTimeout: Number.NaN }, /operationTimeout of MqttClient must be/],
+    ["a window of nothing", { maxInflight: 0 }, /maxInflight of MqttClient must be a whole number from 1 to 65535/],
+    ["an overflow policy nobody knows", { offlineQueue: { overflow: "drop" } }, /overflow of offlineQueue must be/],
+    ["a wrong boolean", { cleanSession: 1 }, /cleanSession of MqttClient must be a boolean/],
     ["a password without a user name [MQTT-3.1.2-22 -]", { password: "p" }, /MQTT-3\.1\.2-22/],
     ["no client id with CleanSession 0 [MQTT-3.1.3-7 -]", { clientId: "", cleanSession: false }, /MQTT-3\.1\.3-7/],
     ["a will with a wildcard", { will: { topic: "a/#", payload: "" } }, /wildcard|topic/i],
@@ -45,7 +45,7 @@ describe("options", () => {
 
   test("never quotes a value", () => {
     expect(() => new MqttClient({ ...base, password: 12345 as never })).toThrow(
-      /^option password must be a string or object$/,
+      /^option password of MqttClient must be a string or object, not number$/,
     );
   });
 

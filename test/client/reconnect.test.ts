@@ -4,8 +4,15 @@ import { describe, expect, test } from "vitest";
 import { Backoff } from "../../src/client/backoff.js";
 import { type HubwireError, MqttClient, type MqttClientOptions } from "../../src/client/index.js";
 import { FakeClock } from "../support/clock.js";
-import { soon, utf8 } from "../support/peer.js";
-import { connectedScene } from "./scene.js";
+import { Peer, soon, utf8 } from "../support/peer.js";
+import { cleanups, connectedScene } from "./scene.js";
+
+/** `ok`, or the error's code. */
+const outcomeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "ok",
+    (error: HubwireError) => error.code,
+  );
 
 async function scene(options: Partial<MqttClientOptions> = {}) {
   const events: string[] = [];
@@ -205,19 +212,44 @@ test("a restored subscription that is refused is reported and ends", async () =>
   expect(events.at(-1)).toBe("error ERR_SUBSCRIBE_REFUSED");
 });
 
-test("a refusal that cannot pass ends the reconnecting: error, disconnect, nothing pending [MQTT-3.2.2-5 +]", async () => {
-  const { client, peer, connection, clock, events, reconnecting } = await scene();
-  const message = client.publish("t", "x", { qos: 1 }).catch((error: HubwireError) => error.code);
+test("an identity that was accepted before is tried again, aloud, with what waits [MQTT-3.2.2-5 +]", async () => {
+  const { client, peer, connection, clock, events, reconnecting } = await scene({
+    reconnect: { minDelay: 1_000, maxDelay: 60_000 },
+  });
+  const message = outcomeOf(client.publish("t", "x", { qos: 1 }));
   await connection.packet();
-  const next = reconnecting();
+  let next = reconnecting();
   connection.destroy();
   await next;
   clock.advance(500);
   const again = await peer.next();
   await again.packet();
+  next = reconnecting();
   again.send("20 02 00 05");
-  expect(await soon(message, "an end")).toBe("ERR_NOT_AUTHORIZED");
-  expect(events.slice(-1)).toEqual(["error ERR_NOT_AUTHORIZED"]);
+  await next;
+  // Half of the longest delay, and half of the other half by chance.
+  expect(events.slice(-2)).toEqual(["error ERR_NOT_AUTHORIZED", "reconnecting 2 45000"]);
+  expect(client.state).toBe("waiting");
+  clock.advance(45_000);
+  const third = await peer.next();
+  await third.accept();
+  third.send(`4002${(await third.packet()).toString("hex", 5, 7)}`);
+  expect(await message).toBe("ok");
+});
+
+test("a refusal before the first acceptance stops at once, and connect() starts again", async () => {
+  const peer = await Peer.listen();
+  cleanups.push(() => peer.close());
+  const clock = new FakeClock();
+  const client = new MqttClient({ host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", clock });
+  cleanups.push(() => client.close({ force: true }));
+  const message = outcomeOf(client.publish("t", "x", { qos: 1 }));
+  const connecting = outcomeOf(client.connect());
+  const connection = await peer.next();
+  await connection.packet();
+  connection.send("20 02 00 05");
+  expect(await connecting).toBe("ERR_NOT_AUTHORIZED");
+  expect(await message).toBe("ERR_NOT_AUTHORIZED");
   expect(clock.pending).toBe(0);
   await expect(client.publish("t", "x")).rejects.toMatchObject({ code: "ERR_NOT_CONNECTED" });
   const revived = client.connect();
@@ -307,7 +339,7 @@ test("what is published while offline is sent in order after reconnecting; QoS 0
 
 test("the offline queue is bounded by count, bytes and age; QoS 0 may be left out of it", async () => {
   const { client, connection, clock, reconnecting } = await scene({
-    offlineQueue: { maxCount: 2, maxBytes: 100, maxAge: 5_000, qos0: false },
+    offlineQueue: { maxCount: 2, maxBytes: 1_000, maxAge: 5_000, qos0: false },
     reconnect: { minDelay: 60_000, maxDelay: 60_000 },
   });
   const next = reconnecting();
@@ -319,7 +351,7 @@ test("the offline queue is bounded by count, bytes and age; QoS 0 may be left ou
       (error: HubwireError) => error.code,
     );
   const first = code(client.publish("t", "1", { qos: 1 }));
-  expect(await code(client.publish("t", Buffer.alloc(100), { qos: 1 }))).toBe("ERR_QUEUE_FULL");
+  expect(await code(client.publish("t", Buffer.alloc(1_000), { qos: 1 }))).toBe("ERR_QUEUE_FULL");
   expect(await code(client.publish("t", "x"))).toBe("ERR_NOT_CONNECTED");
   const second = code(client.publish("t", "2", { qos: 2 }));
   expect(await code(client.publish("t", "3", { qos: 1 }))).toBe("ERR_QUEUE_FULL");

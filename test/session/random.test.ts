@@ -126,6 +126,6 @@ function play(seed: number): number {
 
 test("whatever comes, each request is settled exactly once", () => {
   let requests = 0;
-  for (let seed = 1; seed <= 3_000; seed++) requests += play(seed);
-  expect(requests).toBeGreaterThan(20_000);
+  for (let seed = 1; seed <= 800; seed++) requests += play(seed);
+  expect(requests).toBeGreaterThan(5_000);
 });
