@@ -72,7 +72,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
 
   /** Counters since the client was made; a copy. */
   get metrics(): ClientMetrics {
-    return this.#engine.metrics;
+    const { session, flow, reception, connects, reconnects } = this.#engine;
+    const { bytesReceived, bytesSent } = flow;
+    const { count: undelivered, bytes: undeliveredBytes } = reception.deliveries;
+    return { ...session.metrics, bytesReceived, bytesSent, connects, reconnects, undelivered, undeliveredBytes };
   }
 
   /**
@@ -124,12 +127,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   }
 
   #send(request: PublishRequest): void {
-    const engine = this.#engine;
-    const { flow } = engine;
+    const { flow, desk } = this.#engine;
     this.#checkUsable();
     const { length } = request.payload;
-    if (engine.publish(request)) request.resolve(undefined);
-    else engine.begun(request);
+    desk.publish(request);
     flow.accepted(length);
     if (flow.isPaused) flow.feel();
   }
@@ -190,8 +191,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const engine = this.#engine;
     const promise = new Promise<readonly number[]>(capture);
     const request = new AskRequest(awaits, topicFilter, qos, routes, signal);
-    engine.run(() => engine.session.ask(request, engine.flow.now));
-    engine.begun(request);
+    engine.desk.ask(request);
     if (awaits === SUBACK) engine.reception.subscribed((topic) => engine.session.match(topic));
     engine.flow.feel();
     return promise;

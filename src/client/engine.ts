@@ -2,31 +2,30 @@
  * What carries a client through its life: dials, listens to the connection, takes the session's events, sets the alarm.
  *
  * Invariants:
- * - Each piece of state has one owner: the phase `LifeCycle`, requests and what the server knows the session, calls of
- *   `connect()` `ConnectCalls`, bytes under way `Flow`, messages in hand `Reception`. The engine only carries out.
- * - At most one connection, or attempt at one, exists at a time; what an older one reports is not heard.
- * - The session's cold events are taken when its method has returned, so that nothing calls it from inside itself.
+ * - Each piece of state has one owner: the phase `LifeCycle`, the connection `Dialer`, requests and what the server knows
+ *   `Desk` and its session, calls of `connect()` `ConnectCalls`, bytes under way `Flow`, messages in hand `Reception`. The
+ *   engine only carries out.
  * - One alarm, for the earliest of all deadlines. From `data` to the user's handler everything is synchronous.
  * - A listener may call anything: the state is changed before an event leaves, and looked at again after it.
  */
 import { aborted } from "../abort.js";
 import { Alarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
-import { Session, UNSUBACK } from "../session/index.js";
-import type { SessionEvent, SessionSink } from "../session/index.js";
+import type { SessionEvent } from "../session/index.js";
 import type { ConnectionSink } from "../transport/connection.js";
-import type { ClientEvents, ClientMetrics, ClientState } from "./api.js";
+import type { ClientEvents, ClientState } from "./api.js";
 import { bounds } from "./bounds.js";
 import { ConnectCalls } from "./connect-calls.js";
 import type { MessageRoute } from "./deliveries.js";
 import { reconnectChannel, stateChannel, traceOf } from "./diagnostics.js";
+import { Desk } from "./desk.js";
 import { Dialer } from "./dialer.js";
 import * as failures from "./failures.js";
 import { Flow } from "./flow.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { ResolvedOptions } from "./options.js";
 import { Reception } from "./reception.js";
-import { type AskRequest, ConnectRequest, type PublishRequest, type Request, settle, Signals } from "./requests.js";
+import { ConnectRequest, type Request, Signals } from "./requests.js";
 
 /** ms that DISCONNECT, and what was written before it, may take to leave. */
 const LINGER = 5_000;
@@ -36,9 +35,9 @@ const FAREWELL = 250;
 type Emit = <E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]) => void;
 
 export class Engine {
-  readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
+  readonly desk: Desk;
+  readonly session: Desk["session"];
   readonly flow: Flow;
-  readonly signals: Signals;
   readonly connectCalls: ConnectCalls;
   readonly reception: Reception;
   readonly options: ResolvedOptions;
@@ -47,14 +46,10 @@ export class Engine {
   readonly #emitLast: Emit;
   readonly #alarm: Alarm;
   readonly #dialer: Dialer;
-  /** Requests that the session has and that are not settled. */
-  #pending = 0;
-  /** Requests that ended while the session was at work, and whose subscriptions may have ended with them. */
-  readonly #settled: AskRequest[] = [];
-  /** The session is at work, and its events are taken by whoever began. */
-  #isBusy = false;
-  #connects = 0;
-  #reconnects = 0;
+  /** Accepted connections. */
+  connects = 0;
+  /** Attempts after the first of a `connect()`. */
+  reconnects = 0;
   #onClosed: (() => void) | undefined;
 
   constructor(options: ResolvedOptions, emit: Emit) {
@@ -63,15 +58,26 @@ export class Engine {
     const { clock, handlerTimeout } = options;
     this.#life = new LifeCycle(options);
     this.#alarm = new Alarm(clock, () => this.#timeIsUp());
-    this.signals = new Signals((request, signal) => this.giveUp(request, aborted(signal)));
-    this.connectCalls = new ConnectCalls(this.signals);
-    this.session = new Session(this.#sessionSink(), options.session);
-    const load = (): number => (this.phase === "closing" ? 0 : this.reception.load(this.#pending > 0));
+    const signals = new Signals((request, signal) => this.#giveUp(request, aborted(signal)));
+    this.connectCalls = new ConnectCalls(signals);
+    this.desk = new Desk(options.session, clock, () => this.flow, signals, {
+      // While closing, reading goes on for the acknowledgements; what has no room stays the server's.
+      deliver: (message, deliveryId, routes) => {
+        const hasRoom = this.phase !== "closing" || this.reception.load(true) < 1;
+        if (hasRoom) this.reception.deliver(message, deliveryId, routes);
+      },
+      deadlineChanged: () => this.arm(),
+      event: (event) => this.#take(event),
+    });
+    this.session = this.desk.session;
+    const load = (): number => (this.phase === "closing" ? 0 : this.reception.load(this.desk.pending > 0));
     this.flow = new Flow(this.session, clock, load, () => this.flush());
     this.reception = new Reception(
       {
         now: () => clock.now(),
-        finished: (deliveryId, failed) => this.#finished(deliveryId, failed),
+        finished: (deliveryId, failed) => {
+          if (this.phase !== "closed") this.desk.finished(deliveryId, failed && !options.connect.cleanSession);
+        },
         failed: (error) => this.#emit("error", error),
         pressure: () => this.flow.feel(),
         deadlineChanged: () => this.arm(),
@@ -90,19 +96,6 @@ export class Engine {
     return this.#life.phase;
   }
 
-  get metrics(): ClientMetrics {
-    const { count, bytes } = this.reception.deliveries;
-    return {
-      ...this.session.metrics,
-      bytesReceived: this.flow.bytesReceived,
-      bytesSent: this.flow.bytesSent,
-      connects: this.#connects,
-      reconnects: this.#reconnects,
-      undelivered: count,
-      undeliveredBytes: bytes,
-    };
-  }
-
   // --- the session and the connection ---
 
   #connectionSink(): ConnectionSink {
@@ -110,7 +103,7 @@ export class Engine {
     return {
       opened: () => this.#opened(),
       received: (chunk) => this.#received(chunk),
-      writable: () => this.run(() => this.flow.writable()),
+      writable: () => this.desk.run(() => this.flow.writable()),
       progress: () => this.session.progressed(clock.now()),
       flushed: () => {
         this.#life.wakeAt = Math.min(this.#life.wakeAt, clock.now() + FAREWELL);
@@ -120,66 +113,9 @@ export class Engine {
     };
   }
 
-  #sessionSink(): SessionSink<PublishRequest, AskRequest, MessageRoute> {
-    return {
-      wantsWrite: () => this.flow.wantsWrite(),
-      deliver: (message, deliveryId, routes) => {
-        // While closing, reading goes on for the acknowledgements; what has no room stays the server's.
-        const hasRoom = this.phase !== "closing" || this.reception.load(true) < 1;
-        if (hasRoom) this.reception.deliver(message, deliveryId, routes);
-      },
-      settle: (request, error, returnCodes) => {
-        this.#pending--;
-        this.signals.remove(request);
-        settle(request, error, returnCodes);
-        if ("subscriptions" in request) this.#settled.push(request);
-      },
-      deadlineChanged: () => this.arm(),
-    };
-  }
-
-  #endRoutes({ awaits, subscriptions }: AskRequest): void {
-    for (const { mailbox, state } of subscriptions) {
-      if (state === "ended") mailbox?.end();
-      else if (awaits === UNSUBACK) mailbox?.reopen();
-    }
-  }
-
-  /** Runs what calls the session, and takes the events that come of it unless another call does. */
-  run<T>(work: () => T): T {
-    if (this.#isBusy) return work();
-    this.#isBusy = true;
-    try {
-      return work();
-    } finally {
-      this.#isBusy = false;
-      this.#takeEvents();
-    }
-  }
-
-  /** See `Session.publish`. */
-  publish(request: PublishRequest): boolean {
-    const isInside = this.#isBusy;
-    this.#isBusy = true;
-    try {
-      return this.session.publish(request, this.flow.now);
-    } finally {
-      this.#isBusy = isInside;
-      if (!isInside) this.#takeEvents();
-    }
-  }
-
-  /** The session has one more request. */
-  begun(request: PublishRequest | AskRequest): void {
-    this.#pending++;
-    this.signals.add(request);
-  }
-
   /** The caller waits no longer. */
-  giveUp(request: Request, error: HubwireError): void {
-    if (!(request instanceof ConnectRequest)) {
-      return this.run(() => this.session.cancel(request, error, this.options.clock.now()));
-    }
+  #giveUp(request: Request, error: HubwireError): void {
+    if (!(request instanceof ConnectRequest)) return this.desk.cancel(request, error);
     // Nobody left who waits for the first connection: no more attempts.
     if (this.connectCalls.giveUp(request, error) && !this.#life.wasAccepted) this.#connectCallsEnded(error);
   }
@@ -187,11 +123,6 @@ export class Engine {
   #connectCallsEnded(error: HubwireError): void {
     const isTrying = this.phase === "waiting" || this.phase === "connecting";
     if (isTrying && !this.#life.wasAccepted && !this.connectCalls.some) this.#stop(error);
-  }
-
-  #takeEvents(): void {
-    while (this.#settled.length > 0) this.#endRoutes(this.#settled.shift()!);
-    for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) this.#take(event);
   }
 
   #take(event: SessionEvent): void {
@@ -210,15 +141,6 @@ export class Engine {
       default:
         this.#emit("error", event.error);
     }
-  }
-
-  #finished(deliveryId: number, failed: boolean): void {
-    if (this.phase === "closed") return;
-    const { session, flow, options } = this;
-    const isRefused = failed && !options.connect.cleanSession;
-    if (isRefused) this.run(() => session.refuse(deliveryId, flow.now));
-    else if (this.#isBusy) session.acknowledge(deliveryId, flow.now);
-    else this.run(() => session.acknowledge(deliveryId, flow.now));
   }
 
   #refused(topicFilter: string, routes: readonly MessageRoute[]): void {
@@ -248,7 +170,7 @@ export class Engine {
   /** `reconnect()`, from `connected`. */
   renew(drainTimeout: number): void {
     this.#enter("renewing", drainTimeout);
-    this.run(() => this.session.drain(false, this.options.clock.now()));
+    this.desk.run(() => this.session.drain(false, this.options.clock.now()));
   }
 
   /** `close()`; it calls back once, when all is over. */
@@ -265,7 +187,7 @@ export class Engine {
     else if (phase === "connected" || phase === "renewing") {
       this.#enter("closing", this.options.operationTimeout);
       this.flow.feel();
-      this.run(() => this.session.drain(true, this.options.clock.now()));
+      this.desk.run(() => this.session.drain(true, this.options.clock.now()));
     }
   }
 
@@ -280,10 +202,10 @@ export class Engine {
     const { username, password } = this.#dialer.credentials;
     const { connect, clock } = this.options;
     this.flow.attach(this.#dialer.connection!);
-    this.reception.opened(this.#connects === 0 && !connect.cleanSession);
+    this.reception.opened(this.connects === 0 && !connect.cleanSession);
     this.session.trace = traceOf(connect.clientId, this.session.trace);
     try {
-      this.run(() => this.session.open({ ...connect, username, password }, clock.now()));
+      this.desk.run(() => this.session.open({ ...connect, username, password }, clock.now()));
     } catch (error) {
       this.#down(error as HubwireError);
     }
@@ -295,13 +217,13 @@ export class Engine {
     if (this.phase === "connecting" && (chunk[0] === 0x15 || chunk[0] === 0x16) && chunk[1] === 3) {
       return this.#down(failures.speaksTlsError());
     }
-    this.run(() => this.session.receive(chunk, this.options.clock.now()));
+    this.desk.run(() => this.session.receive(chunk, this.options.clock.now()));
     this.flow.feel();
   }
 
   #accepted(sessionPresent: boolean): void {
     const { connect, operationTimeout, clock } = this.options;
-    const isResumed = this.#connects++ === 0 && sessionPresent && !connect.cleanSession;
+    const isResumed = this.connects++ === 0 && sessionPresent && !connect.cleanSession;
     if (!isResumed) this.reception.endEarly();
     this.#life.accepted(clock.now(), isResumed ? operationTimeout : Infinity);
     this.#publishState();
@@ -320,7 +242,7 @@ export class Engine {
     const reason = isEarly ? failures.beforeConnackError(error) : error;
     const now = this.options.clock.now();
     this.#detach();
-    this.run(() => this.session.lost(reason, now));
+    this.desk.run(() => this.session.lost(reason, now));
     if (phase === "closing" || phase === "ending") return this.#finish();
     if (phase === "leaving") {
       this.#dial();
@@ -358,7 +280,7 @@ export class Engine {
     const now = this.options.clock.now();
     this.#detach();
     this.#enter("stopped", Infinity, error);
-    this.run(() => {
+    this.desk.run(() => {
       this.session.lost(error, now);
       this.session.cancelAll(error, now);
     });
@@ -403,7 +325,7 @@ export class Engine {
   /** What the store failed with. */
   #endSession(error: HubwireError): HubwireError | undefined {
     try {
-      this.run(() => this.session.end(error));
+      this.desk.run(() => this.session.end(error));
       return undefined;
     } catch (cause) {
       if (cause instanceof HubwireError) return cause;
@@ -429,7 +351,7 @@ export class Engine {
 
   /** Writes what the session has, now. */
   flush(): void {
-    this.run(() => this.flow.flush());
+    this.desk.run(() => this.flow.flush());
   }
 
   // --- time ---
@@ -447,7 +369,7 @@ export class Engine {
     const error = (): HubwireError => this.#life.lastError ?? failures.timeoutError(connectTimeout);
     if (this.connectCalls.expire(now, error)) this.#connectCallsEnded(error());
     if (now >= this.#life.wakeAt) this.#wake();
-    this.run(() => this.session.tick(now));
+    this.desk.run(() => this.session.tick(now));
     this.reception.tick(now);
     this.arm();
   }
@@ -456,7 +378,7 @@ export class Engine {
     this.#life.wakeAt = Infinity;
     switch (this.phase) {
       case "waiting":
-        this.#reconnects++;
+        this.reconnects++;
         return this.#dial();
       case "connecting":
         return this.#down(failures.timeoutError(this.options.connectTimeout));

@@ -15,7 +15,8 @@ import {
   type UNSUBACK,
 } from "./exchange.js";
 import { Liveness } from "./liveness.js";
-import type { Outbound, SessionParts } from "./outbound.js";
+import type { Outbound } from "./outbound.js";
+import type { SessionParts } from "./parts.js";
 import { unfit, violation } from "./refusals.js";
 import type { Route } from "./route.js";
 

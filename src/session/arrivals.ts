@@ -7,7 +7,7 @@ import type { QoS } from "../codec/types.js";
 import type { Filters } from "./filters.js";
 import { Inbound } from "./inbound.js";
 import type { SessionStore } from "./journal.js";
-import type { SessionParts } from "./outbound.js";
+import type { SessionParts } from "./parts.js";
 import type { Route } from "./route.js";
 import type { Message } from "./types.js";
 

@@ -3,7 +3,8 @@
  *
  * Invariant: whoever asked hears of the end once, be it that all was acknowledged or that the connection went.
  */
-import type { Outbound, SessionParts } from "./outbound.js";
+import type { Outbound } from "./outbound.js";
+import type { SessionParts } from "./parts.js";
 import type { Route } from "./route.js";
 import type { Subscriptions } from "./subscriptions.js";
 

@@ -12,29 +12,13 @@
 import { checkPublish } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import { expire, expired, timedOut } from "./expiry.js";
-import { type Exchange, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
+import { PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
 import { insert, type Link, members, newList, unlink } from "./list.js";
 import { messageMemory, withoutPinning } from "./memory.js";
-import type { Output } from "./output.js";
-import type { PacketIds } from "./packet-ids.js";
 import { Suspect } from "./suspect.js";
-import type { Time } from "./time.js";
-import type { SessionEvent, SessionMetrics, SessionOptions } from "./types.js";
+import type { SessionParts } from "./parts.js";
 import { Window } from "./window.js";
-
-/** What the parts of a session share. */
-export interface SessionParts {
-  readonly time: Time;
-  readonly output: Output;
-  readonly ids: PacketIds;
-  readonly metrics: SessionMetrics;
-  readonly options: SessionOptions;
-  /** Somebody waits for the exchange: it is over. */
-  settle(exchange: Exchange, error: HubwireError | undefined, returnCodes?: readonly number[]): void;
-  /** For the owner to take after the call. */
-  event(event: SessionEvent): void;
-}
 
 const EMPTY = new Uint8Array(0);
 

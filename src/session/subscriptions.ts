@@ -13,7 +13,7 @@ import { HubwireError } from "../errors.js";
 import { Asking, OwnAsking, SUBACK, UNSUBACK } from "./exchange.js";
 import { Filters, isWanted } from "./filters.js";
 import { insert, type Link, members, newList, unlink } from "./list.js";
-import type { SessionParts } from "./outbound.js";
+import type { SessionParts } from "./parts.js";
 import type { Route } from "./route.js";
 
 /** Filters in one SUBSCRIBE when subscriptions are restored; some servers accept no more. */

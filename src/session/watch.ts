@@ -2,7 +2,7 @@
 import { HubwireError } from "../errors.js";
 import { KeepAlive } from "./keep-alive.js";
 import type { Liveness } from "./liveness.js";
-import type { SessionParts } from "./outbound.js";
+import type { SessionParts } from "./parts.js";
 
 export class Watch {
   readonly keepAlive = new KeepAlive();

@@ -20,7 +20,11 @@ describe("options", () => {
   test.each<[string, object, RegExp]>([
     ["an unknown name", { keepalive: 5 }, /unknown option "keepalive" of MqttClient; is keepAlive meant/],
     ["a name of Object's", { toString: 1 }, /unknown option "toString"/],
-    ["an unknown name further in", { reconnect: { delay: 5 } }, /unknown option "delay" of reconnect; there are: minDelay/],
+    [
+      "an unknown name further in",
+      { reconnect: { delay: 5 } },
+      /unknown option "delay" of reconnect; there are: minDelay/,
+    ],
     ["no host", { host: undefined }, /host is missing/],
     ["an empty host", { host: "" }, /host is missing/],
     ["a port of no number", { port: "8883" }, /port of MqttClient must be a whole number from 1 to 65535/],

@@ -1,0 +1,121 @@
+/**
+ * Where requests meet the session: the one place that calls it, and takes what comes of a call.
+ *
+ * Invariants: the session's cold events, and the ends of subscriptions, are taken when its method has returned, so that
+ * nothing calls it from inside itself; each request that was begun is settled once, and its signal then forgotten.
+ */
+import type { Clock } from "../clock.js";
+import type { HubwireError } from "../errors.js";
+import { Session, UNSUBACK } from "../session/index.js";
+import type { Message, SessionEvent, SessionOptions } from "../session/index.js";
+import type { MessageRoute } from "./deliveries.js";
+import type { Flow } from "./flow.js";
+import { type AskRequest, type PublishRequest, settle, type Signals } from "./requests.js";
+
+/** What the desk asks of its owner. */
+export interface DeskOwner {
+  /** See `SessionSink`. */
+  deliver(message: Message, deliveryId: number, routes: readonly MessageRoute[] | undefined): void;
+  deadlineChanged(): void;
+  /** A cold event; the session may be called. */
+  event(event: SessionEvent): void;
+}
+
+export class Desk {
+  readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
+  /** Requests that are not settled. */
+  pending = 0;
+  readonly #clock: Clock;
+  readonly #flow: () => Flow;
+  readonly #signals: Signals;
+  readonly #owner: DeskOwner;
+  /** Requests that ended while the session was at work, and whose subscriptions may have ended with them. */
+  readonly #settled: AskRequest[] = [];
+  /** The session is at work, and what comes of it is taken by whoever began. */
+  #isBusy = false;
+
+  constructor(options: SessionOptions, clock: Clock, flow: () => Flow, signals: Signals, owner: DeskOwner) {
+    this.#clock = clock;
+    this.#flow = flow;
+    this.#signals = signals;
+    this.#owner = owner;
+    this.session = new Session<PublishRequest, AskRequest, MessageRoute>(
+      {
+        wantsWrite: () => flow().wantsWrite(),
+        deliver: (message, deliveryId, routes) => owner.deliver(message, deliveryId, routes),
+        settle: (request, error, returnCodes) => this.#settle(request, error, returnCodes),
+        deadlineChanged: () => owner.deadlineChanged(),
+      },
+      options,
+    );
+  }
+
+  #settle(request: PublishRequest | AskRequest, error: HubwireError | undefined, value: unknown): void {
+    this.pending--;
+    this.#signals.remove(request);
+    settle(request, error, value);
+    if ("subscriptions" in request) this.#settled.push(request);
+  }
+
+  /** Runs what calls the session, and takes what comes of it unless another call does. */
+  run<T>(work: () => T): T {
+    if (this.#isBusy) return work();
+    this.#isBusy = true;
+    try {
+      return work();
+    } finally {
+      this.#isBusy = false;
+      this.#take();
+    }
+  }
+
+  #take(): void {
+    while (this.#settled.length > 0) endRoutes(this.#settled.shift()!);
+    for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) this.#owner.event(event);
+  }
+
+  /** See `Session.publish`. */
+  publish(request: PublishRequest): void {
+    const isInside = this.#isBusy;
+    this.#isBusy = true;
+    try {
+      if (this.session.publish(request, this.#flow().now)) request.resolve(undefined);
+      else this.#begun(request);
+    } finally {
+      this.#isBusy = isInside;
+      if (!isInside) this.#take();
+    }
+  }
+
+  /** See `Session.ask`. */
+  ask(request: AskRequest): void {
+    this.run(() => this.session.ask(request, this.#flow().now));
+    this.#begun(request);
+  }
+
+  #begun(request: PublishRequest | AskRequest): void {
+    this.pending++;
+    this.#signals.add(request);
+  }
+
+  /** The caller waits no longer. */
+  cancel(request: PublishRequest | AskRequest, error: HubwireError): void {
+    this.run(() => this.session.cancel(request, error, this.#clock.now()));
+  }
+
+  /** A delivery is done with; `isRefused`: given up. */
+  finished(deliveryId: number, isRefused: boolean): void {
+    const { now } = this.#flow();
+    if (isRefused) this.run(() => this.session.refuse(deliveryId, now));
+    else if (this.#isBusy) this.session.acknowledge(deliveryId, now);
+    else this.run(() => this.session.acknowledge(deliveryId, now));
+  }
+}
+
+/** The subscriptions of a request that is over may have ended with it. */
+function endRoutes({ awaits, subscriptions }: AskRequest): void {
+  for (const { mailbox, state } of subscriptions) {
+    if (state === "ended") mailbox?.end();
+    else if (awaits === UNSUBACK) mailbox?.reopen();
+  }
+}
