@@ -30,6 +30,7 @@ const FIRST_SIZE = 0x10000;
  */
 const GROW_LIMIT = 0x400000;
 
+/** Options of `Decoder` and `PacketReader`. */
 export interface DecoderOptions {
   /**
    * The largest whole packet accepted, bytes, fixed header included; larger ones are ERR_PACKET_TOO_LARGE at

@@ -69,6 +69,7 @@ export class PacketReader extends Decoder {
     this.#maker = maker;
   }
 
+  /** As `Decoder.push`; `onPacket` is called before it returns, and what it throws ends the reader. */
   override push(chunk: Uint8Array): void {
     try {
       super.push(chunk);

@@ -16,6 +16,7 @@ export interface Will {
   retain: boolean;
 }
 
+/** A will to encode: `qos` is 0 and `retain` false where left out (section 3.1.2.5). */
 export interface WillInit {
   topic: string;
   payload: Uint8Array | string;
@@ -30,17 +31,22 @@ export interface SubscriptionRequest {
   qos: QoS;
 }
 
+/** The client asks for a session (section 3.1). */
 export interface ConnectPacket {
   type: "connect";
+  /** Empty only with `cleanSession` (MQTT-3.1.3-7). */
   clientId: string;
+  /** Whether the session begins and ends with this connection (section 3.1.2.4). */
   cleanSession: boolean;
   /** Seconds, 0 to 65,535; 0 turns it off (section 3.1.2.10). */
   keepAlive: number;
   username?: string;
+  /** Only with a user name (MQTT-3.1.2-22). A view of the packet's bytes. */
   password?: Uint8Array;
   will?: Will;
 }
 
+/** The server accepts or refuses (section 3.2). */
 export interface ConnackPacket {
   type: "connack";
   sessionPresent: boolean;
@@ -48,12 +54,16 @@ export interface ConnackPacket {
   returnCode: number;
 }
 
+/** A message (section 3.3). */
 export interface PublishPacket {
   type: "publish";
   topic: string;
+  /** A view of the memory that the packet came in. */
   payload: Uint8Array;
   qos: QoS;
+  /** Asks the server to keep it for later subscribers; from a server: it was kept (section 3.3.1.3). */
   retain: boolean;
+  /** It may have been sent before (section 3.3.1.1). */
   dup: boolean;
   /** Only with QoS 1 and 2; absent otherwise (MQTT-2.3.1-5). */
   packetId?: number;
@@ -65,12 +75,14 @@ export interface AcknowledgementPacket {
   packetId: number;
 }
 
+/** The client subscribes (section 3.8). */
 export interface SubscribePacket {
   type: "subscribe";
   packetId: number;
   subscriptions: SubscriptionRequest[];
 }
 
+/** The server's answer to SUBSCRIBE (section 3.9). */
 export interface SubackPacket {
   type: "suback";
   packetId: number;
@@ -78,12 +90,14 @@ export interface SubackPacket {
   returnCodes: number[];
 }
 
+/** The client takes subscriptions back (section 3.10). */
 export interface UnsubscribePacket {
   type: "unsubscribe";
   packetId: number;
   topicFilters: string[];
 }
 
+/** The three packets without fields (sections 3.12 to 3.14). */
 export interface EmptyPacket {
   type: "pingreq" | "pingresp" | "disconnect";
 }
@@ -99,6 +113,7 @@ export type Packet =
   | UnsubscribePacket
   | EmptyPacket;
 
+/** The packet names, in lower case. */
 export type PacketType = Packet["type"];
 
 /** CONNECT to encode: `cleanSession` is true and `keepAlive` 60 where left out. */
@@ -148,6 +163,7 @@ export type PacketInit =
  */
 export interface PacketSink {
   connect?(packet: ConnectPacket): void;
+  /** `returnCode`: 0 accepted, 1 to 5 refused (section 3.2.2.3). */
   connack?(sessionPresent: boolean, returnCode: number): void;
   /**
    * `bytes[start, end)` is the payload. `bytes` is the pushed chunk or, where the packet was split over
@@ -170,6 +186,7 @@ export interface PacketSink {
   pubrel?(packetId: number): void;
   pubcomp?(packetId: number): void;
   subscribe?(packetId: number, subscriptions: SubscriptionRequest[]): void;
+  /** `returnCodes`: one a filter, 0, 1 or 2 granted, 0x80 refused. */
   suback?(packetId: number, returnCodes: number[]): void;
   unsubscribe?(packetId: number, topicFilters: string[]): void;
   unsuback?(packetId: number): void;

@@ -193,30 +193,32 @@ export class PacketWriter {
     this.#at = this.#data(this.#fixedHeader(first, length), body, length);
   }
 
-  /** Throws ERR_INVALID_PACKET. */
+  /** Writes a PUBACK. Throws ERR_INVALID_PACKET. */
   puback(packetId: number): void {
     this.#acknowledge(0x40, packetId);
   }
 
-  /** Throws ERR_INVALID_PACKET. */
+  /** Writes a PUBREC. Throws ERR_INVALID_PACKET. */
   pubrec(packetId: number): void {
     this.#acknowledge(0x50, packetId);
   }
 
-  /** Throws ERR_INVALID_PACKET. */
+  /** Writes a PUBREL. Throws ERR_INVALID_PACKET. */
   pubrel(packetId: number): void {
     this.#acknowledge(0x62, packetId);
   }
 
-  /** Throws ERR_INVALID_PACKET. */
+  /** Writes a PUBCOMP. Throws ERR_INVALID_PACKET. */
   pubcomp(packetId: number): void {
     this.#acknowledge(0x70, packetId);
   }
 
+  /** Writes a PINGREQ. */
   pingreq(): void {
     this.#whole(0xc0, NOTHING);
   }
 
+  /** Writes a DISCONNECT. */
   disconnect(): void {
     this.#whole(0xe0, NOTHING);
   }
