@@ -151,6 +151,9 @@ export class HubConnection {
     if (options.keepAlive !== undefined && options.keepAlive > HUB_LIMITS.keepAlive) {
       throw invalid(`keepAlive is at most ${HUB_LIMITS.keepAlive} s: the hub drops a silent connection after 1,767 s`);
     }
+    if ((options.protocol === "mqtt" || options.protocol === "ws") && !options.createConnection) {
+      throw invalid('protocol is "mqtts" or "wss": without TLS the token could be read on the way');
+    }
     const clientId = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`;
     const { clock } = this.#owner;
     const server = gatewayHostName ?? hostName;

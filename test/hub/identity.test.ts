@@ -243,6 +243,8 @@ describe("refused at once", () => {
     ["keep alive above what the hub grants", good, { keepAlive: 1178 }, /1177 s/],
     ["a lifetime below 5 s", { ...good, tokenLifetime: 4999 }, {}, /tokenLifetime/],
     ["a lifetime above 10 years", { ...good, tokenLifetime: 4e11 }, {}, /tokenLifetime/],
+    ["cleartext", good, { protocol: "mqtt" }, /without TLS/],
+    ["cleartext over WebSocket", good, { protocol: "ws" }, /without TLS/],
     ["a misspelt option", good, { keepalive: 5 }, /unknown option "keepalive"/],
     ["a will of QoS 2", good, { will: { payload: "x", qos: 2 } }, /QoS 2/],
   ])("%s", (_what, identity, options, message) => {

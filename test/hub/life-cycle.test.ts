@@ -1,6 +1,8 @@
 /** Calls before connect(), after the client has given up, and after close(): each settles, and says what is so. */
-import { describe, expect, test } from "vitest";
+import { createConnection } from "node:net";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { HubMessage } from "../../src/hub/index.js";
+import { bytes, Peer, type PeerConnection } from "../support/peer.js";
 import { failure, laboratory, next, until } from "./lab.js";
 
 const lab = laboratory();
@@ -147,4 +149,48 @@ test("a hiccup of the hub, answered by reprovision with the identity that it has
   await device.connect();
   await device.sendTelemetry("x");
   expect(asked).toBe(1);
+});
+
+describe("a hub that refuses a subscription", () => {
+  /** Accepts, and answers SUBSCRIBE with 0x80 for direct methods. */
+  const refusing = (connection: PeerConnection): Promise<void> =>
+    (async () => {
+      for (;;) {
+        const packet = await connection.packet();
+        const type = (packet[0] as number) >> 4;
+        if (type === 1) connection.socket.write(bytes("20 02 00 00"));
+        if (type === 8) {
+          const code = packet.includes("$iothub/methods") ? "80" : "00";
+          connection.socket.write(bytes(`90 03 ${packet.subarray(2, 4).toString("hex")} ${code}`));
+        }
+        if (type === 3) connection.socket.write(bytes(`40 02 ${packet.subarray(-3, -1).toString("hex")}`));
+      }
+    })().catch(() => {});
+
+  let peer: Peer;
+  beforeEach(async () => {
+    peer = await Peer.listen({ script: refusing });
+  });
+  afterEach(() => peer.close());
+  const device = () =>
+    lab.client("HostName=h.example;DeviceId=d;SharedAccessKey=AAAA", {
+      protocol: "mqtt",
+      createConnection: () => createConnection({ port: peer.port, host: "127.0.0.1" }),
+    });
+
+  test("connect() rejects, the error event tells, and the connection stays", async () => {
+    const client = device();
+    await client.onMethod("m", () => {});
+    expect(await failure(client.connect())).toMatchObject({ code: "ERR_SUBSCRIBE_REFUSED" });
+    expect(client.connected).toBe(true);
+    expect(client.errors.map(({ code }) => code)).toContain("ERR_SUBSCRIBE_REFUSED");
+  });
+
+  test("while connected, so does the call itself", async () => {
+    const client = device();
+    await client.connect();
+    expect(await failure(client.onMethod("m", () => {}))).toMatchObject({ code: "ERR_SUBSCRIBE_REFUSED" });
+    await client.messages(() => {});
+    expect(client.errors.map(({ code }) => code)).toContain("ERR_SUBSCRIBE_REFUSED");
+  });
 });
