@@ -38,11 +38,15 @@ const peers = {
       maxInflight: window,
     });
     await client.connect();
-    const topic =
-      "devices/thermostat-1/messages/events/%24.mid=m-1000&%24.ct=application%2Fjson&%24.ce=utf-8" +
-      "&alert=false&room=room%203&unit=%C2%B0C&sequence=1000";
+    // The same topics as sendTelemetry's, ready made: 60,000 that differ in the id, the room and the number.
+    const topics = Array.from({ length: Math.max(messages, warmup) }, (_, i) =>
+      Buffer.from(
+        `devices/thermostat-1/messages/events/%24.mid=m-${i}&%24.ct=application%2Fjson&%24.ce=utf-8` +
+          `&alert=false&room=room%20${i & 15}&unit=%C2%B0C&sequence=${i}`,
+      ).toString("latin1"),
+    );
     const options = { qos: 1 };
-    return { send: () => client.publish(topic, payload, options), close: () => client.close({ force: true }) };
+    return { send: (i) => client.publish(topics[i], payload, options), close: () => client.close({ force: true }) };
   },
 
   /** Microsoft's SDK, where the peers of test/interop are installed. */

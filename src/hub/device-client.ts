@@ -37,6 +37,8 @@ const MEANT: Record<string, string> = {
   inputMessage: "onInput(name, handler)",
   method: "onMethod(name, handler)",
 };
+/** How most telemetry is published; made once, because there is much of it. */
+const USUAL = { qos: 1 } as const;
 const SIGNAL: Rules = { signal: "object" };
 const CONNECT: Rules = { signal: "object", timeout: [0, Infinity] };
 const CLOSE: Rules = { force: "boolean" };
@@ -285,7 +287,8 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
       const { mqtt, telemetryTopic } = this.#connection;
       const { topic, payload, size, qos, retain, signal } = encodeTelemetry(telemetryTopic, body, options, outputName);
       this.#activity.sending(size);
-      return mqtt.publish(topic, payload, { qos, retain, signal }).catch(this.#explainAndThrow);
+      const how = signal !== undefined ? { qos, retain, signal } : qos === 1 && !retain ? USUAL : { qos, retain };
+      return mqtt.publish(topic, payload, how).catch(this.#explainAndThrow);
     } catch (error) {
       return Promise.reject(error as HubwireError);
     }

@@ -82,8 +82,9 @@ export function encodeTelemetry(
   if (signal !== undefined) checkSignal(signal);
   if (qos !== 0 && qos !== 1) throw invalid("qos is 0 or 1: the hub closes the connection on QoS 2");
   if (outputName !== undefined) options.outputName = outputName;
-  const [payload, isJson] = encodeBody(body);
-  if (isJson) {
+  let payload = asItIs(body);
+  if (payload === undefined) {
+    payload = encodeJson(body);
     options.contentType ??= "application/json";
     options.contentEncoding ??= "utf-8";
   }
@@ -145,17 +146,26 @@ function isoText(value: Date | string, name: string): string {
   }
 }
 
-function encodeBody(body: unknown): [payload: string | Uint8Array, isJson: boolean] {
-  if (typeof body === "string") return [body, false];
+/** What is sent as it is; undefined for what is sent as JSON. */
+function asItIs(body: unknown): string | Uint8Array | undefined {
+  if (typeof body === "string") return body;
+  try {
+    if (body instanceof Uint8Array) return body;
+    if (body instanceof ArrayBuffer) return new Uint8Array(body);
+    if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  } catch (cause) {
+    throw new HubwireError("ERR_INVALID_ARGUMENT", "the body cannot be read", { cause });
+  }
+  return undefined;
+}
+
+function encodeJson(body: unknown): string {
   let json: string | undefined;
   try {
-    if (body instanceof Uint8Array) return [body, false];
-    if (body instanceof ArrayBuffer) return [new Uint8Array(body), false];
-    if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), false];
     json = JSON.stringify(body);
   } catch (cause) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "the body cannot be written as JSON", { cause });
   }
   if (json === undefined) throw invalid("the body is missing; text, bytes or a JSON value can be sent");
-  return [json, true];
+  return json;
 }
