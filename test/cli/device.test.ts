@@ -59,6 +59,12 @@ describe("where the connection string comes from", () => {
     expect(bodies()).toEqual(["the body\n"]);
   });
 
+  test("standard input, with lines to send behind it", async () => {
+    const input = `${connectionString}\na\nb\n`;
+    expect((await here(["send", "--lines", "-"], { env: {}, input })).status).toBe(0);
+    expect(bodies()).toEqual(["a", "b"]);
+  });
+
   test("what is given goes before the environment", async () => {
     const { connectionString: other } = hub.createDevice("sensor-8");
     expect(await here(["send", "-"], { input: `${other}\nx` })).toEqual(sent(1));
