@@ -68,7 +68,7 @@ class Ending {
   }
 }
 
-/** Prints until the count is reached. */
+/** Prints until the count is reached; what comes after that is refused, so that the hub keeps it for the next time. */
 class Printer {
   readonly #output: Output;
   readonly #ending: Ending;
@@ -80,8 +80,13 @@ class Printer {
     this.#left = count;
   }
 
+  /** Nothing is printed any more. */
+  get full(): boolean {
+    return this.#left <= 0;
+  }
+
   async print(type: string, fields: object): Promise<void> {
-    if (this.#left <= 0) return;
+    if (this.full) throw new HubwireError("ERR_CLOSED", "the count is reached");
     this.#left--;
     await this.#output.print({ type, ...fields });
     // What was printed is acknowledged or answered when the handler that prints it is through, which is not yet.
@@ -110,7 +115,7 @@ async function attend(device: DeviceClient, values: ListenValues, printer: Print
         await device.updateReportedProperties(patch).catch((error: HubwireError) => remark(io, said(error)));
     });
   }
-  if (values.twin) await printer.print("twin", await device.getTwin());
+  if (values.twin && !printer.full) await printer.print("twin", await device.getTwin());
 }
 
 /** Sends the changes of the reported properties that the options name, then those on standard input. */
@@ -154,7 +159,8 @@ lines or after --seconds.`,
     if (rest.length > 0) throw badArgument("hubwire listen takes one argument");
     const ending = new Ending();
     const printer = new Printer(new Output(io, values.json), ending, count);
-    device.on("error", (error) => remark(io, said(error)));
+    // What is refused after the last line is no trouble.
+    device.on("error", (error) => printer.full || remark(io, said(error)));
     device.on("disconnect", (error) => {
       if (error !== undefined && !values.reconnect) ending.fail(error);
     });
@@ -165,7 +171,7 @@ lines or after --seconds.`,
       await attend(device, values, printer, io);
       io.stderr.write("listening; Ctrl-C ends\n");
       if (seconds !== undefined) cancel = setAlarm(io.clock, seconds * 1000, ending.finish);
-      report(device, values, printer, io).catch(ending.fail);
+      report(device, values, printer, io).catch((error: HubwireError) => printer.full || ending.fail(error));
       await ending.over;
     } finally {
       cancel();

@@ -250,6 +250,18 @@ describe("listen", () => {
     expect(hub.pendingMessages("sensor-7")).toBe(0);
   });
 
+  test("what comes after --count is left for the next time", async () => {
+    for (const body of ["one", "two", "three"]) await hub.sendToDevice("sensor-7", body);
+    const first = begin(["listen", "--count", "2"]);
+    expect(await first.status).toBe(0);
+    expect(first.records.map(({ body }) => body)).toEqual(["one", "two"]);
+    expect(first.stderr.text).not.toContain("ERR_");
+    expect(hub.pendingMessages("sensor-7")).toBe(1);
+    const second = begin(["listen", "--count", "1"]);
+    expect(await second.status).toBe(0);
+    expect(second.records.map(({ body }) => body)).toEqual(["three"]);
+  });
+
   test("--method answers as it says, --methods the others", async () => {
     const answers = ["--method", "reboot=202", "--method", 'get=200,{"on":true}'];
     const command = begin(["listen", "--methods", ...answers]);
