@@ -263,37 +263,39 @@ describe("compaction", () => {
     expect(keysOf(new RecordFile(disk, PATH, false))).toEqual(keys);
   });
 
-  test("keeps what is put while it catches up with what changed behind it", () => {
-    const { disk, store } = filled(600);
-    let last = 600;
-    const wanted = new Map<number, number>();
-    for (let key = 1; key <= 600; key++) wanted.set(key, 1_000);
-    for (let key = 1; key <= 400; key++) {
+  test("keeps what is put while it catches up with what changed behind it, in order", () => {
+    const { disk, store } = filled(4_000);
+    const wanted = new Map(Array.from({ length: 4_000 }, (_, at) => [at + 1, 1_000]));
+    const put = (key: number, length: number): void => {
+      store.put(key, new Uint8Array(length));
+      wanted.set(key, length);
+      disk.settle();
+    };
+    const remove = (key: number): void => {
       store.remove(key);
       wanted.delete(key);
-      if (!disk.exists(`${PATH}.new`)) continue;
-      // Keys that were copied first are put again, large, with a new key after each.
-      for (const [changed, length] of [
-        [key + 1, 60_000],
-        [++last, 10],
-      ] as const) {
-        store.put(changed, new Uint8Array(length));
-        wanted.set(changed, length);
-      }
+      disk.settle();
+    };
+    const going = (): boolean => disk.exists(`${PATH}.new`);
+    let first = 1;
+    while (!going()) remove(first++);
+    // Those that were copied first are put again, large; so at the end of the copying much is left to do again.
+    for (let key = first; key < first + 14; key++) put(key, 60_000);
+    let last = 4_000;
+    for (; going(); last += 2) {
+      put(last + 1, 10);
+      put(last + 2, 20);
       // One that goes and comes again is the last.
-      store.put(++last, new Uint8Array(20));
-      for (const again of [last - 1, last]) {
-        store.remove(again - 1);
-        store.put(again - 1, new Uint8Array(30));
-        wanted.set(last, 20).delete(again - 1);
-        wanted.set(again - 1, 30);
-      }
+      remove(last + 1);
+      put(last + 1, 30);
+      remove(first++);
     }
-    expect(disk.calls.get("rename")).toBeGreaterThan(0);
-    expect(Array.from(store.load(), ([key, body]) => [key, body.length])).toEqual([...wanted]);
+    expect(last).toBeGreaterThan(4_004);
+    const shown = (from: RecordFile): [number, number][] =>
+      Array.from(from.load(), ([key, { length }]) => [key, length]);
+    expect(shown(store)).toEqual([...wanted]);
     store.close();
-    const again = new RecordFile(disk, PATH, false);
-    expect(Array.from(again.load(), ([key, body]) => [key, body.length])).toEqual([...wanted]);
+    expect(shown(new RecordFile(disk, PATH, false))).toEqual([...wanted]);
   });
 
   test("that the disk refuses costs nothing, and is tried again when the file has grown", () => {
