@@ -5,7 +5,8 @@
  */
 import { throwIfAborted } from "../abort.js";
 import { checkOptions, invalid, type Rules } from "../check.js";
-import { checkSendable, checkTopicFilter, checkTopicName } from "../codec/index.js";
+import { checkTopicFilter, checkTopicName } from "../codec/index.js";
+import { checkSendable } from "../codec/sendable.js";
 import { isBytes } from "../codec/values.js";
 import type {
   CloseOptions,

@@ -3,7 +3,7 @@
  *
  * Invariant: nothing but CONNACK may come before CONNACK (MQTT-3.2.0-1), and nothing that only clients send at all.
  */
-import { publishSize } from "../codec/index.js";
+import { publishSize } from "../codec/check.js";
 import type { PacketSink } from "../codec/types.js";
 import type { Answers } from "./answers.js";
 import type { Arrivals } from "./arrivals.js";

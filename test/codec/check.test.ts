@@ -7,12 +7,12 @@ import {
   MAX_PACKET_SIZE,
   checkPacket,
   checkPublish,
-  checkSendable,
   encode,
-  publishSize,
   type PacketInit,
   type QoS,
 } from "../../src/codec/index.js";
+import { publishSize } from "../../src/codec/check.js";
+import { checkSendable } from "../../src/codec/sendable.js";
 import { refusal } from "./support.js";
 
 test("a PUBLISH that is refused is refused with the same words as when it is encoded", () => {

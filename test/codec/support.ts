@@ -7,12 +7,12 @@ import {
   checkPacket,
   checkPublish,
   encode as encodeOnly,
-  publishSize,
   type DecoderOptions,
   type ErrorCode,
   type Packet,
   type PacketInit,
 } from "../../src/codec/index.js";
+import { publishSize } from "../../src/codec/check.js";
 
 /** Bytes from hexadecimal digits; white space is for the reader. */
 export function hex(digits: string): Uint8Array {

@@ -20,13 +20,11 @@ export const publicNames: Record<string, string[]> = {
     "PacketWriter",
     "checkPacket",
     "checkPublish",
-    "checkSendable",
     "checkTopicFilter",
     "checkTopicName",
     "decode",
     "encode",
     "matchTopic",
-    "publishSize",
   ],
   "hubwire/file-store": ["FileStore"],
   "hubwire/emulator": [
