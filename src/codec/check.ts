@@ -4,7 +4,6 @@
  *
  * Invariants: every field of the caller's object is read once; of a good PUBLISH nothing is allocated.
  */
-import { Buffer } from "node:buffer";
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
 import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
@@ -14,8 +13,6 @@ import { checkName } from "./topics.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 import { stringLength } from "./utf8.js";
 import { checkBoolean, checkInteger, dataLength } from "./values.js";
-
-const NO_PAYLOAD = "";
 
 /** The size of a packet with that remaining length, bytes. Throws ERR_INVALID_PACKET for more than there can be. */
 export function wholeSize(length: number): number {
@@ -56,7 +53,7 @@ export function withDefaults(packet: PublishInit): {
   dup: boolean;
   packetId: number;
 } {
-  const { topic, payload = NO_PAYLOAD, qos = 0, retain = false, dup = false, packetId } = packet;
+  const { topic, payload = "", qos = 0, retain = false, dup = false, packetId } = packet;
   if (qos === 0 && packetId !== undefined) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
   return { topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : (packetId as number) };
 }
@@ -98,14 +95,12 @@ function sizeOf(topicBytes: number, payloadBytes: number, qos: QoS): number {
 }
 
 /**
- * The size of a legal PUBLISH as `encode` writes it, bytes, fixed header included; `payload` may be its length
- * in bytes. Checks nothing but that there can be such a packet: throws ERR_INVALID_PACKET for one over
+ * The size of a legal PUBLISH as `encode` writes it, bytes, fixed header included; `payload` is its length in
+ * bytes. Checks nothing but that there can be such a packet: throws ERR_INVALID_PACKET for one over
  * MAX_PACKET_SIZE.
  */
-export function publishSize(topic: string, payload: Uint8Array | string | number, qos: QoS): number {
-  const payloadBytes =
-    typeof payload === "number" ? payload : typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
-  return sizeOf(Buffer.byteLength(topic), payloadBytes, qos);
+export function publishSize(topic: string, payload: number, qos: QoS): number {
+  return sizeOf(Buffer.byteLength(topic), payload, qos);
 }
 
 /**

@@ -8,7 +8,6 @@
  *
  * The constants were chosen with `npm run bench -- codec`.
  */
-import { Buffer } from "node:buffer";
 import { isBytes, plainBytes } from "./values.js";
 import { MAX_PACKET_SIZE, invalidArgument } from "./fault.js";
 import { deliver } from "./deliver.js";

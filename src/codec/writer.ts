@@ -5,7 +5,6 @@
  * a failed call leaves the output as it was; every field of the caller's object is read once; memory that
  * `take` gave away is never written again.
  */
-import { Buffer } from "node:buffer";
 import { bodyOf } from "./body.js";
 import { checkFlags, checkPacketId, refusal, topicLength, typeOf, wholeSize, withDefaults } from "./check.js";
 import { dataLength } from "./values.js";
