@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
+import { importing } from "./budgets/limits.mjs";
 
 const rounds = process.argv.includes("--smoke") ? 7 : 25;
 const dist = (path) => resolve(import.meta.dirname, "../dist", path);
@@ -38,6 +39,6 @@ for (const [name, list] of Object.entries(results)) {
 console.log();
 const ratio = (name, peer, key) =>
   median(results[name].map((result, round) => result[key] / results[peer][round][key]));
-budget("hubwire: part of MQTT.js's time", ratio("hubwire", "MQTT.js", "time"), 0.1, "", 3);
-budget("hubwire: part of MQTT.js's heap", ratio("hubwire", "MQTT.js", "heap"), 0.2, "", 3);
+budget("hubwire: part of MQTT.js's time", ratio("hubwire", "MQTT.js", "time"), importing.time, "", 3);
+budget("hubwire: part of MQTT.js's heap", ratio("hubwire", "MQTT.js", "heap"), importing.heap, "", 3);
 finish();

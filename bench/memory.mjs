@@ -5,6 +5,7 @@
 import { execFileSync, fork, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
+import { memory as limits } from "./budgets/limits.mjs";
 
 const smoke = process.argv.includes("--smoke");
 const folder = join(import.meta.dirname, "memory");
@@ -80,12 +81,12 @@ const ratio = (key) =>
   median(connections.hubwire.map((result, round) => result[key] / connections["bare TLS socket"][round][key]));
 
 console.log();
-for (const [name, overhead] of overheads) budget(name, overhead, 450, "B");
+for (const [name, overhead] of overheads) budget(name, overhead, limits.queued, "B");
 budget(
   "runs of the default options in 32 MiB that went wrong",
   exhausted.reduce((sum, one) => sum + one, 0),
   0,
 );
-budget("a decoder after a million topics", topics / 1024, 64, "KiB");
-budget("RSS of an idle connection, times a bare TLS socket", ratio("rss"), 1.25, "", 2);
+budget("a decoder after a million topics", topics / 1024, limits.decoder, "KiB");
+budget("RSS of an idle connection, times a bare TLS socket", ratio("rss"), limits.idle, "", 2);
 finish();
