@@ -157,7 +157,10 @@ export class Lab {
   }
 
   /** Runs the scenarios, `width` at a time; returns what was wrong, a line each with the scenario first. */
-  async runAll(scenarios: Iterable<Scenario>, width = 64): Promise<{ count: number; problems: string[] }> {
+  async runAll(
+    scenarios: Iterable<Scenario>,
+    width = this.#counting === "websocket" ? 16 : 64,
+  ): Promise<{ count: number; problems: string[] }> {
     const problems: string[] = [];
     const iterator = scenarios[Symbol.iterator]();
     let count = 0;
@@ -188,7 +191,8 @@ export class Lab {
       clientId: clientIdOf(number),
       cleanSession: scenario.cleanSession,
       keepAlive: 1,
-      connectTimeout: 1_500,
+      // mosquitto serves WebSockets every 100 ms.
+      connectTimeout: this.#counting === "websocket" ? 5_000 : 1_500,
       operationTimeout: PATIENCE,
       reconnect: { minDelay: 2, maxDelay: 50 },
       random: seeded(number).next,
