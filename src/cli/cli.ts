@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { HubwireError } from "../errors.js";
 import { badArgument, type Command, Failure, helpOf, parse } from "./command.js";
-import { type Io, remark, said } from "./io.js";
+import { BROKEN_PIPE, type Io, remark, said } from "./io.js";
 
 const COMMANDS: Readonly<Record<string, readonly [summary: string, load: () => Promise<Command>]>> = {
   demo: [
@@ -87,6 +87,7 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
 }
 
 function report(error: unknown, io: Io): number {
+  if (io.stop.reason === BROKEN_PIPE) return 0;
   if (io.stop.aborted && (error as { code?: unknown }).code === "ERR_ABORTED") {
     remark(io, "interrupted");
     return 1;

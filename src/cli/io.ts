@@ -22,6 +22,9 @@ export interface Io {
   readonly stop: AbortSignal;
 }
 
+/** The reason of `stop` where nobody reads standard output any more: no failure, and nothing to say. */
+export const BROKEN_PIPE = "broken pipe";
+
 /** A remark for the person at the terminal; standard output is for data. */
 export function remark(io: Io, text: string): void {
   io.stderr.write(`hubwire: ${text}\n`);

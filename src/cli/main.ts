@@ -9,7 +9,7 @@
 import { systemClock } from "../clock.js";
 import { cli } from "./cli.js";
 import { Input } from "./input.js";
-import { remark } from "./io.js";
+import { BROKEN_PIPE, remark } from "./io.js";
 
 const stop = new AbortController();
 let broken = false;
@@ -31,11 +31,11 @@ const interrupt = (): void => {
 process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
 // There is nobody left to tell.
 process.stderr.on("error", () => {});
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
   broken = true;
-  if (error.code !== "EPIPE") remark(io, `standard output cannot be written (${error.code ?? "unknown"})`);
-  process.exitCode = error.code === "EPIPE" ? 0 : 1;
-  stop.abort();
+  process.exitCode = code === "EPIPE" ? 0 : 1;
+  if (code !== "EPIPE") remark(io, `standard output cannot be written (${code ?? "unknown"})`);
+  stop.abort(code === "EPIPE" ? BROKEN_PIPE : undefined);
 });
 
 const status = await cli(process.argv.slice(2), io);

@@ -280,6 +280,19 @@ describe("signals and pipes", () => {
     hub.purgeMessages("sensor-7");
   });
 
+  test.each([["demo"], ["doctor"], ["emulate", "--port", "0"], ["help"]])(
+    "a reader that goes away at once ends %s in silence",
+    async (...args) => {
+      const network =
+        args[0] === "doctor" ? local() : args[0] === "emulate" ? ["--ca-out", join(folder, "gone.pem")] : [];
+      const command = start([...args, ...network], environment());
+      command.process.stdout?.destroy();
+      const { status, stderr } = await command.outcome;
+      expect(stderr).toMatch(/^(listening on port .*\n)?$/);
+      expect(status).toBe(0);
+    },
+  );
+
   test("standard input that is held open by a writer does not keep a finished command", async () => {
     const command = start(["send", ...local(), "--lines", "--count", "1"], environment());
     command.process.stdin?.write("only\nnot any more\n");
