@@ -35,8 +35,9 @@ const RULES = { fsync: "boolean" };
  * remove. Containers must share the file's folder, not the file alone, and a file with hard links is refused.
  *
  * Beside the file come and go `<path>.lock` (a folder), `<path>.lock-<random>` and `<path>.new`. Under Node's permission
- * model it needs `--allow-fs-read` and `--allow-fs-write` of `<path>*` and of its folder, and `--allow-fs-read=/proc/*` to tell that a
- * lock is left over (without that, a left-over lock is refused).
+ * model the store needs `--allow-fs-read` and `--allow-fs-write` of the folder's files (`/folder/*`), and
+ * `--allow-fs-read=/proc/*` to tell that a lock is left over (without that, a left-over lock is refused). Node has no fsync
+ * there: with `fsync` the store is refused, without it a compaction is no longer safe from a loss of power.
  */
 export class FileStore extends SessionStore {
   readonly #records: RecordFile;

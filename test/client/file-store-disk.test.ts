@@ -298,6 +298,23 @@ describe("compaction", () => {
     expect(shown(new RecordFile(disk, PATH, false))).toEqual([...wanted]);
   });
 
+  test("goes on where Node's permission model refuses to sync, unless that was asked for", () => {
+    for (const durable of [false, true]) {
+      const { disk, store } = filled(600, durable);
+      const before = disk.sizeOf(PATH);
+      disk.sync = () => {
+        throw Object.assign(new Error("fdatasync API is disabled"), { code: "ERR_ACCESS_DENIED" });
+      };
+      const remove = (): void => {
+        for (let key = 1; key <= 400; key++) store.remove(key);
+      };
+      if (durable) expect(remove).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
+      else remove();
+      expect(disk.sizeOf(PATH) < before).toBe(!durable);
+      expect(keysOf(store).length).toBe(durable ? 600 : 200);
+    }
+  });
+
   test("that the disk refuses costs nothing, and is tried again when the file has grown", () => {
     const { disk, store } = filled(600);
     disk.fault = (call) => (call === "rename" ? "fail" : undefined);

@@ -20,6 +20,7 @@ export class Compaction {
   size = FILE_HEAD;
   readonly #disk: Disk;
   readonly #path: string;
+  readonly #durable: boolean;
   readonly #source: ReadonlyMap<number, Place>;
   readonly #copied: Iterator<[number, Place]>;
   #allCopied = false;
@@ -30,9 +31,10 @@ export class Compaction {
   #unsynced = 0;
 
   /** `path` is the new file's, `source` the live index of the old one. */
-  constructor(disk: Disk, path: string, salt: number, source: ReadonlyMap<number, Place>) {
+  constructor(disk: Disk, path: string, durable: boolean, salt: number, source: ReadonlyMap<number, Place>) {
     this.#disk = disk;
     this.#path = path;
+    this.#durable = durable;
     this.salt = salt;
     this.#source = source;
     this.#copied = source.entries();
@@ -85,7 +87,12 @@ export class Compaction {
 
   /** Makes what was copied durable. */
   sync(): void {
-    this.#disk.sync(this.file);
+    try {
+      this.#disk.sync(this.file);
+    } catch (error) {
+      // Node's permission model has no fsync; who did not ask for it is not to have a file that only grows.
+      if (this.#durable || (error as NodeJS.ErrnoException).code !== "ERR_ACCESS_DENIED") throw error;
+    }
     this.#unsynced = 0;
   }
 

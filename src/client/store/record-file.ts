@@ -97,7 +97,7 @@ export class RecordFile {
     this.#check();
     try {
       this.#abandon();
-      this.#compaction = new Compaction(this.#disk, this.#newPath, newSalt(), new Map());
+      this.#compaction = new Compaction(this.#disk, this.#newPath, this.#durable, newSalt(), new Map());
       this.#replace(this.#compaction);
     } catch (error) {
       this.#abandonQuietly();
@@ -233,7 +233,7 @@ export class RecordFile {
     try {
       if (this.#compaction) this.#compaction.changed(key);
       else if (this.#worthIt()) {
-        this.#compaction = new Compaction(this.#disk, this.#newPath, newSalt(), this.#index);
+        this.#compaction = new Compaction(this.#disk, this.#newPath, this.#durable, newSalt(), this.#index);
       } else return;
       // Faster than the file grows, so that there is an end.
       const step = Math.max(STEP, 2 * appended);
