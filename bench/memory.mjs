@@ -17,6 +17,9 @@ function measure(program, flags, ...args) {
   );
 }
 
+/** Small young generations, or what these grew to while the connections were made would be counted with them. */
+const idleFlags = ["--expose-gc", "--no-flush-bytecode", "--max-semi-space-size=1"];
+
 /** The idle connections of each kind in turn, against one server in a process of its own. */
 async function idle(rounds, count) {
   const message = (child) =>
@@ -29,7 +32,7 @@ async function idle(rounds, count) {
   for (let round = 0; round < rounds; round++) {
     for (const kind of Object.keys(results)) {
       const settings = JSON.stringify({ kind, count, port, ca });
-      const child = fork(join(folder, "idle.mjs"), [settings], { execArgv: ["--expose-gc", "--no-flush-bytecode"] });
+      const child = fork(join(folder, "idle.mjs"), [settings], { execArgv: idleFlags });
       results[kind].push(await message(child));
     }
   }
@@ -70,7 +73,7 @@ const exhausted = forms.flatMap(([kind, form]) =>
 
 const topics = measure("decoder.mjs", ["--expose-gc", "--no-flush-bytecode"], 1_000_000);
 
-const [rounds, count] = smoke ? [3, 200] : [5, 300];
+const [rounds, count] = smoke ? [3, 500] : [7, 500];
 console.log(`\nidle TLS connections, ${count} in one process, ${rounds} rounds in turn; KiB a connection:`);
 const connections = await idle(rounds, count);
 for (const [kind, list] of Object.entries(connections)) {
