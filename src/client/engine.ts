@@ -8,7 +8,6 @@
  * - One alarm, for the earliest of all deadlines. From `data` to the user's handler everything is synchronous.
  * - A listener may call anything: the state is changed before an event leaves, and looked at again after it.
  */
-import { aborted } from "../abort.js";
 import { Alarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import type { SessionEvent } from "../session/index.js";
@@ -58,7 +57,7 @@ export class Engine {
     const { clock, handlerTimeout } = options;
     this.#life = new LifeCycle(options);
     this.#alarm = new Alarm(clock, () => this.#timeIsUp());
-    const signals = new Signals((request, signal) => this.#giveUp(request, aborted(signal)));
+    const signals = new Signals((request, error) => this.#giveUp(request, error));
     this.connectCalls = new ConnectCalls(signals);
     this.desk = new Desk(options.session, clock, () => this.flow, signals, {
       // While closing, reading goes on for the acknowledgements; what has no room stays the server's.

@@ -128,18 +128,22 @@ export class Flow {
     this.#connection?.pause();
   }
 
-  /** Keep alive has to know whether anything is there. */
+  /** Keep alive has to know whether anything is there. A peer that does not take its answers has to move first. */
   look(): void {
-    if (!this.#isPaused || this.#isLooking) return;
+    if (!this.#isPaused || this.#isLooking || this.#isStuck) return;
     this.#isLooking = true;
     this.#connection?.resume();
+  }
+
+  get #isStuck(): boolean {
+    return this.#isBlocked && this.#session.outputBytes > ANSWERS;
   }
 
   /** Stops or resumes reading by how much waits. */
   feel(): void {
     if (this.#connection === undefined) return;
     const isFull = this.#load() >= (this.#isPaused ? 0.5 : 1);
-    const isPaused = isFull || (this.#isBlocked && this.#session.outputBytes > ANSWERS);
+    const isPaused = isFull || this.#isStuck;
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;
     this.#isLooking = false;

@@ -4,6 +4,7 @@
  * Invariants: a request is its own exchange with the server, so that neither is ever searched for; the session settles it,
  * once; a signal has one listener a client, however many calls share it.
  */
+import { aborted } from "../abort.js";
 import type { QoS } from "../codec/types.js";
 import type { HubwireError } from "../errors.js";
 import { Asking, Publication, type SUBACK, type UNSUBACK } from "../session/index.js";
@@ -70,9 +71,10 @@ export type Request = PublishRequest | AskRequest | ConnectRequest;
 /** Who has to be told when a signal is aborted. */
 export class Signals {
   readonly #waiting = new Map<AbortSignal, { requests: Set<Request>; listener: () => void }>();
-  readonly #onAbort: (request: Request, signal: AbortSignal) => void;
+  readonly #onAbort: (request: Request, error: HubwireError) => void;
 
-  constructor(onAbort: (request: Request, signal: AbortSignal) => void) {
+  /** `onAbort` hears of each request whose signal was aborted; all of one signal get one error, for they may be many. */
+  constructor(onAbort: (request: Request, error: HubwireError) => void) {
     this.#onAbort = onAbort;
   }
 
@@ -85,7 +87,8 @@ export class Signals {
     const requests = new Set([request]);
     const listener = (): void => {
       this.#waiting.delete(signal);
-      for (const waiting of requests) this.#onAbort(waiting, signal);
+      const error = aborted(signal);
+      for (const waiting of requests) this.#onAbort(waiting, error);
     };
     this.#waiting.set(signal, { requests, listener });
     signal.addEventListener("abort", listener, { once: true });

@@ -14,7 +14,6 @@ const DONE = 1 << 17;
 const SKIP = 1 << 18;
 
 const DOUBTFUL = -1;
-const REFUSED = -2;
 
 export class Inbound {
   /**
@@ -25,11 +24,13 @@ export class Inbound {
   #base = 1;
   /**
    * QoS 2 packet identifier to its delivery, 0 once that is acknowledged, DOUBTFUL where the server may have
-   * forgotten it, REFUSED where it was given up on this connection.
+   * forgotten it.
    */
   #known = new Map<number, number>();
   /** Delivery to QoS 2 packet identifier, of deliveries of earlier connections that are not settled. */
   #carried = new Map<number, number>();
+  /** QoS 2 packet identifier to the first slot behind those that were given up with their message. */
+  readonly #refused = new Map<number, number>();
   #write: (qos2: boolean, packetId: number) => void;
   #taken: (packetId: number) => void;
 
@@ -74,9 +75,14 @@ export class Inbound {
     } else if (slot & QOS_2) qos2Id = slot & 0xffff;
     else this.#slots[index] = slot | (refused ? SKIP : DONE);
     if (qos2Id && this.#known.get(qos2Id) === deliveryId) {
-      if (!refused) this.#taken(qos2Id);
-      // Repeats of a refused one that arrived meanwhile must not be answered either.
-      this.#known.set(qos2Id, refused ? REFUSED : 0);
+      if (refused) {
+        // Repeats of it that arrived meanwhile must not be answered either.
+        this.#known.delete(qos2Id);
+        this.#refused.set(qos2Id, this.#base + this.#slots.length);
+      } else {
+        this.#taken(qos2Id);
+        this.#known.set(qos2Id, 0);
+      }
     }
     this.#advance();
   }
@@ -91,10 +97,8 @@ export class Inbound {
     this.#base += this.#slots.length;
     this.#slots = [];
     this.#head = 0;
-    for (const [id, known] of this.#known) {
-      if (known === REFUSED) this.#known.delete(id);
-      else if (known > 0) this.#carried.set(known, id);
-    }
+    this.#refused.clear();
+    for (const [id, known] of this.#known) if (known > 0) this.#carried.set(known, id);
   }
 
   /** The session is gone: the identifiers that were known. */
@@ -119,10 +123,10 @@ export class Inbound {
       const slot = slots[this.#head]!;
       const id = slot & 0xffff;
       const qos2 = (slot & QOS_2) !== 0;
-      const known = qos2 ? this.#known.get(id) : 0;
-      if (qos2 ? known! > 0 : !(slot & (DONE | SKIP))) break;
+      const isSkipped = qos2 ? (this.#refused.get(id) ?? 0) > this.#base + this.#head : (slot & SKIP) !== 0;
+      if (!isSkipped && (qos2 ? this.#known.get(id)! > 0 : !(slot & DONE))) break;
       this.#head++;
-      if (!(slot & SKIP) && known !== REFUSED) this.#write(qos2, id);
+      if (!isSkipped) this.#write(qos2, id);
     }
     // Emptied at once where nothing waits; otherwise when half of it is history.
     if (this.#head === slots.length || this.#head > Math.max(1023, slots.length / 2)) {

@@ -18,6 +18,10 @@ export type Mutation = readonly [file: string, from: string, to: string];
 export interface OpenSession {
   Session: any;
   SessionStore: any;
+  Publication: any;
+  Asking: any;
+  Route: any;
+  SUBACK: any;
 }
 
 /** The session's module, with `mutation` applied where one is given. */

@@ -13,10 +13,11 @@
  * - the strict codec can read all that the session writes.
  * From any state, a fair continuation (`complete`) settles everything and loses nothing.
  */
-import { Decoder, PacketReader, PacketWriter, encode } from "../../src/codec/index.js";
+import { Decoder, PacketReader, encode } from "../../src/codec/index.js";
 import type { Packet, PacketInit, QoS } from "../../src/codec/types.js";
 import { HubwireError } from "../../src/errors.js";
 import type { OpenSession } from "./open-session.js";
+import { transplant } from "./transplant.js";
 
 export class Violation extends Error {}
 
@@ -137,6 +138,12 @@ function newStore(SessionStore: any, records = new Map<number, Uint8Array>()): S
 const LOST = new HubwireError("ERR_CONNECTION_LOST", "cut");
 const ABORTED = new HubwireError("ERR_ABORTED", "cancelled");
 const SUBSCRIBE = 100;
+const LISTS = ["__queue", "__held", "__sent", "__released", "__unsent"];
+
+/** A request of the session with the number of its message. */
+interface Named {
+  number: number;
+}
 
 function copy<T>(value: T): T {
   if (Array.isArray(value)) return value.map(copy) as T;
@@ -219,22 +226,17 @@ export class World {
     this.session = new this.#opened.Session(
       {
         wantsWrite() {},
-        connected() {},
         deadlineChanged() {},
-        drained() {},
-        fail: (error: HubwireError) => {
-          throw new Violation(`the session failed: ${error.message}`);
-        },
         deliver: (message: { payload: Uint8Array; qos: QoS }, deliveryId: number) =>
           this.#onDeliver(message.payload[0]!, message.qos, deliveryId),
-        settle: (request: number, error: HubwireError | undefined) => this.#onSettle(request, error),
+        settle: (request: Named, error: HubwireError | undefined) => this.#onSettle(request.number, error),
       },
       {
         maxPacketSize: 10_000,
         maxInflight: this.#scenario.maxInflight,
-        connectTimeout: 10,
         operationTimeout: 1_000,
-        queue: { maxCount: 10, maxBytes: 1_000, maxAge: 10_000, overflow: "reject", qos0: true },
+        poisonDetection: false,
+        queue: { maxCount: 10, maxBytes: 100_000, maxAge: 10_000, overflow: "reject", qos0: true },
         maxInflightQos2: this.#scenario.maxInflightQos2,
         store: this.store,
       },
@@ -244,47 +246,27 @@ export class World {
   /** A deep copy of another world's session, between two calls. */
   #copySession(from: any): void {
     const to = this.session;
-    for (const name of [
-      "__state",
-      "__over",
-      "__now",
-      "__due",
-      "__written",
-      "__cleanSession",
-      "__connectDue",
-      "__isWritable",
-      "__draining",
-      "__qos2Inflight",
-      "__restored",
-      "__answered",
-      "__doubtful",
-    ]) {
-      to[name] = from[name];
-    }
-    Object.assign(to.metrics, from.metrics);
-    Object.assign(to.__keepAlive, from.__keepAlive);
-    if (from.__decoder) to.__decoder = new Decoder(to.__handlers, { maxPacketSize: 10_000 });
-    check(from.__writer.byteLength === 0, "output was left");
-    to.__writer = new PacketWriter();
-    to.__ids.__ring = from.__ids.__ring.slice();
-    to.__ids.__head = from.__ids.__head;
-    to.__ids.__free = from.__ids.__free;
-    for (const name of ["__queue", "__sent", "__released", "__asked"]) {
-      const head = to[name];
-      for (let link = from[name].next; link !== from[name]; link = link.next) {
-        const member = { ...link, prev: head.prev, next: head };
-        head.prev = head.prev.next = member;
-        if (member.packetId) to.__table[member.packetId] = member;
+    check(from.__parts.output.byteLength === 0, "output was left");
+    transplant(from, to);
+    to.__decoder = from.__decoder && new Decoder(to.__packets, { maxPacketSize: 10_000 });
+    for (const part of ["__outbound", "__arrivals"]) to[part].__journal = from[part].__journal && this.store;
+  }
+
+  /** The request of a message, or of the SUBSCRIBE. */
+  #requestOf(number: number): Named | undefined {
+    const { __outbound: outbound, __subscriptions: subscriptions } = this.session;
+    for (const owner of [outbound, subscriptions]) {
+      for (const name of LISTS) {
+        const list = owner[name];
+        for (let link = list?.next; link && link !== list; link = link.next) if (link.number === number) return link;
       }
     }
-    for (const [filter, qos] of from.__filters) to.__filters.set(filter, qos);
-    if (from.__journal) to.__journal = this.store;
-    if (from.__inbound) {
-      const inbound = to.__incoming();
-      inbound.__slots = from.__inbound.__slots.slice();
-      inbound.__head = from.__inbound.__head;
-      inbound.__base = from.__inbound.__base;
-      inbound.__known = new Map(from.__inbound.__known);
+    return undefined;
+  }
+
+  #takeEvents(): void {
+    for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) {
+      check(event.type !== "failed", `the session failed: ${event.error?.message}`);
     }
   }
 
@@ -422,6 +404,7 @@ export class World {
       this.store!.left = Infinity;
       this.#step("kill");
     } else this.#step(step);
+    this.#takeEvents();
     this.#collect();
   }
 
@@ -433,17 +416,24 @@ export class World {
       case "publish": {
         const i = data.published++;
         const qos = this.#scenario.publishes[i]!;
-        session.publish("t", Uint8Array.of(i), qos, false, i, 0);
+        const publication = new this.#opened.Publication("t", Uint8Array.of(i), qos, false);
+        publication.number = i;
+        if (session.publish(publication, 0)) this.#onSettle(i, undefined);
         break;
       }
       case "subscribe":
         data.subscription = "asked";
-        session.subscribe([{ topicFilter: "f", qos: 2 }], SUBSCRIBE, 0);
+        {
+          const { Asking, Route, SUBACK } = this.#opened;
+          const asking = new Asking(SUBACK, ["f"], [2], [new Route("f", 2)]);
+          asking.number = SUBSCRIBE;
+          session.ask(asking, 0);
+        }
         break;
       case "cancel":
         data.cancels--;
         data.cancelled[index] = true;
-        session.cancel(index, ABORTED, 0);
+        session.cancel(this.#requestOf(index), ABORTED, 0);
         check(data.results[index] === "ERR_ABORTED", "a cancelled message was not settled");
         break;
       case "acknowledge":
@@ -660,13 +650,13 @@ export class World {
       if (result === "ERR_SESSION_LOST") check(data.sessionsLost > 0, `message ${i}: no session was lost`);
     }
     check(session.metrics.inflight === 0 && session.metrics.queued === 0, "messages are left over");
+    const { __ring: ring, __free: free, __holders: holders } = session.__parts.ids;
     check(
-      session.__table.every((exchange: unknown) => exchange === undefined),
+      holders.every((exchange: unknown) => exchange === undefined),
       "an identifier is left taken",
     );
-    const { __ring: ring, __free: free } = session.__ids;
     check(ring.length === 0 || free === ring.length - 1, "an identifier was lost");
-    check(data.unnoticed || !session.__inbound?.__known.size, "a QoS 2 identifier is left over");
+    check(data.unnoticed || !session.__arrivals.__inbound.__known.size, "a QoS 2 identifier is left over");
     check(data.serverOut.length === 0 && data.serverKnown.length === 0, "the server still waits");
     check(data.unnoticed || !this.store?.records.size, "records are left over");
     if (data.subscription) check(data.subscription === "ok" && data.serverSubscribed, "a subscription was lost");
@@ -682,18 +672,31 @@ export class World {
       if (!short) names.set(id, (short = names.size + 1));
       return short;
     };
-    let text = `${session.__state}${+session.__cleanSession}${+session.__isWritable}${+session.__restored}${+session.__answered}${+session.__doubtful}`;
-    for (const list of [session.__queue, session.__sent, session.__released, session.__asked]) {
-      text += "|";
-      for (let link = list.next; link !== list; link = link.next) {
-        text += `${link.request},${link.payload[0]},${link.awaits},${name(link.packetId)},${+link.settled};`;
+    const {
+      __outbound: outbound,
+      __subscriptions: subscriptions,
+      __handshake: handshake,
+      __answers: answers,
+    } = session;
+    let text =
+      `${session.__state}${+handshake.__cleanSession}${+outbound.isWritable}${+session.__isRestored}` +
+      `${+handshake.__isAnswered}${+handshake.__isDoubtful}${+answers.__isDowngraded}${outbound.awaited}${subscriptions.awaited}`;
+    for (const owner of [outbound, subscriptions]) {
+      for (const list of LISTS) {
+        if (!owner[list]) continue;
+        text += "|";
+        for (let link = owner[list].next; link !== owner[list]; link = link.next) {
+          text += `${link.number},${link.payload?.[0]},${link.awaits},${name(link.packetId)},${+link.settled};`;
+        }
       }
     }
-    text += "|" + [...session.__filters.keys()].join();
+    for (const filter of subscriptions.filters.__filters.values()) {
+      text += `|${filter.topicFilter}${+filter.granted}${filter.routes.map((route: any) => route.state)}`;
+    }
     const place = (deliveryId: number): number =>
       deliveryId && data.pending.findIndex((pending) => pending.deliveryId === deliveryId) + 1;
-    if (session.__inbound) {
-      const { __slots: slots, __head: head, __base: base, __known: known } = session.__inbound;
+    {
+      const { __slots: slots, __head: head, __base: base, __known: known } = session.__arrivals.__inbound;
       // The server's identifiers are as they are; they count up with its messages.
       text += "|" + slots.slice(head).join() + "|";
       for (const [id, deliveryId] of known) text += `${id}=${place(deliveryId)},`;
