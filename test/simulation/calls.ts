@@ -15,6 +15,8 @@ export interface Call {
   name: CallName;
   at: number;
   settled: boolean;
+  /** Connections that had been accepted before it. */
+  connects: number;
   /** The code of the error that it ended with; empty where it went well. */
   code: string;
   qos: number;
@@ -42,6 +44,8 @@ export interface Facts {
   limit: number;
   /** Connections that the server closed on PUBLISH, whichever it was. */
   closedOnPublish: () => number;
+  /** Nothing has been wrong with the network or the server so far, nothing that an answer could be late for. */
+  isCalm: boolean;
   /** A session ended while messages were on their way. */
   sessionsLost: number;
 }
@@ -78,6 +82,7 @@ export class Calls {
     const call: Call = {
       at: this.#scheduler.now(),
       settled: false,
+      connects: this.#facts.connects,
       code: "",
       qos: 0,
       size: 0,
@@ -165,6 +170,15 @@ export class Calls {
     if (text === "ERR_ABORTED" && call.signal?.aborted) return "";
     if (text === "ERR_INVALID_ARGUMENT") return call.wrong ? "" : "the arguments are right";
     if (text === "ERR_CLOSED") return facts.closeAsked ? "" : "nobody closed the client";
+    if (
+      text === "ERR_TIMEOUT" &&
+      facts.isCalm &&
+      facts.connects > 0 &&
+      call.connects > 0 &&
+      !/connect/.test(call.name)
+    ) {
+      return "the server has answered everything";
+    }
     if (text === "ERR_STORE") return facts.storeFailed ? "" : "the store never failed";
     if (call.name === "connect" || call.name === "reconnect") {
       if (!CONNECTION.test(text)) return "that is no reason for it";

@@ -1,10 +1,11 @@
 /**
- * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--survey]`: runs programs on the client of the sources, in as many
+ * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--survey] [--mutants]`: runs programs on the client of the sources, in as many
  * threads as there are processors.
  *
  * - `--seeds N`: so many programs, 2,000 by default, from seed `--from` (0) on.
  * - `--seed S`: this one, with all that happened in it.
- * - `--survey`: does not stop at the first fault, but counts them by kind.
+ * - `--survey`: does not stop at the first fault, but counts them by kind. `--first`: only says where it is.
+ * - `--mutants` (see prove.mjs): puts known faults into the sources, one at a time, and says how many seeds each took.
  * Exit status 1 with the smallest failing program.
  */
 import "./quiet.js";
@@ -22,6 +23,8 @@ interface Task {
   until: number;
   every: number;
   survey: boolean;
+  /** The first seed that failed so far: nobody has to go beyond it. */
+  last: SharedArrayBuffer;
 }
 
 interface Totals {
@@ -44,11 +47,15 @@ function add(totals: Totals, seed: number, outcome: Outcome): void {
   if (outcome.fault !== undefined) totals.failed.push({ seed, fault: outcome.fault });
 }
 
-async function work({ from, until, every, survey }: Task): Promise<Totals> {
+async function work({ from, until, every, survey, last }: Task): Promise<Totals> {
   const totals = nothing();
+  const failed = new Int32Array(last);
   for (let seed = from; seed < until; seed += every) {
     add(totals, seed, await run(generate(seed), subject));
-    if (totals.failed.length > 0 && !survey) break;
+    if (survey) continue;
+    const best = Atomics.load(failed, 0);
+    if (totals.failed.length > 0 && seed < best) Atomics.store(failed, 0, seed);
+    if (totals.failed.length > 0 || seed > best) break;
   }
   return totals;
 }
@@ -61,7 +68,7 @@ function inThread(task: Task): Promise<Totals> {
   });
 }
 
-async function explain(seed: number, survey: boolean): Promise<void> {
+async function explain(seed: number): Promise<void> {
   const program = generate(seed);
   const { fault, trace } = await run(program, subject, true);
   if (fault === undefined) return console.log(`${describe(program)}\n\n${trace.join("\n")}\n\nseed ${seed}: no fault`);
@@ -72,7 +79,7 @@ async function explain(seed: number, survey: boolean): Promise<void> {
   });
   const last = await run(smallest, subject, true);
   console.log(`${describe(smallest)}\n\n${last.trace.join("\n")}\n\nseed ${seed}: ${last.fault}`);
-  if (!survey) process.exitCode = 1;
+  process.exitCode = 1;
 }
 
 async function main(): Promise<void> {
@@ -82,16 +89,19 @@ async function main(): Promise<void> {
       seed: { type: "string" },
       from: { type: "string", default: "0" },
       survey: { type: "boolean", default: false },
+      first: { type: "boolean", default: false },
     },
   });
-  if (values.seed !== undefined) return explain(Number(values.seed), false);
+  if (values.seed !== undefined) return explain(Number(values.seed));
   const from = Number(values.from);
   const until = from + Number(values.seeds);
   const began = performance.now();
+  const last = new SharedArrayBuffer(4);
+  new Int32Array(last)[0] = 2 ** 31 - 1;
   const threads = Math.max(1, Math.min(availableParallelism(), until - from));
   const parts = await Promise.all(
     Array.from({ length: threads }, (_, index) =>
-      inThread({ from: from + index, until, every: threads, survey: values.survey }),
+      inThread({ from: from + index, until, every: threads, survey: values.survey, last }),
     ),
   );
   const totals = nothing();
@@ -109,7 +119,9 @@ async function main(): Promise<void> {
   if (failed.length === 0) return;
   process.exitCode = 1;
   if (values.survey) return tell(failed);
-  await explain(failed[0]!.seed, false);
+  const [{ seed, fault }] = failed as [Totals["failed"][number]];
+  if (values.first) return console.log(`seed ${seed}: ${fault}`);
+  await explain(seed);
 }
 
 function tell(failed: Totals["failed"]): void {

@@ -137,7 +137,7 @@ async function reconnected(world: World): Promise<void> {
 }
 
 async function drained(world: World): Promise<void> {
-  const { client, calls, user, broker, deliveries, scheduler, program } = world;
+  const { client, calls, user, broker, deliveries, scheduler, program, facts } = world;
   const waiting = (): string => {
     const { inflight, queued, queuedBytes } = client.metrics;
     if (!client.connected) {
@@ -160,8 +160,9 @@ async function drained(world: World): Promise<void> {
   };
   await until(world, () => waiting() === "", waiting);
   if (world.failed()) return;
-  // A subscription that was restored may still wait for an answer that was lost.
-  await scheduler.advance(scheduler.now() + program.options.operationTimeout, world.rested, world.failed);
+  // What still waits for an answer that was lost makes the client connect anew (policy 11).
+  const sick = 3 * program.options.operationTimeout + 2_000;
+  await scheduler.advance(scheduler.now() + (facts.isCalm ? 0 : sick), world.rested, world.failed);
 }
 
 /** What a handler has refused comes again with the next connection, and is taken. */

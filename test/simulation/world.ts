@@ -38,6 +38,9 @@ const USER_OPS: readonly string[] = [
   "listen",
 ] satisfies UserOp["do"][];
 
+/** What delays no answer. */
+const CALM: readonly string[] = ["send", "stray", "hoard", "downgrade", "refuse"] satisfies WorldOp["do"][];
+
 /** What is no MQTT, or not what a server may send. */
 const GARBAGE: readonly Uint8Array[] = [
   Uint8Array.of(0x00, 0x00),
@@ -72,6 +75,7 @@ export class World {
     refusedFilters: new Set(),
     storeFailed: false,
     limit: Infinity,
+    isCalm: true,
     closedOnPublish: () => this.broker.faults.closedOnPublish,
     sessionsLost: 0,
   };
@@ -135,8 +139,10 @@ export class World {
   perform(op: Op): void {
     // What a server sends to a session that ends with this connection is nobody's.
     if (op.do === "reconnect" && this.broker.line) this.deliveries.misbehaved(this.broker.line);
+    if (op.do === "publish" && op.poison) this.facts.isCalm = false;
     if (USER_OPS.includes(op.do)) return this.user.perform(op as UserOp);
     this.faults++;
+    this.facts.isCalm &&= CALM.includes(op.do);
     this.report.log(`world ${JSON.stringify(op)}`);
     this.#disturb(op as WorldOp);
   }
