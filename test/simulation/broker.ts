@@ -228,7 +228,9 @@ export class Broker {
       if (copy.state === "received") this.#answer(connection, { type: "pubrel", packetId: copy.packetId });
       else this.#transmit(connection, copy);
     }
-    if (this.faults.takesOver()) this.#scheduler.after(20, () => this.#close(connection));
+    const takeover = this.faults.takesOver();
+    if (takeover === 0) this.#close(connection);
+    else if (takeover !== undefined) this.#scheduler.after(takeover, () => this.#close(connection));
   }
 
   #close(connection: BrokerConnection): void {

@@ -23,7 +23,7 @@ export class Faults {
   #connacks: { code: number; times: number }[] = [];
   #refusals = 0;
   #pubrecs = 0;
-  #takeovers = 0;
+  #takeovers: { times: number; ms: number }[] = [];
 
   arm(op: WorldOp): void {
     if (op.do === "answer") this.#armed.push({ how: op.how, type: op.type, times: op.times, ms: op.ms });
@@ -31,7 +31,7 @@ export class Faults {
     else if (op.do === "connack") this.#connacks.push({ code: op.code, times: op.times });
     else if (op.do === "refuse") this.#refusals += op.times;
     else if (op.do === "pubrec") this.#pubrecs++;
-    else if (op.do === "takeover") this.#takeovers += op.times;
+    else if (op.do === "takeover") this.#takeovers.push({ times: op.times, ms: op.ms });
     else if (op.do === "limit") this.limit = op.size;
     else if (op.do === "downgrade") this.downgrades = this.downgraded = true;
   }
@@ -41,7 +41,8 @@ export class Faults {
     this.#armed = [];
     this.#closing = [];
     this.#connacks = [];
-    this.#refusals = this.#pubrecs = this.#takeovers = 0;
+    this.#takeovers = [];
+    this.#refusals = this.#pubrecs = 0;
     this.limit = Infinity;
     this.downgrades = false;
   }
@@ -76,8 +77,13 @@ export class Faults {
     return this.#pubrecs > 0 && this.#happened(this.#pubrecs--);
   }
 
-  takesOver(): boolean {
-    return this.#takeovers > 0 && this.#happened(this.#takeovers--);
+  /** ms after which an accepted connection is closed; undefined: it is not. */
+  takesOver(): number | undefined {
+    const next = this.#takeovers.find(({ times }) => times > 0);
+    if (next === undefined) return undefined;
+    next.times--;
+    this.count++;
+    return next.ms;
   }
 
   #use<T extends { type: string; times: number }>(list: readonly T[], type: string): T | undefined {

@@ -30,6 +30,8 @@ const HARM: readonly string[] = [
   "takeover",
   "limit",
   "siege",
+  "slow upload",
+  "unread",
   "store",
 ];
 

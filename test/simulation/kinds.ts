@@ -107,6 +107,26 @@ function hoard(draft: Draft): Op[] {
   ];
 }
 
+/** One message that takes longer than a keep alive, over a line that takes a little at a time. */
+function slowUpload(draft: Draft): Op[] {
+  return [
+    { do: "line", latency: 20, rate: 50, capacity: draft.random.pick([0, 10_000]), pieces: [] },
+    { do: "cut", how: "reset" },
+    { do: "publish", topic: "up/large", qos: draft.qos(), size: 400_000, times: 1 },
+  ];
+}
+
+/** Nobody reads, until the client does not either; then the peer is gone. */
+function unread(draft: Draft): Op[] {
+  const id = draft.subs.length + 1;
+  draft.subs.push(id);
+  return [
+    { do: "subscribe", id, filter: "unread", qos: 0 },
+    { do: "send", topic: "unread", qos: 0, size: 10, times: 3_000 },
+    { do: "cut", how: "vanish" },
+  ];
+}
+
 /** `weight`: how often compared with the others; `rare`: the part of the programs in which it comes at all. */
 export const MAKERS: Record<string, { weight: number; rare: number; make: Maker }> = {
   publish: {
@@ -132,6 +152,8 @@ export const MAKERS: Record<string, { weight: number; rare: number; make: Maker 
       times: 1,
     }),
   },
+  "slow upload": { weight: 1, rare: 0.04, make: slowUpload },
+  unread: { weight: 0.5, rare: 0.04, make: unread },
   poison: {
     weight: 1,
     rare: 0.1,
@@ -316,7 +338,11 @@ export const MAKERS: Record<string, { weight: number; rare: number; make: Maker 
     make: (draft) => ({ do: "unknown", type: draft.random.pick(ANSWERS), times: 1 }),
   },
   garbage: { weight: 1, rare: 0.15, make: (draft) => ({ do: "garbage", which: draft.random.below(8) }) },
-  takeover: { weight: 1, rare: 0.15, make: (draft) => ({ do: "takeover", times: draft.random.pick([1, 3, 6]) }) },
+  takeover: {
+    weight: 1,
+    rare: 0.15,
+    make: (draft) => ({ do: "takeover", times: draft.random.pick([1, 3, 6, 12]), ms: draft.random.pick([0, 20]) }),
+  },
   limit: { weight: 1, rare: 0.1, make: (draft) => ({ do: "limit", size: draft.random.pick([50, 500]) }) },
   stray: { weight: 1, rare: 0.1, make: () => ({ do: "stray" }) },
   siege: { weight: 0.3, rare: 0.03, make: () => ({ do: "siege", times: 500_000 }) },

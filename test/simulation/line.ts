@@ -30,7 +30,7 @@ const READ = 65_536;
 /** Above this, splitting into a few bytes each would only take time. */
 const WORTH_SPLITTING = 4_096;
 /** Bytes that wait for the network from which on the client can tell that some were taken. */
-const BACKLOG = 131_072;
+const BACKLOG = 100_000;
 /** ms between two deliveries of a line with a limited rate. */
 const PULSE = 100;
 

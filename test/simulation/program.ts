@@ -67,8 +67,8 @@ export type WorldOp =
   /** An acknowledgement that nobody waits for; many of them with `times`. */
   | { do: "unknown"; type: Answer; times: number }
   | { do: "garbage"; which: number }
-  /** Closes each of the next connections soon after it accepted it. */
-  | { do: "takeover"; times: number }
+  /** Closes each of the next connections `ms` after it accepted it, or at once. */
+  | { do: "takeover"; times: number; ms: number }
   /** Closes on packets with more payload than that. */
   | { do: "limit"; size: number }
   /** A message that the client never asked for. */

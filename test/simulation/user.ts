@@ -347,7 +347,8 @@ export class User {
   #heard(event: ClientEvent, error?: unknown): void {
     this.#scheduler.touch();
     this.#report.log(`event ${event}${error === undefined ? "" : ` ${code(error)}`}`);
-    this.#report.check(!this.#facts.closed, () => `event ${event} after close() had resolved`);
+    const isClosed = this.#facts.closed || (this.#client.state === "closed" && event !== "disconnect");
+    this.#report.check(!isClosed, () => `event ${event} after the client was closed`);
     this.onEvent(event, error);
     const due = this.#listeners.filter((listener) => listener.event === event && --listener.left === 0);
     this.#listeners = this.#listeners.filter(({ left }) => left > 0);
