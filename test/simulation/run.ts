@@ -182,10 +182,11 @@ async function redelivered(world: World): Promise<void> {
 
 /** So many messages of each QoS arrive: the window is free. */
 async function published(world: World, times: number, most: number): Promise<void> {
-  const { user, facts, program } = world;
+  const { user, client, facts, program } = world;
   const { queue } = program.options;
   const isRoomy = queue && queue.maxCount > 100 && queue.maxBytes > 10_000;
   for (let tries = 0; ; tries++) {
+    await reconnected(world);
     const { connects } = facts;
     let arrived = 0;
     let ended = 0;

@@ -347,7 +347,9 @@ export class User {
   #heard(event: ClientEvent, error?: unknown): void {
     this.#scheduler.touch();
     this.#report.log(`event ${event}${error === undefined ? "" : ` ${code(error)}`}`);
-    const isClosed = this.#facts.closed || (this.#client.state === "closed" && event !== "disconnect");
+    // Its own end may be told, and that the store could not be closed.
+    const isLast = event === "disconnect" || code(error) === "ERR_STORE";
+    const isClosed = this.#facts.closed || (this.#client.state === "closed" && !isLast);
     this.#report.check(!isClosed, () => `event ${event} after the client was closed`);
     this.onEvent(event, error);
     const due = this.#listeners.filter((listener) => listener.event === event && --listener.left === 0);
