@@ -257,7 +257,11 @@ export class Outbound {
       this.#parts.metrics.resends++;
       this.release(link as Publication);
     }
-    if (!this.#isDeferred) this.#resend();
+    if (!this.#isDeferred) return this.#resend();
+    // Their time runs from now on: they are late through no fault of this connection.
+    for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
+      (link as Publication).sentAt = Math.floor(this.#parts.time.now);
+    }
   }
 
   /** Sends again what was sent on an earlier connection. */

@@ -182,6 +182,7 @@ export class World {
         if (line) this.deliveries.misbehaved(line);
         return broker.raw(GARBAGE[op.which % GARBAGE.length]!);
       case "stray":
+        if (!this.client.connected) return;
         broker.send("stray/x", 10);
         if (line) this.limits.strayed(line, line.sent);
         return;
