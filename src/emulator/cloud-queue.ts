@@ -28,17 +28,21 @@ export type CloudOutcome = "Success" | "Expired" | "Purged";
 export interface SendOptions {
   /** Sends to this module's input `inputName`. */
   moduleId?: string | undefined;
+  /** The input of the module; needed with `moduleId`, and only there. */
   inputName?: string | undefined;
+  /** The application's own. */
   properties?: PropertiesInit | undefined;
   /** Default: a random UUID. */
   messageId?: string | undefined;
   correlationId?: string | undefined;
   userId?: string | undefined;
+  /** Default: the address of the device or input. */
   to?: string | undefined;
   contentType?: string | undefined;
   contentEncoding?: string | undefined;
   /** When the message is given up, at most in 48 hours. Default: in an hour. */
   expiry?: Date | number | undefined;
+  /** Which outcomes the event `feedback` tells. Default: none. */
   ack?: Acknowledgement | undefined;
 }
 

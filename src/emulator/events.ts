@@ -42,12 +42,14 @@ export interface TelemetryMessage extends Source {
    */
   properties: Map<string, string | null>;
   systemProperties: SystemProperties;
+  /** When the hub took it, by its clock. */
   enqueuedTime: Date;
   /** The module's output, where it named one. */
   outputName?: string;
   topic: string;
   qos: QoS;
   dup: boolean;
+  /** What the hub says about the sender. */
   stamps: Stamps;
 }
 
@@ -144,17 +146,25 @@ export interface RegisteredEvent {
 
 /** The events of a HubEmulator. */
 export interface HubEvents {
+  /** A message from a device or module, a will included. */
   telemetry: [TelemetryMessage];
+  /** CONNACK was sent. */
   connected: [ConnectedEvent];
+  /** A connection ended. */
   disconnected: [DisconnectedEvent];
   /** A CONNECT was answered with a return code, or closed. */
   refused: [RefusedEvent];
   /** A client broke the protocol, or a rule of IoT Hub, and its connection was closed. */
   violation: [ViolationEvent];
+  /** A SUBSCRIBE, granted or not; one event a filter. */
   subscribed: [SubscribedEvent];
+  /** An UNSUBSCRIBE of a filter that was subscribed. */
   unsubscribed: [UnsubscribedEvent];
+  /** A device changed its reported properties. */
   reportedProperties: [ReportedEvent];
+  /** A twin request was answered with an error. */
   twinRefused: [TwinRefusedEvent];
+  /** A quota is used up. */
   throttled: [ThrottledEvent];
   /** A message to a device left its queue, in whatever way. */
   completed: [CloudCompletion];

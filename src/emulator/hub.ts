@@ -23,7 +23,15 @@ import { Identities, type ConnectionStringOptions, type CreatedIdentity, type Cr
 import { limitsOf } from "./limits.js";
 import { Link, type LinkOwner, type Verdict } from "./link.js";
 import type { InvokeOptions, MethodResponse } from "./methods.js";
-import { optionsOf, setUp, type HubOptions, type ServerCertificate, type Setup } from "./options.js";
+import {
+  optionsOf,
+  setUp,
+  type HubOptions,
+  type ServerCertificate,
+  type Setup,
+  type ModuleOption,
+  type TwinUpdateOptions,
+} from "./options.js";
 import { parseProvisioningUsername, ProvisioningService } from "./provisioning.js";
 import type { IdentityOptions } from "./registry.js";
 import { couple, Server } from "./server.js";
@@ -41,17 +49,9 @@ export interface SentMessage {
   completion: Promise<CloudOutcome>;
 }
 
-/** Names a module of the device. */
-export interface ModuleOption {
-  moduleId?: string | undefined;
-}
-
-/** How a twin is updated. */
-export interface TwinUpdateOptions extends ModuleOption {
-  /** The twin must still have this etag; ERR_HUB_STATUS, status 412, otherwise. */
-  etag?: string | undefined;
-}
-
+/**
+ * An IoT Hub with its provisioning service, in this process. Made by `HubEmulator.start`; an event emitter of `HubEvents`.
+ */
 export class HubEmulator extends EventEmitter<HubEvents> {
   /** What devices call the hub. */
   readonly hostName: string;
@@ -87,8 +87,7 @@ export class HubEmulator extends EventEmitter<HubEvents> {
     return hub;
   }
 
-  /** Use `start`. */
-  constructor(setup: Setup) {
+  private constructor(setup: Setup) {
     super();
     const { options } = setup;
     this.hostName = setup.hostName;

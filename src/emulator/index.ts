@@ -31,15 +31,15 @@ export type {
   ViolationEvent,
 } from "./events.js";
 export type { Faults, FaultSettings } from "./faults.js";
-export { HubEmulator, type ModuleOption, type SentMessage, type TwinUpdateOptions } from "./hub.js";
+export { HubEmulator, type SentMessage } from "./hub.js";
 export type { ConnectionStringOptions, CreatedIdentity, CreateOptions } from "./identities.js";
 export { defaultLimits, type Limits } from "./limits.js";
 export type { CloseReason } from "./link.js";
 export type { InvokeOptions, MethodResponse } from "./methods.js";
-export type { HubOptions, ServerCertificate } from "./options.js";
+export type { HubOptions, ModuleOption, ServerCertificate, TwinUpdateOptions } from "./options.js";
 export type { ProvisioningOptions } from "./provisioning.js";
-export type { IdentityOptions } from "./registry.js";
+export type { IdentityOptions, OwnCertificate } from "./registry.js";
 export type { EnrollmentState, HubState, IdentityState } from "./state.js";
 export type { TelemetryOptions } from "./telemetry-stream.js";
-export type { Operation } from "./throttle.js";
-export type { Json, JsonObject, Twin } from "./twin.js";
+export type { Operation, ThrottleOutcome } from "./throttle.js";
+export type { Json, JsonObject, SectionState, Twin, TwinState } from "./twin.js";

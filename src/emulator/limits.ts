@@ -10,6 +10,7 @@
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 
+/** The quotas of an S1 hub with one unit, and what no page gives a number for. */
 export const defaultLimits = {
   /** Telemetry: body, values of system properties, names and values of application properties. */
   telemetryBytes: HUB_LIMITS.telemetry,
@@ -27,10 +28,13 @@ export const defaultLimits = {
   methodBytes: HUB_LIMITS.method,
   /** The desired properties of a twin, and the reported ones, each, counted as the hub counts. */
   propertiesBytes: HUB_LIMITS.twin,
+  /** The tags of a twin, counted in the same way. */
   tagsBytes: HUB_LIMITS.tags,
   /** Nested objects and arrays in a twin. */
   twinDepth: HUB_LIMITS.twinDepth,
+  /** A string of a twin. */
   twinStringBytes: HUB_LIMITS.twinString,
+  /** A name in a twin. */
   twinKeyBytes: HUB_LIMITS.twinKey,
   /** Subscriptions that a device has at a time. */
   subscriptions: 5,
@@ -54,14 +58,19 @@ export const defaultLimits = {
 
   /** false: nothing is throttled. The rates below are those of one S1 unit; Infinity lifts one of them. */
   throttling: true,
+  /** New connections. */
   connectionsPerSecond: 100,
   /** Device-to-cloud sends. */
   sendsPerSecond: HUB_LIMITS.sendRate,
+  /** Calls of `sendToDevice`: a hundred a minute. */
   cloudToDeviceSendsPerSecond: 100 / 60,
   /** Bytes of direct methods; each call counts as whole meters. */
   methodBytesPerSecond: 160 * 1024,
+  /** A meter. */
   methodMeterBytes: 4 * 1024,
+  /** Reads of twins by devices. */
   twinReadsPerSecond: 100,
+  /** Patches of reported properties. */
   twinUpdatesPerSecond: 50,
   /** Of the provisioning service. */
   registrationsPerSecond: 1000 / 60,

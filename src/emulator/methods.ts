@@ -13,7 +13,9 @@ import { methodTopic } from "../wire/topics.js";
 import type { HubContext } from "./events.js";
 import type { Json } from "./twin.js";
 
+/** How a direct method is invoked. */
 export interface InvokeOptions {
+  /** Invokes it on this module of the device. */
   moduleId?: string | undefined;
   /**
    * How long to wait for the device to be connected and subscribed to methods, ms. Default: 2,000 where it is

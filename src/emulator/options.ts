@@ -37,11 +37,23 @@ export interface HubOptions {
   policies?: Readonly<Record<string, string>> | undefined;
   /** Quotas that differ from those of an S1 hub; `{ throttling: false }` lifts every rate. */
   limits?: Partial<Limits> | undefined;
+  /** How the provisioning service behaves. */
   provisioning?: ProvisioningOptions | undefined;
   /** What `exportState` returned before: the same authority, policies, identities with their twins, and enrolments. */
   state?: HubState | undefined;
   /** Default: the process's own, with timers that don't keep the process alive. */
   clock?: Clock | undefined;
+}
+
+/** Names a module of the device. */
+export interface ModuleOption {
+  moduleId?: string | undefined;
+}
+
+/** How a twin is updated. */
+export interface TwinUpdateOptions extends ModuleOption {
+  /** The twin must still have this etag; ERR_HUB_STATUS, status 412, otherwise. */
+  etag?: string | undefined;
 }
 
 const OPTIONS: Rules = {

@@ -8,6 +8,7 @@ import { aborted, checkSignal } from "../abort.js";
 import { HubwireError } from "../errors.js";
 import type { HubContext, TelemetryMessage } from "./events.js";
 
+/** Which telemetry is iterated over, and how. */
 export interface TelemetryOptions {
   /** Only what this device, or its module `moduleId`, sends. Default: everything. */
   deviceId?: string | undefined;

@@ -11,7 +11,9 @@ import { twinObjection, twinSize } from "../wire/twin-limits.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import type { Limits } from "./limits.js";
 
+/** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+/** A JSON object. */
 export type JsonObject = { [name: string]: Json };
 
 /** A section of a twin with what the hub adds to it, `$metadata` and `$version`. */
@@ -60,7 +62,7 @@ export type IdentityProperties = Pick<
 >;
 
 /** A section as it is kept and exported. */
-interface Section {
+export interface SectionState {
   properties: JsonObject;
   version: number;
   metadata: JsonObject;
@@ -69,8 +71,8 @@ interface Section {
 /** A twin as `exportState` writes it. */
 export interface TwinState {
   tags: JsonObject;
-  desired: Section;
-  reported: Section;
+  desired: SectionState;
+  reported: SectionState;
   version: number;
 }
 
@@ -149,8 +151,8 @@ export class TwinDocument {
   readonly #now: () => number;
   readonly #onChange: () => void;
   #tags: JsonObject = {};
-  #desired: Section;
-  #reported: Section;
+  #desired: SectionState;
+  #reported: SectionState;
   #version = 1;
 
   /** `now` tells the time of changes, ms since the epoch; `onChange` is called after each. */
@@ -158,7 +160,7 @@ export class TwinDocument {
     this.#limits = limits;
     this.#now = now;
     this.#onChange = onChange;
-    const fresh = (): Section => ({ properties: {}, version: 1, metadata: { [LAST_UPDATED]: this.#time() } });
+    const fresh = (): SectionState => ({ properties: {}, version: 1, metadata: { [LAST_UPDATED]: this.#time() } });
     this.#desired = state === undefined ? fresh() : copy(state.desired);
     this.#reported = state === undefined ? fresh() : copy(state.reported);
     if (state === undefined) return;
@@ -210,9 +212,9 @@ export class TwinDocument {
 
   /** A copy for the service side. */
   snapshot(source: { deviceId: string; moduleId?: string }, identity: IdentityProperties = {}): Twin {
-    const whole = ({ properties, metadata, version }: Section): TwinSection =>
+    const whole = ({ properties, metadata, version }: SectionState): TwinSection =>
       copy({ ...properties, $metadata: metadata, $version: version });
-    const plain = ({ properties, metadata, version }: Section): JsonObject =>
+    const plain = ({ properties, metadata, version }: SectionState): JsonObject =>
       Object.defineProperties(copy(properties), {
         $metadata: { value: copy(metadata) },
         $version: { value: version },
@@ -249,7 +251,7 @@ export class TwinDocument {
     return new Date(this.#now()).toISOString();
   }
 
-  #apply(section: Section, patch: JsonObject): AcceptedPatch {
+  #apply(section: SectionState, patch: JsonObject): AcceptedPatch {
     section.properties = this.#within(merged(section.properties, patch), this.#limits.propertiesBytes);
     section.metadata = mergedMetadata(section.metadata, patch, this.#time());
     section.version++;
