@@ -4,6 +4,7 @@ import type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
 
 /** One message of a batch. */
 export interface TelemetryMessage extends TelemetryOptions {
+  /** As `sendTelemetry` takes it. */
   body: TelemetryBody;
 }
 

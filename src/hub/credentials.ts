@@ -15,9 +15,13 @@ import { isBase64, parseSasToken, sasScope, signSasToken } from "../wire/sas.js"
 
 /** A client certificate, PEM. */
 export interface X509 {
+  /** The certificate, followed by those between it and its authority. */
   cert: string | Buffer;
+  /** Its private key; secret. */
   key: string | Buffer;
+  /** Of the server's authority, in place of the system's. */
   ca?: string | Buffer | (string | Buffer)[];
+  /** Of an encrypted key; secret. */
   passphrase?: string;
 }
 
@@ -25,6 +29,7 @@ export interface X509 {
 export interface DeviceOptions {
   /** The hub's name, in the user name and token, and dialled unless there is a gateway. */
   hostName: string;
+  /** The device, or the one that a module is of. */
   deviceId: string;
   /** Makes it a module of the device. */
   moduleId?: string | undefined;
@@ -32,6 +37,7 @@ export interface DeviceOptions {
   gatewayHostName?: string | undefined;
   /** base64: the device's key, or with `sharedAccessKeyName` a policy's. */
   sharedAccessKey?: string | undefined;
+  /** The policy that `sharedAccessKey` is of, which needs DeviceConnect. */
   sharedAccessKeyName?: string | undefined;
   /** A token; once it expires the client is at its end. */
   sharedAccessSignature?: string | undefined;

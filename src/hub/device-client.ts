@@ -134,10 +134,12 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     return new DeviceClient(edgeIdentity(readOptions(environment, "the environment"), clock, tokenLifetime), options);
   }
 
+  /** Of the identity that the device has now. */
   get deviceId(): string {
     return this.#connection.identity.deviceId;
   }
 
+  /** undefined for a device. */
   get moduleId(): string | undefined {
     return this.#connection.identity.moduleId;
   }
@@ -147,6 +149,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     return this.#connection.identity.hostName;
   }
 
+  /** Whether what is sent leaves at once. */
   get connected(): boolean {
     return this.#connection.mqtt.connected;
   }
@@ -278,6 +281,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     await closed;
   }
 
+  /** `close()`, for `await using`. */
   [asyncDispose](): Promise<void> {
     return this.close();
   }

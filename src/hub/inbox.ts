@@ -20,6 +20,7 @@ export interface HubMessage extends SystemProperties {
   properties: Map<string, string | null>;
   /** The input of a module that it was sent to. */
   inputName?: string;
+  /** At which the hub sent it. */
   qos: 0 | 1 | 2;
   /** It may have been delivered before. */
   dup: boolean;

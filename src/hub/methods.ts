@@ -16,9 +16,11 @@ import { textOf } from "./json.js";
 
 /** A call of a direct method. */
 export interface MethodRequest {
+  /** As the service calls it. */
   name: string;
   /** The JSON value, null for an empty body; the bytes themselves where the handler was registered as `raw`. */
   payload: unknown;
+  /** The hub's, of this call. */
   requestId: string;
 }
 

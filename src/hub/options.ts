@@ -7,8 +7,11 @@ import type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
 
 /** Whose messages a store keeps. */
 export interface StoreIdentity {
+  /** The hub's name. */
   hostName: string;
+  /** The device, or the one that a module is of. */
   deviceId: string;
+  /** undefined for a device. */
   moduleId?: string | undefined;
 }
 

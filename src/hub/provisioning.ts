@@ -34,12 +34,15 @@ export interface ProvisioningOptions
       | "operationTimeout"
       | "keepAlive"
     > {
+  /** Of the provisioning service. */
   idScope: string;
+  /** The device's id there. */
   registrationId: string;
   /** base64: the device's own key. */
   symmetricKey?: string | undefined;
   /** base64: the key of the enrolment group, of which the device's is derived. Better derived elsewhere and kept off devices. */
   groupKey?: string | undefined;
+  /** The device's certificate, whose subject is the registration id. */
   x509?: X509 | undefined;
   /** Default `global.azure-devices-provisioning.net`. */
   host?: string | undefined;
@@ -49,10 +52,13 @@ export interface ProvisioningOptions
   timeout?: number | undefined;
 }
 
+/** What a registration came to. */
 export interface ProvisioningResult {
   /** Host name of the hub. */
   assignedHub: string;
+  /** The device's id at the hub. */
   deviceId: string;
+  /** As it was given. */
   registrationId: string;
   /** What a custom allocation sent back. */
   payload: unknown;

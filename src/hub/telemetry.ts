@@ -19,23 +19,31 @@ export interface TelemetryOptions {
   properties?: PropertiesInit | undefined;
   /** At most 128 ASCII letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ ' */
   messageId?: string | undefined;
+  /** The id of a message that this one answers, by custom. */
   correlationId?: string | undefined;
+  /** Who it comes from. */
   userId?: string | undefined;
+  /** Where it goes to. */
   to?: string | undefined;
+  /** When it is worth nothing any more; text is ISO 8601, UTC. */
   expiry?: Date | string | undefined;
   /** The hub routes on the body only with `application/json` and `contentEncoding` `utf-8`. */
   contentType?: string | undefined;
+  /** E.g. `utf-8`. */
   contentEncoding?: string | undefined;
   /** A module's output. */
   outputName?: string | undefined;
+  /** The component of a Plug and Play device (`dt-subject`). */
   subject?: string | undefined;
+  /** The interface of a Plug and Play device. */
   interfaceId?: string | undefined;
-  /** When the data came about. */
+  /** When the data came about; text is ISO 8601, UTC. */
   creationTime?: Date | string | undefined;
   /** Default 1; the hub closes the connection on 2. */
   qos?: 0 | 1 | undefined;
   /** The hub stores nothing but adds the property `mqtt-retain`. */
   retain?: boolean | undefined;
+  /** Ends the waiting with ERR_ABORTED; the message may have arrived. */
   signal?: AbortSignal | undefined;
 }
 

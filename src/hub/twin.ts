@@ -23,7 +23,9 @@ export interface TwinProperties {
 
 /** A device's or module's twin, as the hub sends it. */
 export interface Twin {
+  /** What the service wants. */
   desired: TwinProperties;
+  /** What the device said last. */
   reported: TwinProperties;
 }
 

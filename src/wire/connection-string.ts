@@ -9,8 +9,11 @@ import { isBase64, parseSasToken } from "./sas.js";
 
 /** What a connection string says; the fields of `DeviceClient`'s options of the same names. */
 export interface ConnectionString {
+  /** The hub's name, e.g. `my-hub.azure-devices.net`. */
   hostName: string;
+  /** The device's id, or that of the device that a module is of. */
   deviceId: string;
+  /** Makes it a module's. */
   moduleId?: string;
   /** Dialled in place of `hostName`, which stays in the user name and the token. */
   gatewayHostName?: string;

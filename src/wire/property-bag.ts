@@ -193,10 +193,39 @@ export const SYSTEM_PROPERTIES = {
   // Module inputs only: who sent it.
   connectionDeviceId: "$.cdid",
   connectionModuleId: "$.cmid",
-} as const;
+} as const satisfies { [name in keyof SystemProperties]-?: string };
 
-/** System properties that are present, as text. `expiry` and `creationTime` are ISO 8601, UTC. */
-export type SystemProperties = { -readonly [name in keyof typeof SYSTEM_PROPERTIES]?: string };
+/** System properties that are present, as text. */
+export interface SystemProperties {
+  /** For request and reply, and to tell messages apart. */
+  messageId?: string;
+  /** The id of the message that this one answers, by custom. */
+  correlationId?: string;
+  /** Who it comes from. */
+  userId?: string;
+  /** Where it goes to. */
+  to?: string;
+  /** When it is worth nothing any more; ISO 8601, UTC. */
+  expiry?: string;
+  /** E.g. `application/json`. */
+  contentType?: string;
+  /** E.g. `utf-8`. */
+  contentEncoding?: string;
+  /** The output of a module that it was sent to. */
+  outputName?: string;
+  /** The component of a Plug and Play device (`dt-subject`). */
+  subject?: string;
+  /** The interface of a Plug and Play device. */
+  interfaceId?: string;
+  /** When the data came about; ISO 8601, UTC. */
+  creationTime?: string;
+  /** Cloud to device: the feedback that the service asked for, `none`, `positive`, `negative` or `full`. */
+  ack?: string;
+  /** Module inputs: the device that sent it. */
+  connectionDeviceId?: string;
+  /** Module inputs: the module that sent it. */
+  connectionModuleId?: string;
+}
 
 const BY_WIRE_NAME = /* @__PURE__ */ new Map<string, keyof SystemProperties>(
   /* @__PURE__ */ Object.entries(SYSTEM_PROPERTIES).map(([name, wire]) => [wire, name as keyof SystemProperties]),

@@ -22,8 +22,11 @@ export function hmac(key: string, text: string): string {
 
 /** Whom a token speaks for. */
 export interface SasIdentity {
+  /** The hub's name. */
   hostName: string;
+  /** The device, or the one that a module is of. */
   deviceId: string;
+  /** Makes it a module's. */
   moduleId?: string | undefined;
 }
 
