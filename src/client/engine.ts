@@ -16,7 +16,7 @@ import type { ClientEvents, ClientState } from "./api.js";
 import { bounds } from "./bounds.js";
 import { ConnectCalls } from "./connect-calls.js";
 import type { MessageRoute } from "./deliveries.js";
-import { reconnectChannel, stateChannel, traceOf } from "./diagnostics.js";
+import { tellEnd, tellReconnect, tellState, traceOf } from "./diagnostics.js";
 import { Desk } from "./desk.js";
 import { Dialer } from "./dialer.js";
 import * as failures from "./failures.js";
@@ -240,6 +240,7 @@ export class Engine {
     const isEarly = phase === "connecting" && error?.code === "ERR_CONNECTION_LOST";
     const reason = isEarly ? failures.beforeConnackError(error) : error;
     const now = this.options.clock.now();
+    tellEnd(this.#clientId, reason);
     this.#detach();
     this.desk.run(() => this.session.lost(reason, now));
     if (phase === "closing" || phase === "ending") return this.#finish();
@@ -259,7 +260,7 @@ export class Engine {
     const { delay, attempt, isTakeover } = sequel;
     const event = { attempt, delay, error };
     this.#enter("waiting", delay, error);
-    if (reconnectChannel.hasSubscribers) reconnectChannel.publish({ clientId: this.#clientId, ...event });
+    tellReconnect(this.#clientId, event);
     if (wasUp) this.#emit("disconnect", error);
     if (isTakeover) this.#emit("error", failures.takeoverError(error));
     else if (wasAccepted && (error.kind === "peer" || !error.retryable)) this.#emit("error", error);
@@ -344,8 +345,7 @@ export class Engine {
   }
 
   #publishState(error?: HubwireError): void {
-    if (!stateChannel.hasSubscribers) return;
-    stateChannel.publish({ clientId: this.#clientId, state: this.phase, ...(error && { error }) });
+    tellState(this.#clientId, this.phase, error);
   }
 
   /** Writes what the session has, now. */

@@ -57,7 +57,7 @@ export class Output {
     if (!this.#isOpen) return;
     const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId);
     this.#metrics.messagesSent++;
-    this.#wrote("publish", packetId, size, now);
+    this.#wrote("publish", packetId, size, now, topic);
   }
 
   answer(type: Answer, packetId: number, now: number): void {
@@ -84,13 +84,19 @@ export class Output {
     if (!this.#isOpen) return;
     const before = this.#writer.byteLength;
     this.#writer.packet(packet);
-    this.#wrote(packet.type, packet.packetId ?? 0, this.#writer.byteLength - before, now);
+    this.#wrote(
+      packet.type,
+      packet.packetId ?? 0,
+      this.#writer.byteLength - before,
+      now,
+      this.trace && filtersOf(packet),
+    );
   }
 
-  #wrote(type: string, packetId: number, size: number, now: number): void {
+  #wrote(type: string, packetId: number, size: number, now: number, topic?: string): void {
     this.#metrics.packetsSent++;
     this.writtenAt = now;
-    this.trace?.("out", type, packetId, size);
+    this.trace?.("out", type, packetId, size, topic);
     if (this.#told) return;
     this.#told = true;
     this.#wantsWrite();
@@ -101,4 +107,10 @@ export class Output {
     this.#told = false;
     return this.#writer.take();
   }
+}
+
+/** The topic filters of SUBSCRIBE and UNSUBSCRIBE, for a trace. */
+function filtersOf(packet: PacketInit): string | undefined {
+  if (packet.type === "unsubscribe") return packet.topicFilters.join(" ");
+  return packet.type === "subscribe" ? packet.subscriptions.map(({ topicFilter }) => topicFilter).join(" ") : undefined;
 }

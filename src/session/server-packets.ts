@@ -33,10 +33,10 @@ export function serverPackets<S extends Route>(to: Recipients<S>): PacketSink {
   const { output, metrics } = to.parts;
   const { outbound, subscriptions, arrivals, answers, keepAlive, drain } = to;
 
-  const took = (type: string, packetId: number, size: number | undefined): void => {
+  const took = (type: string, packetId: number, size: number | undefined, topic?: string): void => {
     if (!to.isConnected()) throw violation(`${type} before CONNACK`, "MQTT-3.2.0-1");
     metrics.packetsReceived++;
-    output.trace?.("in", type, packetId, size!);
+    output.trace?.("in", type, packetId, size!, topic);
   };
   const acknowledgement =
     (name: string, type: typeof PUBACK | typeof PUBREC | typeof PUBCOMP) => (packetId: number) => {
@@ -52,7 +52,7 @@ export function serverPackets<S extends Route>(to: Recipients<S>): PacketSink {
       to.connack(sessionPresent, returnCode);
     },
     publish: (topic, bytes, start, end, qos, retain, dup, packetId) => {
-      took("publish", packetId, output.trace && publishSize(topic, end - start, qos));
+      took("publish", packetId, output.trace && publishSize(topic, end - start, qos), topic);
       arrivals.published(topic, bytes.subarray(start, end), qos, retain, dup, packetId);
     },
     puback: acknowledgement("puback", PUBACK),

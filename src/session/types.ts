@@ -110,8 +110,8 @@ export type SessionEvent =
 
 /** Which way a traced packet went. */
 export type Direction = "in" | "out";
-/** Called for each packet while tracing is on. */
-export type Trace = (direction: Direction, type: string, packetId: number, byteLength: number) => void;
+/** Called for each packet while tracing is on; `topic` is that of a PUBLISH, or the filters of what asks for some. */
+export type Trace = (direction: Direction, type: string, packetId: number, byteLength: number, topic?: string) => void;
 
 /** Counters since the session was made. */
 export interface SessionMetrics {
