@@ -10,6 +10,7 @@ import { checkFlags, checkPacketId, refusal, topicLength, typeOf, wholeSize, wit
 import { dataLength } from "./values.js";
 import { FIRST_BYTES } from "./header.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
+import type { NativeBuffer } from "./utf8.js";
 
 const FIRST_SLAB = 512;
 /** Larger ones cost more than they save: their memory is new to the process each time. */
@@ -108,7 +109,7 @@ export class PacketWriter {
     const length = topicLength(topic);
     if (this.#topicMemory.length < length) this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
     this.#topicBytes = this.#topicMemory.subarray(0, length);
-    this.#topicBytes.utf8Write(topic, 0, length);
+    (this.#topicBytes as NativeBuffer).utf8Write(topic, 0, length);
     this.#topic = topic;
   }
 
@@ -117,8 +118,8 @@ export class PacketWriter {
     const slab = this.#slab;
     if (typeof data === "string") {
       // ASCII by the shorter way saves a third of a PUBLISH with a string for its payload.
-      if (length === data.length) slab.latin1Write(data, at, length);
-      else slab.utf8Write(data, at, length);
+      if (length === data.length) (slab as NativeBuffer).latin1Write(data, at, length);
+      else (slab as NativeBuffer).utf8Write(data, at, length);
     } else if (length < FEW) for (let i = 0; i < length; i++) slab[at + i] = data[i]!;
     else slab.set(data, at);
     return at + length;

@@ -6,6 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { PacketReader, encode } from "../../src/codec/index.js";
+import type { NativeBuffer } from "../../src/codec/utf8.js";
 import { concat, cut, hex, read } from "./support.js";
 
 const publish = (topic: string, payload: Uint8Array) => encode({ type: "publish", topic, payload }).slice();
@@ -48,19 +49,20 @@ describe("the topic cache", () => {
   function counted(): { decodes(topics: readonly string[]): number } {
     const seen: string[] = [];
     const reader = new PacketReader((packet) => packet.type === "publish" && seen.push(packet.topic));
-    const { utf8Slice } = Buffer.prototype;
+    const native = Buffer.prototype as NativeBuffer;
+    const { utf8Slice } = native;
     return {
       decodes(topics) {
         const bytes = stream(topics);
         let decoded = 0;
-        Buffer.prototype.utf8Slice = function (start: number, end: number) {
+        native.utf8Slice = function (start: number, end: number) {
           decoded++;
           return utf8Slice.call(this, start, end);
         };
         try {
           reader.push(bytes);
         } finally {
-          Buffer.prototype.utf8Slice = utf8Slice;
+          native.utf8Slice = utf8Slice;
         }
         expect(seen.splice(0)).toEqual(topics);
         return decoded;
