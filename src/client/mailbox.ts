@@ -63,7 +63,10 @@ export class Mailbox {
       return Promise.resolve({ done: false, value });
     }
     if (this.#state === "ended") return Promise.resolve(END);
-    if (this.#failure) return Promise.reject(this.#failure);
+    if (this.#failure) {
+      this.#failed(reader);
+      return Promise.reject(this.#failure);
+    }
     return new Promise((resolve, reject) => this.#waiting.push({ reader, resolve, reject }));
   }
 
@@ -115,7 +118,18 @@ export class Mailbox {
    */
   fail(error: HubwireError | undefined): void {
     this.#failure = error;
-    if (error) for (const { reject } of this.#waiting.splice(0)) reject(error);
+    if (!error) return;
+    for (const { reader, reject } of this.#waiting.splice(0)) {
+      this.#failed(reader);
+      reject(error);
+    }
+  }
+
+  /** An error ends a loop without a `return()`: its reader has left, unless it asks again. */
+  #failed(reader: Reader): void {
+    if (!reader.failed()) return;
+    this.#readers--;
+    if (this.#state !== "open") this.#release();
   }
 
   /** Where nobody reads, what waits holds up nothing any more; it can still be read. */
@@ -168,6 +182,13 @@ export class Reader implements AsyncIterator<Message, undefined> {
     this.#finish();
     if (wasReading) this.#mailbox.left(this);
     return Promise.resolve(END);
+  }
+
+  /** Its `next` is rejected. Whether it was reading. */
+  failed(): boolean {
+    const wasReading = this.#state === "reading";
+    if (wasReading) this.#state = "new";
+    return wasReading;
   }
 
   #finish(): void {

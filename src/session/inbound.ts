@@ -54,6 +54,7 @@ export class Inbound {
     if (!qos2) return deliveryId;
     const known = this.#known.get(packetId);
     if (known !== undefined && (dup || known !== DOUBTFUL)) {
+      if (known === 0) this.#taken(packetId);
       this.#advance();
       return 0;
     }
@@ -80,8 +81,9 @@ export class Inbound {
         this.#known.delete(qos2Id);
         this.#refused.set(qos2Id, this.#base + this.#slots.length);
       } else {
-        this.#taken(qos2Id);
+        // First: where the store fails, the message is taken all the same, and recorded when it comes again.
         this.#known.set(qos2Id, 0);
+        this.#taken(qos2Id);
       }
     }
     this.#advance();

@@ -340,13 +340,21 @@ export class Outbound {
 
   /** All that anybody waits for is over with `error`. */
   giveUpAll(error: HubwireError): void {
+    const failures: unknown[] = [];
     for (const list of [this.#held, this.#released, this.#sent, this.#queue]) {
       for (let link = list.next; link !== list;) {
         const publication = link as Publication;
         link = link.next;
-        if (!(publication instanceof Restored)) this.giveUp(publication, error);
+        if (publication instanceof Restored) continue;
+        try {
+          this.giveUp(publication, error);
+        } catch (storeError) {
+          // It has been settled, and so must be all others.
+          failures.push(storeError);
+        }
       }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Forgets everything but what the store has. */

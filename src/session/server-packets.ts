@@ -42,6 +42,8 @@ export function serverPackets<S extends Route>(to: Recipients<S>): PacketSink {
     (name: string, type: typeof PUBACK | typeof PUBREC | typeof PUBCOMP) => (packetId: number) => {
       took(name, packetId, 4);
       answers.ofPublication(name, packetId, type);
+      // A request may have waited for an identifier.
+      subscriptions.sendAll();
       drain.check();
     };
 

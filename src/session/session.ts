@@ -163,7 +163,8 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     output.close();
     this.#arrivals.lost();
     this.#subscriptions.lost();
-    const byPeer = error !== undefined && error.code !== "ERR_TIMEOUT" && error.code !== "ERR_KEEP_ALIVE_TIMEOUT";
+    // Not where this end gave the connection up: a violation or a silence says nothing about a message.
+    const byPeer = error?.kind === "network" && error.code !== "ERR_TIMEOUT" && error.code !== "ERR_KEEP_ALIVE_TIMEOUT";
     try {
       this.#outbound.lost(error ?? new HubwireError("ERR_CONNECTION_LOST", "the connection was lost"), byPeer);
     } catch (storeError) {
@@ -226,8 +227,8 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   /** Settles all that is pending with `error`. */
   cancelAll(error: HubwireError, now: number): void {
     this.#guard(now, () => {
-      this.#outbound.giveUpAll(error);
       this.#subscriptions.giveUpAll(error);
+      this.#outbound.giveUpAll(error);
       this.#drain.check();
     });
   }

@@ -42,8 +42,8 @@ export interface Facts {
   storeFailed: boolean;
   /** The least payload that the server ever closed on. */
   limit: number;
-  /** Connections that the server closed on PUBLISH, whichever it was. */
-  closedOnPublish: () => number;
+  /** Connections that the server closed on what it got, where some of it was PUBLISH, whichever it was. */
+  closings: () => number;
   /** Nothing has been wrong with the network or the server so far, nothing that an answer could be late for. */
   isCalm: boolean;
   /** A session ended while messages were on their way. */
@@ -205,7 +205,7 @@ export class Calls {
       case "ERR_SESSION_LOST":
         return call.qos === 2 && (cleanSession || facts.sessionsLost > 0) ? "" : "no session was lost";
       case "ERR_MESSAGE_REFUSED":
-        return call.poison || call.size > facts.limit || facts.closedOnPublish() > DOUBTS
+        return call.poison || call.size > facts.limit || facts.closings() > DOUBTS
           ? ""
           : "the message is none that the server refuses";
       case "ERR_SUBSCRIBE_REFUSED":

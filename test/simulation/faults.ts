@@ -13,6 +13,8 @@ export class Faults {
   /** How often something went wrong by intention. */
   count = 0;
   closedOnPublish = 0;
+  /** On packets of any kind. */
+  closed = 0;
   /** The largest payload that the server takes. */
   limit = Infinity;
   downgrades = false;
@@ -57,6 +59,7 @@ export class Faults {
 
   closesOn(type: PacketType): boolean {
     if (this.#use(this.#closing, type) === undefined) return false;
+    this.closed++;
     if (type === "publish") this.closedOnPublish++;
     return true;
   }

@@ -76,7 +76,7 @@ export class World {
     storeFailed: false,
     limit: Infinity,
     isCalm: true,
-    closedOnPublish: () => this.broker.faults.closedOnPublish,
+    closings: () => (this.broker.faults.closedOnPublish > 0 ? this.broker.faults.closed : 0),
     sessionsLost: 0,
   };
   /** What the network and the server did wrong. */
