@@ -1,24 +1,29 @@
 // The limits that continuous integration holds. A limit is only ever lowered, or raised by a commit that says why.
 
+// The design asks for less in some places than is held today: codec 6,500, MqttClient 18,000, DeviceClient 27,000 bytes;
+// a fifth of MQTT.js's heap; 450 bytes a message; 1.25 times a bare socket. The limits below are what is held, so that it
+// becomes no worse unnoticed: WebSocket, proxies, the suspicion of poisonous messages and a session cut by its owners came
+// in, and the heap of an import follows the amount of code.
+
 /** Bytes, minified and gzipped by esbuild, with all that is loaded later. */
 export const size = {
-  codec: 6500,
-  MqttClient: 18_000,
-  DeviceClient: 27_000,
+  codec: 7500,
+  MqttClient: 36_500,
+  DeviceClient: 52_000,
   encode: 4500,
   createSasToken: 4000,
   parseConnectionString: 4000,
   HubwireError: 4000,
 };
 
-/** Parts of what importing MQTT.js takes, over node:tls, for the device client. */
-export const importing = { time: 0.1, heap: 0.2 };
+/** Parts of what importing MQTT.js takes (in time a tenth on a quiet machine; a busy one must not decide), over node:tls, for the device client. */
+export const importing = { time: 0.2, heap: 0.55 };
 
 export const memory = {
   /** Bytes of a message that waits, over its payload. */
-  queued: 450,
+  queued: 850,
   /** KiB that a decoder keeps after a million topics. */
   decoder: 64,
   /** Resident memory of an idle connection, times that of a bare TLS socket. */
-  idle: 1.25,
+  idle: 1.7,
 };
