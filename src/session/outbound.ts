@@ -120,7 +120,7 @@ export class Outbound {
   }
 
   #enqueue(publication: Publication): void {
-    const { time, metrics, options } = this.#parts;
+    const { time, options } = this.#parts;
     const { maxCount, maxBytes, maxAge, overflow, qos0 } = options.queue;
     const { topic, payload, qos, retain } = publication;
     checkPublish(topic, payload, qos, retain);
@@ -130,9 +130,11 @@ export class Outbound {
     const size = (publication.size = messageMemory(topic, payload));
     const isFull = (): boolean => this.#window.isQueueFull(size);
     if (isFull() && (overflow === "reject" || size > maxBytes || !maxCount)) throw queueFull();
+    while (isFull() && !this.isQueueEmpty) this.giveUp(this.#queue.next as Publication, queueFull());
+    // One that is held back counts too, and is not dropped for another.
+    if (isFull()) throw queueFull();
     if (qos) this.#journal?.accepted(publication, 0);
     publication.payload = withoutPinning(payload);
-    while (isFull() && metrics.queued) this.giveUp(this.#queue.next as Publication, queueFull());
     insert(publication, this.#queue);
     this.#window.count(publication, 1);
     time.schedule(publication.acceptedAt + maxAge);

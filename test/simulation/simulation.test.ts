@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import * as subject from "../../src/client/index.js";
 import { generate } from "./generate.js";
+import { known } from "./known.js";
 import type { Program } from "./program.js";
 import { run } from "./run.js";
 import { kindOf, shrink } from "./shrink.js";
@@ -37,4 +38,8 @@ test("300 programs, and nothing is lost, doubled, stuck or left over", async () 
     const { fault } = await run(generate(seed), subject);
     expect(fault, `npm run simulate -- --seed ${seed}`).toBeUndefined();
   }
+});
+
+test.each(Object.entries(known))("%s: mended", async (_name, program) => {
+  expect((await run(program, subject)).fault).toBeUndefined();
 });
