@@ -62,6 +62,7 @@ export const known: Record<string, Program> = {
     { after: 0, op: { do: "answer", how: "repeat", type: "connack", times: 5, ms: 0 } },
     { after: 0, op: { do: "close on", type: "publish", times: 1 } },
     publish(0),
+    publish(76_000),
   ]),
   "a message that is held back counts as one that can be dropped": program(
     [
