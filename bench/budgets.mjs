@@ -7,7 +7,7 @@ import { join } from "node:path";
 let lost = 0;
 for (const name of ["size", "import", "memory"]) {
   console.log(`\n-- ${name}`);
-  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.mjs`), "--smoke"], {
+  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.mjs`), "--smoke", "--budgets"], {
     stdio: "inherit",
   });
   if (status !== 0) lost++;

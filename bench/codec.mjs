@@ -1,39 +1,50 @@
 // The codec against the other JavaScript codecs: decoding, allocation, encoding, how cost grows, hostile topics, and
-// decoding without JIT. Each part runs in a process of its own. Nothing here passes or fails.
+// decoding without JIT. Each part runs in a process of its own.
 //
 //   npm run bench -- codec [--smoke]
-import { spawnSync } from "node:child_process";
-import { cpus } from "node:os";
+import { fork } from "node:child_process";
 import { join } from "node:path";
-import { versions } from "./codec/peers.mjs";
+import { progress, report } from "./suite/report.mjs";
+import { settings } from "./suite/parties.mjs";
 
-const smoke = process.argv.includes("--smoke");
-console.log(`codec: ${versions}, ${cpus().length} x ${cpus()[0]?.model.trim()}`);
-console.log(
-  "medians of interleaved rounds, each after a warm-up; spreads in brackets; ratios are taken round by round",
+const { pick } = settings();
+const smoke = pick([], [], ["--smoke"]);
+const short = pick([], ["--rounds", "5", "--turn", "12"], ["--rounds", "3", "--turn", "15", "--packets", "5000"]);
+const encode = pick([], ["--rounds", "5", "--turn", "12"], ["--rounds", "3", "--turn", "15"]);
+const sizes = pick([], ["--sizes", "16384"], ["--sizes", "16384"]);
+const jitless = pick(
+  ["--packets", "4000", "--rounds", "7"],
+  [],
+  ["--packets", "4000", "--rounds", "3", "--turn", "15"],
 );
-
-const quick = ["--rounds", "3", "--turn", "15"];
-const oneSize = ["--sizes", "16384"];
-const few = smoke ? [...quick, "--packets", "5000", ...oneSize] : [];
-const jitless = smoke ? few : ["--packets", "4000", "--rounds", "7", ...oneSize];
-const parts = [
-  ["decode", [], ["--form", "reader", ...few]],
-  ["decode", [], ["--form", "sink", "--no-u8", ...few]],
-  ["memory", [], smoke ? ["--smoke"] : []],
-  ["held", [], smoke ? ["--smoke"] : []],
-  ["encode", [], smoke ? quick : []],
-  ["growth", [], smoke ? ["--smoke"] : []],
-  ["topics", [], smoke ? ["--smoke"] : []],
-  ["decode", ["--jitless"], ["--form", "reader", "--no-u8", ...jitless]],
+const comparisons = [
+  ["decode", [], ["--form", "reader", ...short, ...sizes, ...pick([], ["--group", "a hub's topics"], [])]],
+  ["encode", [], encode],
 ];
-let status = 0;
-for (const [name, flags, options] of parts) {
-  console.log(
-    `\n-- ${name} ${flags.includes("--jitless") ? "without JIT " : ""}(${["node --expose-gc", ...flags, ...options].join(" ")})`,
-  );
-  const script = join(import.meta.dirname, "codec", `${name}.mjs`);
-  const child = spawnSync(process.execPath, ["--expose-gc", ...flags, script, ...options], { stdio: "inherit" });
-  if (child.status !== 0) status = 1;
+/** What tells more about our own codec than about a choice between several. */
+const closer = [
+  ["decode", [], ["--form", "sink", "--no-u8", ...short, ...sizes]],
+  ["decode", ["--jitless"], ["--form", "reader", "--no-u8", ...jitless, "--sizes", "16384"]],
+  ["memory", [], smoke],
+  ["held", [], smoke],
+  ["growth", [], smoke],
+  ["topics", [], smoke],
+];
+
+function run([name, flags, options]) {
+  progress(name);
+  const child = fork(join(import.meta.dirname, "codec", `${name}.mjs`), options, {
+    execArgv: ["--expose-gc", ...flags],
+  });
+  child.on("message", ({ rows, skipped, progress: text }) => {
+    if (rows) report(rows, skipped);
+    if (text) progress(text);
+  });
+  return new Promise((resolve) => child.once("close", resolve));
 }
-process.exitCode = status;
+
+for (const part of [...comparisons, ...pick(closer, [], closer)]) {
+  const [name] = part;
+  if (!["decode", "encode"].includes(name)) console.log(`\n-- ${name}`);
+  if ((await run(part)) !== 0) process.exitCode = 1;
+}

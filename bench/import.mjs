@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { importing } from "./budgets/limits.mjs";
+import { column, report } from "./suite/report.mjs";
 
 const rounds = process.argv.includes("--smoke") ? 7 : 25;
 const dist = (path) => resolve(import.meta.dirname, "../dist", path);
@@ -32,6 +33,12 @@ for (let round = 0; round < rounds; round++) {
 }
 
 console.log(`import over node:tls, ${rounds} fresh processes each, in turn; Node ${process.version}\n`);
+const row = { what: "import over node:tls", better: "less", ours: "hubwire" };
+const { hubwire, "MQTT.js": peer } = results;
+report([
+  { ...row, table: "Importing: time", unit: "ms", values: column({ hubwire, "MQTT.js": peer }, ({ time }) => time) },
+  { ...row, table: "Importing: heap", unit: "KiB", values: column({ hubwire, "MQTT.js": peer }, ({ heap }) => heap) },
+]);
 for (const [name, list] of Object.entries(results)) {
   const figures = (key) => spread(list.map((result) => result[key]));
   console.log(`${name.padEnd(17)} ${figures("time")} ms ${figures("cpu")} ms of CPU ${figures("heap")} KiB heap`);

@@ -6,6 +6,7 @@ import { execFileSync, fork, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { memory as limits } from "./budgets/limits.mjs";
+import { column, report } from "./suite/report.mjs";
 
 const smoke = process.argv.includes("--smoke");
 const folder = join(import.meta.dirname, "memory");
@@ -76,6 +77,16 @@ const topics = measure("decoder.mjs", ["--expose-gc", "--no-flush-bytecode"], 1_
 const [rounds, count] = smoke ? [3, 500] : [7, 500];
 console.log(`\nidle TLS connections, ${count} in one process, ${rounds} rounds in turn; KiB a connection:`);
 const connections = await idle(rounds, count);
+report([
+  {
+    table: "An idle connection over TLS: resident memory",
+    what: `${count} in one process`,
+    unit: "KiB",
+    better: "less",
+    ours: "hubwire",
+    values: column(connections, ({ rss }) => rss),
+  },
+]);
 for (const [kind, list] of Object.entries(connections)) {
   const figures = (key) => spread(list.map((result) => result[key]));
   console.log(`  ${kind.padEnd(16)} RSS ${figures("rss")}   heap and external ${figures("heap")}`);

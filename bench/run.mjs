@@ -1,48 +1,218 @@
 // Runs benchmarks against the built package: all of them, or those named.
 //
-//   npm run bench -- [codec] [client] [size] ... [--smoke] [options of the benchmark]
+//   npm run bench -- [NAME ...] [options] [options of the benchmark]
 //
-// Each is bench/<name>.mjs and takes --smoke for a run of seconds. The package must be built (npm run build).
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+//   --quick             shorter runs of the comparisons with peers, under two minutes in all; not to be quoted
+//   --smoke             runs of seconds: they show that a benchmark works, and measure nothing
+//   --json FILE         writes versions, machine, settings and every sample
+//   --compare FILE      what changed beyond its spread against an earlier --json FILE
+//   --fail-over PERCENT with --compare: exit status 1 where a figure of ours got worse by more
+//   --svg FOLDER        draws the tables as charts
+//   --from FILE         measures nothing: tables, charts and comparison of an earlier --json FILE
+//   --help              this text; with names, what each of them measures and its own options
+//
+// What continuous integration holds is a separate command: npm run bench -- budgets
+import { fork, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
+import { charts } from "./suite/charts.mjs";
+import { compare } from "./suite/compare.mjs";
+import { tables } from "./suite/tables.mjs";
 
 const folder = import.meta.dirname;
 const known = readdirSync(folder)
   .filter((name) => name.endsWith(".mjs") && name !== "run.mjs")
   .map((name) => name.slice(0, -4));
-const args = process.argv.slice(2);
-const firstOption = args.findIndex((arg) => arg.startsWith("-"));
-const named = firstOption < 0 ? args : args.slice(0, firstOption);
-const options = args.slice(named.length);
+/** Not part of a run without names: `budgets` repeats what others measure, `fleet` is about a host of the reader's. */
+const onlyNamed = ["budgets", "fleet"];
+/** What a quick run measures: the comparisons with peers. */
+const quickNames = ["codec", "client", "receive", "latency", "telemetry", "roundtrip", "burst", "import"];
 
-const unknown = named.filter((name) => !known.includes(name));
-if (unknown.length > 0) {
-  console.error(`bench: no ${unknown.join(", ")}; there are ${known.join(", ")}`);
+// Whoever reads no further (`| head`) has seen what he wanted.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+}
+
+function fail(text) {
+  console.error(`bench: ${text}`);
   process.exit(2);
 }
-if (!existsSync(join(folder, "../dist/codec/index.js"))) {
-  console.error("bench: dist/ is missing; run npm run build first");
-  process.exit(2);
+
+const own = parse(process.argv.slice(2));
+
+function parse(args) {
+  const found = { names: [], passed: [], flags: new Set(), files: {} };
+  const flags = ["--quick", "--smoke", "--help"];
+  const files = ["--json", "--compare", "--svg", "--fail-over", "--from"];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
+    if (flags.includes(arg)) found.flags.add(arg);
+    else if (files.includes(arg)) {
+      if (args[i + 1] === undefined || args[i + 1].startsWith("--")) fail(`${arg} needs a value`);
+      found.files[arg] = args[++i];
+    } else if (arg.startsWith("-") || found.passed.length > 0) found.passed.push(arg);
+    else found.names.push(arg);
+  }
+  return found;
 }
-const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-const installed = ([name, version]) => {
-  const manifest = join(folder, "node_modules", name, "package.json");
-  return existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).version === version;
+
+/** The comment that a benchmark opens with. */
+const about = (name) =>
+  readFileSync(join(folder, `${name}.mjs`), "utf8")
+    .split("\n")
+    .slice(0, 40)
+    .filter((line, i, all) => all.slice(0, i + 1).every((one) => one.startsWith("//")))
+    .map((line) => line.replace(/^\/\/ ?/, ""))
+    .join("\n");
+
+const unknown = own.names.filter((name) => !known.includes(name));
+if (unknown.length > 0) fail(`no ${unknown.join(", ")}; there are ${known.join(", ")}`);
+if (own.flags.has("--help")) {
+  console.log(
+    own.names.length > 0 ? own.names.map(about).join("\n\n") : `${about("run")}\n\nThere are: ${known.join(", ")}`,
+  );
+  process.exit(0);
+}
+const quick = own.flags.has("--quick");
+const smoke = own.flags.has("--smoke");
+const limit = Number(own.files["--fail-over"] ?? Infinity);
+if (Number.isNaN(limit)) fail("--fail-over takes a number of percent");
+if (own.files["--fail-over"] !== undefined && !own.files["--compare"]) fail("--fail-over goes with --compare FILE");
+/** Read before anything is measured: a file that is missing is said at once. */
+const read = (file) => {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    return fail(`${file}: ${error.message}`);
+  }
 };
-if (!Object.entries(dependencies).every(installed)) {
-  const install = ["install", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error"];
-  const { status } = spawnSync("npm", install, { stdio: "inherit" });
+const earlier = own.files["--compare"] && read(own.files["--compare"]);
+
+const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+const versionOf = (name) => {
+  const file = join(folder, "node_modules", name, "package.json");
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).version : undefined;
+};
+
+function prepare() {
+  if (!existsSync(join(folder, "../dist/codec/index.js"))) fail("dist/ is missing; run npm run build first");
+  if (Object.entries(manifest.dependencies).every(([name, version]) => versionOf(name) === version)) return;
+  console.error("bench: installing the peers into bench/node_modules");
+  const install = ["ci", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error"];
+  const { status } = spawnSync("npm", install, { stdio: ["ignore", "ignore", "inherit"] });
   if (status !== 0) process.exit(1);
 }
 
-let failed = 0;
-// The budgets are what others measure, once more.
-const names = named.length > 0 ? named : known.filter((name) => name !== "budgets");
-for (const name of names) {
-  console.log(`\n== ${name}`);
-  const { status } = spawnSync(process.execPath, [join(folder, `${name}.mjs`), ...options], { stdio: "inherit" });
-  if (status !== 0) failed++;
+/** One line at the foot of the terminal, for whoever watches; nothing where the output is kept. */
+function show(text) {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
 }
-console.log(`\n${names.length - failed} passed, ${failed} failed`);
-process.exit(failed > 0 ? 1 : 0);
+
+/** Runs one benchmark; resolves to its rows, what it left out, and whether it ended well. */
+function measure(name, position, names) {
+  const began = Date.now();
+  const left = names.slice(position + 1);
+  const after = left.length > 0 ? `; then ${left.join(", ")}` : "";
+  const head = `[${position + 1}/${names.length}] ${name}`;
+  let doing = "";
+  const tell = () => show(`${head}${doing && `: ${doing}`} (${Math.round((Date.now() - began) / 1000)} s)${after}`);
+  const length = smoke || (quick && !/settings\(/.test(readFileSync(join(folder, `${name}.mjs`), "utf8")));
+  const flags = length ? ["--smoke"] : quick ? ["--quick"] : [];
+  const child = fork(join(folder, `${name}.mjs`), [...flags, ...own.passed], { silent: true });
+  const ticking = process.stderr.isTTY ? setInterval(tell, 1000) : undefined;
+  const result = { name, rows: [], skipped: [], failed: false };
+  const put = (stream) => (chunk) => {
+    show("");
+    stream.write(chunk);
+  };
+  child.stdout.on("data", put(process.stdout));
+  child.stderr.on("data", put(process.stderr));
+  child.on("message", ({ rows = [], skipped = [], progress }) => {
+    result.rows.push(...rows);
+    result.skipped.push(...skipped);
+    if (progress) doing = progress;
+    tell();
+  });
+  tell();
+  return new Promise((resolve) => {
+    child.on("close", (status) => {
+      clearInterval(ticking);
+      show("");
+      resolve({ ...result, failed: status !== 0 });
+    });
+  });
+}
+
+function finish(result) {
+  const [file, svg] = [own.files["--json"], own.files["--svg"]];
+  if (file) writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  if (svg) {
+    mkdirSync(svg, { recursive: true });
+    const note = `${result.machine.cpu}, ${result.machine.cores} cores, Node ${result.machine.node}, ${result.date.slice(0, 10)}`;
+    for (const [name, text] of charts(result.rows, result.quick ? `${note}; a quick run` : note)) {
+      writeFileSync(join(svg, name), text);
+    }
+  }
+  if (!earlier) return;
+  const { text, worst } = compare(earlier, result);
+  console.log(text);
+  if (worst > limit) {
+    console.error(`bench: a figure got worse by ${worst.toFixed(1)} %, more than ${limit} %`);
+    process.exitCode = 1;
+  }
+}
+
+const describe = ({ machine, versions }) => {
+  const peers = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return (
+    `hubwire ${machine.hubwire}, Node ${machine.node}, ${machine.platform}, ${machine.cores} x ${machine.cpu}, ` +
+    `load ${machine.load} when it began\npeers: ${peers.join(", ")}\n`
+  );
+};
+
+if (own.files["--from"]) {
+  const result = read(own.files["--from"]);
+  console.log(describe(result) + tables(result.rows, result.skipped));
+  finish(result);
+} else {
+  prepare();
+  const usual = quick ? quickNames : known.filter((name) => !onlyNamed.includes(name));
+  const names = own.names.length > 0 ? own.names : usual;
+  const result = {
+    date: new Date().toISOString(),
+    quick: quick || smoke,
+    command: ["npm run bench --", ...process.argv.slice(2)].join(" "),
+    machine: {
+      hubwire: JSON.parse(readFileSync(join(folder, "../package.json"), "utf8")).version,
+      node: process.version,
+      platform: `${process.platform} ${process.arch}`,
+      cpu: cpus()[0]?.model.trim() ?? "unknown",
+      cores: cpus().length,
+      memory: totalmem(),
+      load: loadavg()[0].toFixed(1),
+    },
+    versions: Object.fromEntries(Object.keys(manifest.dependencies).map((name) => [name, versionOf(name)])),
+    rows: [],
+    skipped: [],
+  };
+  console.log(describe(result));
+  if (quick) console.log("A QUICK RUN: a first impression, not to be quoted.\n");
+  const broken = [];
+  for (const [position, name] of names.entries()) {
+    const { rows, skipped, failed } = await measure(name, position, names);
+    process.stdout.write(tables(rows, skipped));
+    result.rows.push(...rows);
+    result.skipped.push(...skipped);
+    if (failed) broken.push(name);
+  }
+  if (quick) console.log("\nA QUICK RUN: a first impression, not to be quoted.");
+  finish(result);
+  if (broken.length > 0) {
+    console.error(`bench: ${broken.join(", ")} did not end well`);
+    process.exitCode = 1;
+  }
+}

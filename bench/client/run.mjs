@@ -26,7 +26,7 @@ const peers = {
     return { publish: (done) => client.publish(topic, payload, options).then(done, fail), close: () => client.close() };
   },
 
-  async mqttjs() {
+  async "MQTT.js"() {
     const { default: mqtt } = await import("mqtt");
     const client = await mqtt.connectAsync(`${protocol}://${host}:${port}${protocol === "wss" ? "/mqtt" : ""}`, {
       clientId: "bench",
@@ -46,7 +46,7 @@ const peers = {
   },
 
   /** The floor: packets that are already encoded, written in batches; PUBACKs counted by their bytes. */
-  async raw() {
+  async "raw socket"() {
     const tls = await import("node:tls");
     const net = await import("node:net");
     const { encode } = await import("../../dist/codec/index.js");
@@ -60,6 +60,7 @@ const peers = {
     for (let i = 0; i < window; i++) batch.set(one, i * one.length);
     let waiting = 0;
     let acknowledged = () => {};
+    if (qos === 0) return { stream: (count) => flood(socket, batch, one.length, count), close: () => socket.destroy() };
     socket.on("data", (chunk) => acknowledged(chunk.length / 4));
     return {
       /** Publishes so many, keeping `window` on their way. */
@@ -86,6 +87,15 @@ const peers = {
     };
   },
 };
+
+/** QoS 0: what the socket takes, batch by batch, until all is handed to the system. */
+async function flood(socket, batch, size, count) {
+  for (let sent = 0; sent < count;) {
+    const some = Math.min(window, count - sent);
+    sent += some;
+    await new Promise((resolve) => socket.write(batch.subarray(0, some * size), resolve));
+  }
+}
 
 /** Publishes `count` messages with at most `window` of them unfinished at a time. */
 function windowed(publish) {

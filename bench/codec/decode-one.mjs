@@ -1,7 +1,8 @@
-// One row of decode.mjs: one form, one corpus, one chunk size. Prints { line, gain } as JSON.
+// One row of decode.mjs: one form, one corpus, one chunk size. Prints the nanoseconds a packet of each
+// round, by peer, as JSON.
 import { parseArgs } from "node:util";
 import { chunks, stream } from "./corpora.mjs";
-import { interleave, median, ratios, spread } from "./measure.mjs";
+import { interleave } from "./measure.mjs";
 import { mqttPacketPeer, reader, sink, u8Peer } from "./peers.mjs";
 
 const { values } = parseArgs({
@@ -53,8 +54,5 @@ function contender(peer) {
 
 const peers = [ours, mqttPacketPeer, ...(values["no-u8"] ? [] : [u8Peer])];
 const times = interleave(peers.map(contender), Number(values.rounds));
-const gain = ratios(times, mqttPacketPeer.name, ours.name);
-const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
-const size = values.size === "0" ? "whole" : `${values.size} B`;
-const line = `${values.corpus.padEnd(31)} ${size.padStart(8)}  ns/packet: ${ns}; times mqtt-packet: ${spread(gain)}`;
-console.log(JSON.stringify({ line, gain: median(gain) }));
+const samples = Object.fromEntries([...times].map(([name, list]) => [name === ours.name ? "hubwire" : name, list]));
+console.log(JSON.stringify(samples));

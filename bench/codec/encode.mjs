@@ -1,9 +1,10 @@
-// Encoding: `encode` and `PacketWriter` against mqtt-packet's `generate`, each packet in a process of its own
-// (decode.mjs says why).
+// Encoding: `encode` and `PacketWriter` against mqtt-packet's `generate` and against its `writeToStream`, which is what
+// MQTT.js uses; each packet in a process of its own (decode.mjs says why).
 import { parseArgs } from "node:util";
+import { progress, report } from "../suite/report.mjs";
 import { ownProcess } from "./child.mjs";
 import { c2dTopic } from "./corpora.mjs";
-import { interleave, median, ratios, spread } from "./measure.mjs";
+import { interleave } from "./measure.mjs";
 import { hubwire, mqttPacket } from "./peers.mjs";
 
 const { values } = parseArgs({
@@ -38,12 +39,23 @@ function contender(name, make) {
   return { name, count, run: () => pass(count) };
 }
 
+/** What mqtt-packet writes to: it keeps nothing, and is corked as a socket is. */
+const stream = {
+  write(bytes) {
+    kept = bytes;
+    return true;
+  },
+  cork() {},
+  uncork() {},
+};
+
 function contenders(topic, payload) {
   const writer = new hubwire.PacketWriter();
   const taken = (packetId) => ((packetId & 31) === 0 ? writer.take() : kept);
   if (topic === undefined) {
     return [
       contender("mqtt-packet", (messageId) => mqttPacket.generate({ cmd: "puback", messageId })),
+      contender("writeToStream", (messageId) => mqttPacket.writeToStream({ cmd: "puback", messageId }, stream)),
       contender("encode", (packetId) => hubwire.encode({ type: "puback", packetId })),
       contender("PacketWriter", (packetId) => {
         writer.puback(packetId);
@@ -54,6 +66,12 @@ function contenders(topic, payload) {
   return [
     contender("mqtt-packet", (messageId) =>
       mqttPacket.generate({ cmd: "publish", topic, payload, qos: 1, retain: false, dup: false, messageId }),
+    ),
+    contender("writeToStream", (messageId) =>
+      mqttPacket.writeToStream(
+        { cmd: "publish", topic, payload, qos: 1, retain: false, dup: false, messageId },
+        stream,
+      ),
     ),
     contender("encode", (packetId) =>
       hubwire.encode({ type: "publish", topic, payload, qos: 1, retain: false, dup: false, packetId }),
@@ -67,14 +85,29 @@ function contenders(topic, payload) {
 
 if (values.case === undefined) {
   const options = process.argv.slice(2);
-  for (const i of cases.keys()) process.stdout.write(ownProcess("encode", [...options, "--case", `${i}`]));
+  for (const [i, [label]] of cases.entries()) {
+    progress(`encoding: ${label}`);
+    const samples = JSON.parse(ownProcess("encode", [...options, "--case", `${i}`]));
+    const row = { what: label, unit: "CPU ns a packet", better: "less" };
+    const { PacketWriter, ...others } = samples;
+    const { writeToStream, "mqtt-packet": generate, encode } = others;
+    report([
+      {
+        ...row,
+        table: "Encoding to bytes of its own",
+        ours: "hubwire",
+        values: { hubwire: encode, "mqtt-packet": generate },
+      },
+      {
+        ...row,
+        table: "Encoding into a stream's buffer",
+        ours: "hubwire",
+        values: { hubwire: PacketWriter, "mqtt-packet": writeToStream },
+      },
+    ]);
+  }
 } else {
-  const [label, topic, payload] = cases[values.case];
+  const [, topic, payload] = cases[values.case];
   const times = interleave(contenders(topic, payload), Number(values.rounds));
-  const ns = [...times].map(([name, list]) => `${name} ${median(list).toFixed(1)}`).join(", ");
-  const gain = (name) => spread(ratios(times, "mqtt-packet", name));
-  console.log(
-    `${label.padEnd(44)} ns: ${ns}; times mqtt-packet: encode ${gain("encode")} (target 8x), ` +
-      `PacketWriter ${gain("PacketWriter")}`,
-  );
+  console.log(JSON.stringify(Object.fromEntries(times)));
 }

@@ -1,5 +1,4 @@
 // What a decoder holds when nothing is on its way: heap and external memory together, after topics of several kinds.
-// The limit is 64 KiB, whatever came.
 import { publish } from "./corpora.mjs";
 import { hubwire } from "./peers.mjs";
 

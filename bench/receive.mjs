@@ -1,0 +1,49 @@
+// Receiving with QoS 0, 1 and 2 over TLS: hubwire, MQTT.js and, for QoS 0 and 1, a raw socket that counts bytes and answers
+// with PUBACKs made beforehand. Each has a process of its own, in turn, against a server that sends ready-made packets.
+//
+//   npm run bench -- receive [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES]
+import { column, interleaved, report } from "./suite/report.mjs";
+import { client, settings, startBroker } from "./suite/parties.mjs";
+
+const { values, pick } = settings({
+  messages: { type: "string" },
+  rounds: { type: "string" },
+  qos: { type: "string" },
+  window: { type: "string", default: "1000" },
+  payload: { type: "string", default: "100" },
+});
+const rounds = Number(values.rounds ?? pick(7, 3, 1));
+const messages = Number(values.messages ?? pick(100_000, 20_000, 2_000));
+const broker = await startBroker();
+
+for (const qos of values.qos === undefined ? [0, 1, 2] : [Number(values.qos)]) {
+  const peers = ["hubwire", "MQTT.js", ...(qos === 2 ? [] : ["raw socket"])];
+  const common = { port: broker.tls, ca: broker.ca, messages, warmup: Math.ceil(messages / 4), qos };
+  const results = await interleaved(peers, rounds, `receive QoS ${qos}`, (peer) =>
+    client("client/receive.mjs", {
+      ...common,
+      peer,
+      window: Number(values.window),
+      payloadBytes: Number(values.payload),
+    }),
+  );
+  const row = { what: `QoS ${qos}`, ours: "hubwire" };
+  const table = `Receiving ${values.payload} B over TLS`;
+  report([
+    {
+      ...row,
+      table: `${table}: CPU of the client`,
+      unit: "µs a message",
+      better: "less",
+      values: column(results, ({ cpuSeconds }) => (cpuSeconds / messages) * 1e6),
+    },
+    {
+      ...row,
+      table: `${table}: throughput`,
+      unit: "messages/s",
+      better: "more",
+      values: column(results, ({ seconds }) => messages / seconds),
+    },
+  ]);
+}
+broker.stop();

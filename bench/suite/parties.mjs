@@ -1,0 +1,47 @@
+// The parties of a measurement end to end: a broker process, and one process a client that sends its result once.
+import { fork } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+const folder = join(import.meta.dirname, "..");
+export const hasSdk = existsSync(join(folder, "../test/interop/node_modules/azure-iot-device-mqtt"));
+export const noSdk = "Microsoft's SDK: its packages are missing (npm run setup:interop installs them)";
+
+/** How long to measure: `pick(full, quick, smoke)`; and the values of a benchmark's own options. */
+export function settings(options = {}) {
+  const { values } = parseArgs({
+    options: {
+      smoke: { type: "boolean", default: false },
+      quick: { type: "boolean", default: false },
+      ...options,
+    },
+  });
+  return { values, pick: (full, quick, smoke) => (values.smoke ? smoke : values.quick ? quick : full) };
+}
+
+/** The first message of a process that was forked. */
+export function message(child) {
+  return new Promise((resolve, reject) => {
+    const early = (status) => reject(new Error(`a process ended early, with ${status}`));
+    child.once("exit", early);
+    child.once("message", (value) => {
+      child.off("exit", early);
+      resolve(value);
+    });
+  });
+}
+
+export async function startBroker(program = "client/broker.mjs", ...args) {
+  const child = fork(join(folder, program), args);
+  return { ...(await message(child)), child, stop: () => child.disconnect() };
+}
+
+/** Runs a client program with settings to its end; resolves to its result. */
+export async function client(program, values, flags = []) {
+  const child = fork(join(folder, program), [JSON.stringify(values)], { execArgv: flags });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const result = await message(child);
+  await ended;
+  return result;
+}
