@@ -7,6 +7,7 @@
 /** A pending timer; what it is belongs to the clock that made it. */
 export type Timer = unknown;
 
+/** Where the time and all timers come from; tests give one of their own. */
 export interface Clock {
   /** Monotonic, ms; the origin is arbitrary. */
   now(): number;
@@ -16,6 +17,7 @@ export interface Clock {
    * Calls back once after `delay` ms, or earlier where the delay is longer than the platform's longest timer.
    */
   setTimer(callback: () => void, delay: number): Timer;
+  /** Cancels a timer of this clock; ignored for one that has fired. */
   clearTimer(timer: Timer): void;
 }
 

@@ -22,27 +22,47 @@ export type ClientState =
   | "stopped"
   | "closed";
 
+/** The events of an `MqttClient`. */
 export interface ClientEvents {
   /** CONNACK was positive. `sessionPresent`: the server has kept the session. */
-  connect: [{ sessionPresent: boolean }];
+  connect: [ConnectEvent];
   /** A connection is over; without an error as planned, by `close()` or `reconnect()`. */
   disconnect: [error: HubwireError | undefined];
   /** Another attempt follows in `delay` ms, the `attempt`th in a row; `error` ended the one before. */
-  reconnecting: [{ attempt: number; delay: number; error: HubwireError }];
+  reconnecting: [ReconnectingEvent];
   /** What belongs to no call: nobody else is told. */
   error: [error: HubwireError];
 }
 
+/** What the `connect` event tells. */
+export interface ConnectEvent {
+  /** Whether the server had kept the session (section 3.2.2.2). */
+  sessionPresent: boolean;
+}
+
+/** What the `reconnecting` event tells. */
+export interface ReconnectingEvent {
+  /** The attempt that follows, counted from 1 since the last connection. */
+  attempt: number;
+  /** ms until it begins. */
+  delay: number;
+  /** What ended the connection or the attempt before. */
+  error: HubwireError;
+}
+
+/** What ends a call early. */
 export interface SignalOptions {
   /** Ends the waiting with ERR_ABORTED. */
   signal?: AbortSignal | undefined;
 }
 
+/** How long `connect` tries. */
 export interface ConnectCallOptions extends SignalOptions {
   /** ms for all attempts together; Infinity tries for ever. Default 30,000. */
   timeout?: number | undefined;
 }
 
+/** How a message is published. */
 export interface PublishOptions extends SignalOptions {
   /** Default 0. */
   qos?: QoS | undefined;
@@ -50,16 +70,19 @@ export interface PublishOptions extends SignalOptions {
   retain?: boolean | undefined;
 }
 
+/** How a topic filter is subscribed. */
 export interface SubscribeOptions extends SignalOptions {
   /** The highest QoS at which the server may send. Default 0. */
   qos?: QoS | undefined;
 }
 
+/** How a client is closed. */
 export interface CloseOptions {
   /** Sends DISCONNECT at once, without waiting for what is in flight. */
   force?: boolean | undefined;
 }
 
+/** How a connection is replaced by a new one. */
 export interface RenewOptions extends ConnectCallOptions {
   /** ms to wait for acknowledgements before DISCONNECT. Default 5,000. */
   drainTimeout?: number | undefined;
@@ -67,7 +90,9 @@ export interface RenewOptions extends ConnectCallOptions {
 
 /** Counters since the client was made. */
 export interface ClientMetrics extends SessionMetrics {
+  /** Bytes read from connections, MQTT alone: without what TLS and WebSocket add. */
   bytesReceived: number;
+  /** Bytes given to connections, counted likewise. */
   bytesSent: number;
   /** Accepted connections. */
   connects: number;

@@ -211,6 +211,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     return this.#closing;
   }
 
+  /** As `close()`, for `await using`. */
   [asyncDispose](): Promise<void> {
     return this.close();
   }

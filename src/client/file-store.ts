@@ -14,6 +14,7 @@ import { Lock } from "./store/lock.js";
 import { RecordFile } from "./store/record-file.js";
 import { MAX_KEY } from "./store/records.js";
 
+/** How a `FileStore` keeps its file. */
 export interface FileStoreOptions {
   /** Wait for the disk at each change, so that records survive a loss of power too. Default false. */
   fsync?: boolean | undefined;

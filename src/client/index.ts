@@ -1,6 +1,6 @@
 /** `hubwire/mqtt`: an MQTT 3.1.1 client over TLS, TCP or any Duplex. */
 export { HubwireError } from "../errors.js";
-export type { ErrorCode, ErrorKind } from "../errors.js";
+export type { ErrorCode, ErrorDetails, ErrorKind } from "../errors.js";
 export type { QoS, Will, WillInit } from "../codec/types.js";
 export type { Message, SessionMetrics } from "../session/types.js";
 export { SessionStore } from "../session/journal.js";
@@ -12,7 +12,9 @@ export type {
   ClientState,
   CloseOptions,
   ConnectCallOptions,
+  ConnectEvent,
   PublishOptions,
+  ReconnectingEvent,
   RenewOptions,
   SignalOptions,
   SubscribeOptions,
@@ -20,5 +22,6 @@ export type {
 export { systemClock } from "../clock.js";
 export type { Clock, Timer } from "../clock.js";
 export type { Credentials, MqttClientOptions, OfflineQueueOptions } from "./options.js";
+export type { CreateConnectionOptions } from "../transport/endpoint.js";
 export { Subscription } from "./subscription.js";
 export type { MessageHandler } from "./deliveries.js";

@@ -19,7 +19,9 @@ import { withUrl } from "./url.js";
 
 /** What authenticates one connection attempt. */
 export interface Credentials {
+  /** Goes into CONNECT (section 3.1.3.4). Default: none. */
   username?: string | undefined;
+  /** Goes into CONNECT (section 3.1.3.5), text as UTF-8; only with a user name (MQTT-3.1.2-22). Default: none. */
   password?: Uint8Array | string | undefined;
   /** Passed on to `node:tls`: `ca`, `cert`, `key`, `servername`, ... */
   tls?: ConnectionOptions | undefined;
@@ -48,6 +50,7 @@ export interface OfflineQueueOptions {
 export interface MqttClientOptions extends Credentials, Address {
   /** Default: none, and the server chooses (only with `cleanSession`). */
   clientId?: string | undefined;
+  /** What the server publishes when the connection ends without DISCONNECT (section 3.1.2.5). Default: nothing. */
   will?: WillInit | undefined;
   /** Default true. False keeps the session, and what is unacknowledged in it, on both sides. */
   cleanSession?: boolean | undefined;
@@ -79,6 +82,7 @@ export interface MqttClientOptions extends Credentials, Address {
   poisonDetection?: boolean | undefined;
   /** Keeps QoS 1 and 2 messages beyond the life of the process. */
   store?: SessionStore | undefined;
+  /** Where the time and all timers come from. Default: `systemClock`. */
   clock?: Clock | undefined;
   /** 0 <= value < 1, for the backoff. Default Math.random. */
   random?: (() => number) | undefined;

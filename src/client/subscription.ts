@@ -18,6 +18,7 @@ export class Subscription implements AsyncIterable<Message> {
   readonly #mailbox: Mailbox | undefined;
   readonly #unsubscribe: () => Promise<void>;
 
+  /** @internal `MqttClient.subscribe` makes it. */
   constructor(topicFilter: string, grantedQos: QoS, mailbox: Mailbox | undefined, unsubscribe: () => Promise<void>) {
     this.topicFilter = topicFilter;
     this.grantedQos = grantedQos;

@@ -1,5 +1,5 @@
 /** MQTT 3.1.1 packets to bytes and back (`hubwire/codec`). */
-export { HubwireError, type ErrorCode } from "../errors.js";
+export { HubwireError, type ErrorCode, type ErrorDetails, type ErrorKind } from "../errors.js";
 export { MAX_PACKET_SIZE } from "./fault.js";
 export { checkPacket, checkPublish } from "./check.js";
 export { checkTopicFilter, checkTopicName, matchTopic } from "./topics.js";

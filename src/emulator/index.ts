@@ -2,7 +2,7 @@
  * `hubwire/emulator`: IoT Hub in the process, for development and tests. README.md beside this file is its guide, with the
  * table of what it does as the real hub does it, and what it leaves out.
  */
-export { HubwireError, type ErrorCode } from "../errors.js";
+export { HubwireError, type ErrorCode, type ErrorDetails, type ErrorKind } from "../errors.js";
 export {
   createAuthority,
   createSelfSigned,

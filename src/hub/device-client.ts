@@ -28,7 +28,7 @@ import type { DeviceClientOptions, DeviceEvents } from "./options.js";
 import { Subscriptions } from "./subscriptions.js";
 import { sendBatch, type TelemetryMessage } from "./batch.js";
 import { encodeTelemetry, type TelemetryBody, type TelemetryOptions } from "./telemetry.js";
-import { type DesiredHandler, type Twin, TwinClient } from "./twin.js";
+import { type DesiredHandler, type ReportedUpdate, type Twin, TwinClient } from "./twin.js";
 
 const EVENTS = ["connect", "disconnect", "reconnecting", "error", "newListener", "removeListener"];
 /** What is meant by names that other clients have. */
@@ -254,7 +254,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
    * Changes the reported properties; null deletes one. Resolves to their new version. Rejects as `getTwin` does, and
    * with ERR_LIMIT or ERR_INVALID_ARGUMENT for what the hub would refuse.
    */
-  async updateReportedProperties(patch: object, options?: SignalOptions): Promise<{ version: number | undefined }> {
+  async updateReportedProperties(patch: object, options?: SignalOptions): Promise<ReportedUpdate> {
     return this.#twin.update(patch, checkOptions(options, SIGNAL, "updateReportedProperties").signal);
   }
 

@@ -1,9 +1,16 @@
 /** The options and events of a DeviceClient. */
+import type { ConnectEvent, ReconnectingEvent } from "../client/api.js";
 import type { MqttClientOptions } from "../client/options.js";
 import type { HubwireError } from "../errors.js";
 import type { SessionStore } from "../session/types.js";
 import type { DeviceOptions } from "./credentials.js";
 import type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
+
+/** The telemetry that the hub takes when the connection ends without `close()`. */
+export interface TelemetryWill extends TelemetryOptions {
+  /** Its body, sent as `sendTelemetry` sends one. */
+  payload: TelemetryBody;
+}
 
 /** Whose messages a store keeps. */
 export interface StoreIdentity {
@@ -26,7 +33,7 @@ export interface DeviceClientOptions
   /** Dialled in place of the hub or gateway, e.g. a tunnel; the certificate must still be for their name. */
   host?: string | undefined;
   /** Telemetry that the hub takes in this device's place when the connection ends without `close()`. */
-  will?: (TelemetryOptions & { payload: TelemetryBody }) | undefined;
+  will?: TelemetryWill | undefined;
   /**
    * Asked when the hub refuses the identity, e.g. because the device was moved: returns the new one, as
    * `provisionDevice` finds it. What was queued for the old hub is rejected; where the identity is the old one,
@@ -45,11 +52,11 @@ export interface DeviceClientOptions
 /** The events of a `DeviceClient`. */
 export interface DeviceEvents {
   /** CONNACK came. `sessionPresent`: the hub had kept the session. */
-  connect: [{ sessionPresent: boolean }];
+  connect: [ConnectEvent];
   /** undefined: as planned, by `close()` or a renewal. */
   disconnect: [error: HubwireError | undefined];
   /** The `attempt`-th since the last connection follows in `delay` ms. */
-  reconnecting: [{ attempt: number; delay: number; error: HubwireError }];
+  reconnecting: [ReconnectingEvent];
   /** What belongs to no call. */
   error: [error: HubwireError];
 }

@@ -29,6 +29,12 @@ export interface Twin {
   reported: TwinProperties;
 }
 
+/** What `updateReportedProperties` resolves with. */
+export interface ReportedUpdate {
+  /** `$version` of the reported properties after the change; undefined where the hub names none. */
+  version: number | undefined;
+}
+
 /**
  * Called with what changed (null: deleted) and the version that it led to; the next call waits until the returned
  * promise has settled. The patch is the handler's to keep.
@@ -71,7 +77,7 @@ export class TwinClient {
     return twin;
   }
 
-  async update(patch: unknown, signal?: AbortSignal): Promise<{ version: number | undefined }> {
+  async update(patch: unknown, signal?: AbortSignal): Promise<ReportedUpdate> {
     const { version } = await this.#requests.ask("a twin patch", reportedTopic, encodeReported(patch), signal);
     return { version };
   }

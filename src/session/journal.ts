@@ -36,11 +36,13 @@ export abstract class SessionStore {
   abstract put(key: number, record: Uint8Array): void;
   /** Removes the record of that key; ignored where there is none. */
   abstract remove(key: number): void;
+  /** Gives the place back, e.g. a file's lock; the client has ended, and calls nothing after it. */
   abstract close(): void;
 
   /**
    * Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2
    * identifiers.
+   * @internal
    */
   restore(now: number, inbound: (packetId: number) => void): Restored[] {
     const messages = new Map<number, Restored>();
@@ -89,7 +91,10 @@ export abstract class SessionStore {
     return all;
   }
 
-  /** A message was accepted; `packetId` 0 unless it is being sent at once. */
+  /**
+   * A message was accepted; `packetId` 0 unless it is being sent at once.
+   * @internal
+   */
   accepted(exchange: Publication, packetId: number): void {
     const topic = Buffer.from(exchange.topic);
     const { length } = topic;
@@ -102,7 +107,10 @@ export abstract class SessionStore {
     exchange.key = this.#lastKey;
   }
 
-  /** The message is being sent with `packetId`, waits again to be sent (0), or was given up by the user. */
+  /**
+   * The message is being sent with `packetId`, waits again to be sent (0), or was given up by the user.
+   * @internal
+   */
   state(exchange: Publication, packetId: number, givenUp = false): void {
     const key = exchange.key + 1;
     if (!exchange.key) return;
@@ -110,7 +118,10 @@ export abstract class SessionStore {
     exchange.stateKey = key;
   }
 
-  /** PUBREC: from now on only the release matters. */
+  /**
+   * PUBREC: from now on only the release matters.
+   * @internal
+   */
   released(exchange: Publication): void {
     this.#lastKey += 2;
     this.put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
@@ -118,14 +129,20 @@ export abstract class SessionStore {
     exchange.stateKey = this.#lastKey;
   }
 
-  /** Nothing is to be remembered of this message. */
+  /**
+   * Nothing is to be remembered of this message.
+   * @internal
+   */
   done(exchange: Publication): void {
     if (exchange.key) this.remove(exchange.key);
     if (exchange.stateKey) this.remove(exchange.stateKey);
     exchange.key = exchange.stateKey = 0;
   }
 
-  /** An inbound QoS 2 message became ours (`known`), or is released. */
+  /**
+   * An inbound QoS 2 message became ours (`known`), or is released.
+   * @internal
+   */
   inbound(packetId: number, known: boolean): void {
     if (known) this.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
     else this.remove(packetId);

@@ -66,10 +66,13 @@ export type { SessionStore };
 
 /** A received application message, as the user sees it. */
 export interface Message {
+  /** The topic name that it was published to. */
   topic: string;
   /** The receiver's to keep: never reused by the library. Often a view of a larger chunk. */
   payload: Uint8Array;
+  /** The QoS of this delivery (section 3.3.1.2). */
   qos: QoS;
+  /** The server had kept it: it is older than the subscription (MQTT-3.3.1-8, MQTT-3.3.1-9). */
   retain: boolean;
   /** The server says that it may have sent this message before. */
   dup: boolean;
@@ -115,9 +118,13 @@ export type Trace = (direction: Direction, type: string, packetId: number, byteL
 
 /** Counters since the session was made. */
 export interface SessionMetrics {
+  /** MQTT packets of any type that came. */
   packetsReceived: number;
+  /** MQTT packets of any type that were sent. */
   packetsSent: number;
+  /** PUBLISH packets that came. */
   messagesReceived: number;
+  /** PUBLISH packets that were sent. */
   messagesSent: number;
   /** PUBLISH and PUBREL sent again after a reconnect. */
   resends: number;
@@ -127,6 +134,7 @@ export interface SessionMetrics {
   inflight: number;
   /** Waiting unsent now. */
   queued: number;
+  /** The memory of those, bytes. */
   queuedBytes: number;
 }
 

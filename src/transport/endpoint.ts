@@ -20,7 +20,9 @@ export interface Endpoint {
 
 /** What the caller's own connection is made from. */
 export interface CreateConnectionOptions {
+  /** The host that the connection is to lead to. */
   host: string;
+  /** Its port, 1 to 65,535. */
   port: number;
   /** Aborted when the connection is not wanted any more; a stream that comes after that is destroyed. */
   signal: AbortSignal;
