@@ -39,7 +39,9 @@ export interface CertificateOptions {
 
 /** A certificate with its private key, both PEM (the key as PKCS #8). */
 export interface IssuedCertificate {
+  /** The certificate alone, PEM. */
   certificate: string;
+  /** Its private key, PEM (PKCS #8), encrypted where a `passphrase` was given. Secret. */
   key: string;
   /** The certificate, then the intermediate authorities up to but without the root: what a TLS peer sends. */
   chain: string;

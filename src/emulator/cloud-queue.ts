@@ -34,11 +34,15 @@ export interface SendOptions {
   properties?: PropertiesInit | undefined;
   /** Default: a random UUID. */
   messageId?: string | undefined;
+  /** The message that this one answers, or what else both sides agreed on. Default: none. */
   correlationId?: string | undefined;
+  /** Who sends it. Default: none. */
   userId?: string | undefined;
   /** Default: the address of the device or input. */
   to?: string | undefined;
+  /** Of the payload, e.g. `application/json`. Default: none. */
   contentType?: string | undefined;
+  /** Of the payload, e.g. `utf-8`. Default: none. */
   contentEncoding?: string | undefined;
   /** When the message is given up, at most in 48 hours. Default: in an hour. */
   expiry?: Date | number | undefined;
@@ -48,12 +52,17 @@ export interface SendOptions {
 
 /** How a message ended. */
 export interface CloudCompletion {
+  /** The device that it was for. */
   deviceId: string;
+  /** Its module, where the message was for one. */
   moduleId?: string;
+  /** As `sendToDevice` returned it. */
   messageId: string;
+  /** In which way it left the queue. */
   outcome: CloudOutcome;
   /** How often it was sent to the device. */
   deliveryCount: number;
+  /** When it did, by the hub's clock. */
   completedTime: Date;
 }
 

@@ -19,9 +19,20 @@ import type { EnrollmentState } from "./state.js";
 
 /** What an enrolment's `allocate` is asked. */
 export interface AllocationRequest {
+  /** As the device wrote it. */
   registrationId: string;
   /** What the device sent along. */
   payload: unknown;
+}
+
+/** What an enrolment's `allocate` decides; what it leaves out is as the enrolment says. */
+export interface Allocation {
+  /** The device's id at the hub. */
+  deviceId?: string;
+  /** Host name of the hub that the device is told to connect to. */
+  assignedHub?: string;
+  /** Sent to the device with the result, as JSON. */
+  payload?: unknown;
 }
 
 /** How a registration id, or a group of them, is enrolled. */
@@ -35,16 +46,18 @@ export interface EnrollmentOptions extends Omit<IdentityOptions, "enabled"> {
   /** false: registrations end with the status "disabled". */
   enabled?: boolean | undefined;
   /** Chooses afresh at every registration; what it throws makes the registration fail. Not part of an exported state. */
-  allocate?:
-    ((request: AllocationRequest) => { deviceId?: string; assignedHub?: string; payload?: unknown }) | undefined;
+  allocate?: ((request: AllocationRequest) => Allocation) | undefined;
 }
 
 /** An enrolment as the caller sees it; the keys are undefined with X.509. */
 export interface Enrollment {
+  /** Of this provisioning service. */
   idScope: string;
   /** undefined for a group. */
   registrationId: string | undefined;
+  /** base64: the device's key, or the group's, of which its devices' are derived. Secret. */
   primaryKey: string | undefined;
+  /** As `primaryKey`. */
   secondaryKey: string | undefined;
 }
 

@@ -42,6 +42,7 @@ import type { AcceptedPatch, Twin } from "./twin.js";
 
 /** A message that was queued. */
 export interface SentMessage {
+  /** The one given, or the one that was made. */
   messageId: string;
   /**
    * How it ends: PUBACK, expiry, or purge (clean session, removal, close of the hub).

@@ -22,14 +22,19 @@ import type { IdentityState } from "./state.js";
 
 /** A device or module. What does not apply to its kind of authentication is undefined. */
 export interface CreatedIdentity {
+  /** The device, or the one that the module is of. */
   deviceId: string;
+  /** undefined for a device. */
   moduleId: string | undefined;
   /** Names the hub's host; a port other than 8883 is given beside it. */
   connectionString: string;
+  /** base64. Secret. */
   primaryKey: string | undefined;
+  /** base64. Secret. */
   secondaryKey: string | undefined;
   /** With `x509: true`: the certificate and key that were made (PEM). */
   certificate: string | undefined;
+  /** PEM (PKCS #8). Secret. */
   key: string | undefined;
 }
 
@@ -41,9 +46,11 @@ export interface CreateOptions extends IdentityOptions {
 
 /** What a connection string is made of besides the identity. */
 export interface ConnectionStringOptions {
+  /** Of this module in place of the device. */
   moduleId?: string | undefined;
   /** Uses this shared access policy's key in place of the identity's. */
   keyName?: string | undefined;
+  /** Named as the host to dial in place of the hub. */
   gatewayHostName?: string | undefined;
 }
 

@@ -13,7 +13,7 @@ export {
 } from "./certificates.js";
 export type { Clock } from "../clock.js";
 export type { Acknowledgement, CloudCompletion, CloudOutcome, SendOptions } from "./cloud-queue.js";
-export type { AllocationRequest, Enrollment, EnrollmentOptions } from "./enrollments.js";
+export type { Allocation, AllocationRequest, Enrollment, EnrollmentOptions } from "./enrollments.js";
 export type {
   ConnectedEvent,
   DisconnectedEvent,

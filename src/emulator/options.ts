@@ -12,7 +12,9 @@ import { checkState, type HubState } from "./state.js";
 
 /** PEM; `certificate` may be followed by intermediates. */
 export interface ServerCertificate {
+  /** The server's own certificate first, PEM. */
   certificate: string;
+  /** Its private key, PEM. */
   key: string;
 }
 
@@ -47,6 +49,7 @@ export interface HubOptions {
 
 /** Names a module of the device. */
 export interface ModuleOption {
+  /** The module; without it the device itself is meant. */
   moduleId?: string | undefined;
 }
 

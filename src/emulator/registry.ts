@@ -20,6 +20,7 @@ export type Authentication =
 export interface IdentityOptions {
   /** Base64. */
   primaryKey?: string | undefined;
+  /** Base64. */
   secondaryKey?: string | undefined;
   /**
    * X.509, self-signed: the thumbprint of the certificate, SHA-256 or SHA-1, with or without colons; at most
@@ -36,7 +37,9 @@ export interface IdentityOptions {
 
 /** The certificate and key (PEM) that the hub made for a device. */
 export interface OwnCertificate {
+  /** PEM. */
   readonly certificate: string;
+  /** PEM (PKCS #8). Secret. */
   readonly key: string;
 }
 

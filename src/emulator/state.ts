@@ -12,23 +12,35 @@ import type { TwinState } from "./twin.js";
 
 /** A device or module. */
 export interface IdentityState {
+  /** The device, or the one that the module is of. */
   deviceId: string;
+  /** Absent for a device. */
   moduleId?: string;
+  /** Tells devices apart that had the same id one after the other. */
   generationId: string;
+  /** Whether it may connect. */
   enabled: boolean;
   /** Keys, thumbprints or authorities. */
   credentials: IdentityOptions;
+  /** With `x509: true`: what was made for it. Secret. */
   ownCertificate?: OwnCertificate;
+  /** Its twin, with versions and times. */
   twin: TwinState;
 }
 
 /** An enrolment, or with no registration id a group of them. */
 export interface EnrollmentState {
+  /** As it was enrolled; absent for a group. */
   registrationId?: string;
+  /** Whether it may register. */
   enabled: boolean;
+  /** Keys, thumbprints or authorities. Secret. */
   credentials: IdentityOptions;
+  /** The device that it becomes; absent: the registration id. */
   deviceId?: string;
+  /** Host name of the hub to name; absent: this one. */
   assignedHub?: string;
+  /** Sent to the device with the result, JSON. */
   payload?: unknown;
 }
 
@@ -36,13 +48,22 @@ export interface EnrollmentState {
 export interface HubState {
   /** Of this format. */
   version: 1;
+  /** What devices call the hub. */
   hostName: string;
-  /** PEM. */
-  authority: { certificate: string; privateKey: string };
+  /** What signs its certificates. */
+  authority: {
+    /** PEM. */
+    certificate: string;
+    /** PEM, PKCS #8. Secret. */
+    privateKey: string;
+  };
   /** Shared access policies: keys by name. */
   policies: Record<string, string>;
+  /** Of the provisioning service. */
   idScope: string;
+  /** Devices and modules. */
   identities: IdentityState[];
+  /** Individual ones and groups. */
   enrollments: EnrollmentState[];
 }
 

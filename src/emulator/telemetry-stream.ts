@@ -12,6 +12,7 @@ import type { HubContext, TelemetryMessage } from "./events.js";
 export interface TelemetryOptions {
   /** Only what this device, or its module `moduleId`, sends. Default: everything. */
   deviceId?: string | undefined;
+  /** Only what this module of `deviceId` sends. Default: the device and all its modules. */
   moduleId?: string | undefined;
   /** Messages that may wait for the reader. Default: 10,000. */
   capacity?: number | undefined;

@@ -21,8 +21,11 @@ export type TwinSection = JsonObject;
 
 /** A twin as the service sees it. */
 export interface Twin {
+  /** The device, or the one that the module is of. */
   deviceId: string;
+  /** Absent for a device. */
   moduleId?: string;
+  /** What the service notes about the device, which never sees it. */
   tags: JsonObject;
   /**
    * `desired.$version` and `desired.$metadata` are there as well, not enumerable, so that the object compares as the
@@ -31,10 +34,17 @@ export interface Twin {
   desired: JsonObject;
   /** As `desired`. */
   reported: JsonObject;
+  /** `$version` of the desired properties. */
   desiredVersion: number;
+  /** `$version` of the reported properties. */
   reportedVersion: number;
   /** `desired` and `reported` as in the service's own document, `$metadata` and `$version` among them; not enumerable. */
-  readonly properties?: { readonly desired: TwinSection; readonly reported: TwinSection };
+  readonly properties?: {
+    /** What the service wants of the device. */
+    readonly desired: TwinSection;
+    /** What the device reports. */
+    readonly reported: TwinSection;
+  };
   /** Changes with every change of the twin; what `etag` of a conditional update is compared with. Not enumerable. */
   readonly etag?: string;
   /** Of the twin as a whole. Not enumerable. */
@@ -43,9 +53,17 @@ export interface Twin {
   readonly connectionState?: "Connected" | "Disconnected";
   /** ISO 8601; the beginning of the year 1 before any. */
   readonly lastActivityTime?: string;
+  /** Whether it may connect. */
   readonly status?: "enabled" | "disabled";
+  /** How it proves who it is: a SAS token, or a certificate known by thumbprint or by its authority. */
   readonly authenticationType?: "sas" | "selfSigned" | "certificateAuthority";
-  readonly x509Thumbprint?: { readonly primaryThumbprint: string | null; readonly secondaryThumbprint: string | null };
+  /** With a certificate known by thumbprint: upper-case hexadecimal digits. */
+  readonly x509Thumbprint?: {
+    /** SHA-256 or SHA-1, as it was registered; null where there is none. */
+    readonly primaryThumbprint: string | null;
+    /** A second one, likewise. */
+    readonly secondaryThumbprint: string | null;
+  };
   /** Cloud-to-device messages that wait. */
   readonly cloudToDeviceMessageCount?: number;
 }
@@ -63,16 +81,23 @@ export type IdentityProperties = Pick<
 
 /** A section as it is kept and exported. */
 export interface SectionState {
+  /** The document, without `$metadata` and `$version`. */
   properties: JsonObject;
+  /** Grows by one with each change. */
   version: number;
+  /** When what was changed: `$metadata` as the hub shows it, times in ISO 8601. */
   metadata: JsonObject;
 }
 
 /** A twin as `exportState` writes it. */
 export interface TwinState {
+  /** What the service notes about the device. */
   tags: JsonObject;
+  /** What the service wants of the device. */
   desired: SectionState;
+  /** What the device reports. */
   reported: SectionState;
+  /** Of the twin as a whole; grows by one with each change of any part. */
   version: number;
 }
 
