@@ -86,7 +86,7 @@ export const mutants = [
   },
   {
     name: "requests made while reading is paused see no answer",
-    edits: [["src/client/engine.ts", "this.reception.load(this.#pending > 0));", "this.reception.load(false));"]],
+    edits: [["src/client/engine.ts", "this.reception.load(this.desk.pending > 0));", "this.reception.load(false));"]],
   },
   {
     name: "a handler that never resolves stalls every later acknowledgement",
@@ -127,11 +127,7 @@ export const mutants = [
   {
     name: "input is read while its answers cannot be written",
     edits: [
-      [
-        "src/client/flow.ts",
-        "const isPaused = isFull || (this.#isBlocked && this.#session.outputBytes > ANSWERS);",
-        "const isPaused = isFull;",
-      ],
+      ["src/client/flow.ts", "const isPaused = isFull || this.#isStuck;", "const isPaused = isFull && !this.#isStuck;"],
     ],
   },
   {

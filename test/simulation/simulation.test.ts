@@ -1,8 +1,10 @@
 /** Programs against the client, and the simulation itself: runs repeat exactly, failing programs become small. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import * as subject from "../../src/client/index.js";
 import { generate } from "./generate.js";
 import { known } from "./known.js";
+import { mutants } from "./mutants.mjs";
 import type { Program } from "./program.js";
 import { run } from "./run.js";
 import { kindOf, shrink } from "./shrink.js";
@@ -42,4 +44,8 @@ test("300 programs, and nothing is lost, doubled, stuck or left over", async () 
 
 test.each(Object.entries(known))("%s: mended", async (_name, program) => {
   expect((await run(program, subject)).fault).toBeUndefined();
+});
+
+test.each(mutants)('the fault "$name" can still be put into the sources', ({ edits }) => {
+  for (const [file, from] of edits) expect(readFileSync(file, "utf8").split(from), `${file}: ${from}`).toHaveLength(2);
 });
