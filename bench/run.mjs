@@ -27,7 +27,7 @@ const known = readdirSync(folder)
 /** Not part of a run without names: `budgets` repeats what others measure, `fleet` is about a host of the reader's. */
 const onlyNamed = ["budgets", "fleet"];
 /** What a quick run measures: the comparisons with peers. */
-const quickNames = ["codec", "client", "receive", "latency", "telemetry", "roundtrip", "burst", "import"];
+const quickNames = ["codec", "client", "receive", "latency", "telemetry", "roundtrip", "burst", "reconnect", "import"];
 
 // Whoever reads no further (`| head`) has seen what he wanted.
 for (const stream of [process.stdout, process.stderr]) {

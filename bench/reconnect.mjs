@@ -1,0 +1,27 @@
+// Connecting again over TLS after the server dropped the connection: CPU of the client a time. hubwire resumes the TLS
+// session, MQTT.js does not; a bare TLS socket with MQTT's CONNECT shows what resuming saves by itself.
+//
+//   npm run bench -- reconnect [--times N] [--rounds N]
+import { column, interleaved, report } from "./suite/report.mjs";
+import { client, settings, startBroker } from "./suite/parties.mjs";
+
+const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
+const rounds = Number(values.rounds ?? pick(7, 3, 1));
+const times = Number(values.times ?? pick(500, 200, 20));
+const broker = await startBroker();
+const common = { port: broker.tls, ca: broker.ca, times, warmup: Math.ceil(times / 4) };
+const peers = ["hubwire", "MQTT.js", "TLS socket, resumed", "TLS socket, anew"];
+const results = await interleaved(peers, rounds, "reconnect", (peer) =>
+  client("client/reconnect.mjs", { ...common, peer }),
+);
+broker.stop();
+report([
+  {
+    table: "Connecting again over TLS: CPU of the client",
+    what: "lost to CONNACK",
+    unit: "µs",
+    better: "less",
+    ours: "hubwire",
+    values: column(results, ({ cpu }) => cpu),
+  },
+]);
