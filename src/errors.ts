@@ -130,6 +130,7 @@ export class HubwireError extends Error {
   /** The hub's status, where the hub answered with one. */
   declare readonly status?: number;
 
+  /** `message` and the `cause` in `details` must hold no secret. What `details` leaves out follows from the code. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details);
     const traits = TRAITS[code] ?? "peer";

@@ -54,6 +54,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
    * @throws HubwireError ERR_INVALID_ARGUMENT for an option that is unknown, missing or out of its range.
    */
   constructor(options: MqttClientOptions);
+  /** The same for a URL; `options` are what it does not say, and a thing said twice is ERR_INVALID_ARGUMENT. */
   constructor(url: string | URL, options?: MqttClientOptions);
   constructor(target: MqttClientOptions | string | URL, beside?: MqttClientOptions) {
     super();
