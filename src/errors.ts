@@ -2,7 +2,7 @@
  * The one error class of the project.
  *
  * Invariants: everything that the library throws, rejects with or emits as an error is a `HubwireError`; its
- * `code` is stable and documented in the README; its text and its `cause` never hold a key, signature, token
+ * `code` is stable and documented in src/client/README.md; its text and its `cause` never hold a key, signature, token
  * or password. Match on `code`, not on `instanceof`: two copies of the package may live in one process.
  */
 
@@ -12,7 +12,7 @@
  */
 export type ErrorKind = "caller" | "peer" | "network" | "local";
 
-/** A stable error code; the README lists what each means and what to do. */
+/** A stable error code; the client's guide lists what each means and what to do. */
 export type ErrorCode =
   // codec
   | "ERR_INVALID_ARGUMENT"
