@@ -39,7 +39,7 @@ function exported(entry: string): string[] {
         .replace(/^.* as /, ""),
     )
     .filter(Boolean)
-    .concat(own);
+    .concat(own, whole);
 }
 
 /** What can be called or read on instances and on the class itself, without what EventEmitter has. */
