@@ -171,7 +171,6 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const { session } = this.#engine;
     if (only?.state === "ended") return;
     const routes = session.routesToEnd(topicFilter, only);
-    for (const { mailbox } of routes ?? [only!]) mailbox?.ending();
     if (routes) {
       await this.#ask(UNSUBACK, topicFilter, 0, routes, signal);
     } else {
@@ -194,6 +193,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     const request = new AskRequest(awaits, topicFilter, qos, routes, signal);
     engine.desk.ask(request);
     if (awaits === SUBACK) engine.reception.subscribed((topic) => engine.session.match(topic));
+    else for (const { mailbox } of routes) mailbox?.ending();
     engine.flow.feel();
     return promise;
   }

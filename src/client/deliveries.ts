@@ -41,16 +41,23 @@ export interface DeliveryOwner {
   deadlineChanged(): void;
 }
 
+/** Memory that messages are in, as long as when it was first seen: a handler may give it away. */
+interface Chunk {
+  readonly memory: ArrayBufferLike;
+  readonly bytes: number;
+  messages: number;
+}
+
 /** A message that somebody still works on. */
 class Work {
   readonly id: number;
-  readonly memory: ArrayBufferLike;
+  readonly chunk: Chunk;
   left = 0;
   failed = false;
 
-  constructor(id: number, memory: ArrayBufferLike) {
+  constructor(id: number, chunk: Chunk) {
     this.id = id;
-    this.memory = memory;
+    this.chunk = chunk;
   }
 }
 
@@ -77,8 +84,7 @@ export class Deliveries {
   readonly #handlerTimeout: number;
   /** In order of their start. */
   readonly #running = newList();
-  /** Chunks of memory, and how many messages in each. */
-  readonly #memory = new Map<ArrayBufferLike, number>();
+  readonly #chunks = new Map<ArrayBufferLike, Chunk>();
 
   /** `handlerTimeout`: ms. */
   constructor(owner: DeliveryOwner, handlerTimeout: number) {
@@ -88,6 +94,8 @@ export class Deliveries {
 
   /** `id` is the session's delivery, 0 with QoS 0. */
   deliver(message: Message, id: number, routes: readonly MessageRoute[]): void {
+    // Handlers may change the message that they are given.
+    let { payload } = message;
     let work: Work | undefined;
     let failed = false;
     for (const { handler, mailbox } of routes) {
@@ -103,8 +111,8 @@ export class Deliveries {
         }
       }
       // What waits in a mailbox must not keep the chunk alive that it came in.
-      if (mailbox) message.payload = withoutPinning(message.payload);
-      work ??= this.#begin(id, message);
+      if (mailbox) message.payload = payload = withoutPinning(payload);
+      work ??= this.#begin(id, payload.buffer);
       work.left++;
       if (mailbox) mailbox.put(message, this.#delivery(work));
       else this.#follow(result as Promise<void>, work);
@@ -115,12 +123,14 @@ export class Deliveries {
     } else if (id !== 0) this.#owner.finished(id, failed);
   }
 
-  #begin(id: number, message: Message): Work {
-    const { buffer } = message.payload;
-    const work = new Work(id, buffer);
-    const others = this.#memory.get(buffer) ?? 0;
-    this.#memory.set(buffer, others + 1);
-    if (others === 0) this.bytes += buffer.byteLength;
+  #begin(id: number, memory: ArrayBufferLike): Work {
+    let chunk = this.#chunks.get(memory);
+    if (!chunk) {
+      this.#chunks.set(memory, (chunk = { memory, bytes: memory.byteLength, messages: 0 }));
+      this.bytes += chunk.bytes;
+    }
+    const work = new Work(id, chunk);
+    chunk.messages++;
     this.count++;
     // Held by `deliver` itself until all have got it.
     work.left = 1;
@@ -130,11 +140,10 @@ export class Deliveries {
   /** One of those who had it is done. */
   #finish(work: Work): void {
     if (--work.left > 0) return this.#owner.pressure();
-    const others = this.#memory.get(work.memory)! - 1;
-    if (others > 0) this.#memory.set(work.memory, others);
-    else {
-      this.#memory.delete(work.memory);
-      this.bytes -= work.memory.byteLength;
+    const { chunk } = work;
+    if (--chunk.messages === 0) {
+      this.#chunks.delete(chunk.memory);
+      this.bytes -= chunk.bytes;
     }
     this.count--;
     this.#owner.pressure();
@@ -159,10 +168,15 @@ export class Deliveries {
       if (failed && !running.isOver) this.#report(error);
       this.#end(running, failed);
     };
-    Promise.resolve(result).then(
-      () => over(undefined, false),
-      (error: unknown) => over(error, true),
-    );
+    try {
+      Promise.resolve(result).then(
+        () => over(undefined, false),
+        (error: unknown) => over(error, true),
+      );
+    } catch (error) {
+      // A promise of a kind of its own.
+      over(error, true);
+    }
   }
 
   #end(running: Running, failed: boolean): void {

@@ -14,7 +14,7 @@ export interface EarlyMessage {
 
 export class EarlyMessages {
   #kept: EarlyMessage[] | undefined;
-  /** Payload bytes. */
+  /** Payload bytes, which are in memory of their own: the chunks that they came in may be much larger. */
   bytes = 0;
 
   get count(): number {
@@ -29,6 +29,7 @@ export class EarlyMessages {
   /** False: it is not kept. */
   keep(message: Message, deliveryId: number): boolean {
     if (!this.#kept || deliveryId === 0) return false;
+    message.payload = new Uint8Array(message.payload);
     this.#kept.push({ message, deliveryId });
     this.bytes += message.payload.length;
     return true;

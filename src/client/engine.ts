@@ -235,20 +235,22 @@ export class Engine {
 
   /** The connection or the attempt is over; what next? */
   #down(error: HubwireError | undefined): void {
-    const { phase } = this;
-    if (phase === "closed" || phase === "stopped") return;
-    const isEarly = phase === "connecting" && error?.code === "ERR_CONNECTION_LOST";
+    const before = this.phase;
+    if (before === "closed" || before === "stopped") return;
+    const isEarly = before === "connecting" && error?.code === "ERR_CONNECTION_LOST";
     const reason = isEarly ? failures.beforeConnackError(error) : error;
     const now = this.options.clock.now();
     tellEnd(this.#clientId, reason);
     this.#detach();
     this.desk.run(() => this.session.lost(reason, now));
+    // A listener of what the session says of it may have called anything.
+    const { phase } = this;
     if (phase === "closing" || phase === "ending") return this.#finish();
     if (phase === "leaving") {
       this.#dial();
       return this.#emit("disconnect", undefined);
     }
-    if (this.phase === phase)
+    if (phase === before || phase === "renewing")
       this.#next(reason ?? new HubwireError("ERR_CONNECTION_LOST", "the connection ended"), now);
   }
 

@@ -8,8 +8,12 @@ import type { Filters } from "./filters.js";
 import { Inbound } from "./inbound.js";
 import type { SessionStore } from "./journal.js";
 import type { SessionParts } from "./parts.js";
+import { violation } from "./refusals.js";
 import type { Route } from "./route.js";
 import type { Message } from "./types.js";
+
+/** A peer that repeats one without end must not fill the memory. */
+const ALL_IDS = 65_535;
 
 type Deliver<S> = (message: Message, deliveryId: number, routes: readonly S[] | undefined) => void;
 
@@ -55,6 +59,9 @@ export class Arrivals<S extends Route> {
   /** PUBLISH; `packetId` is 0 with QoS 0. */
   published(topic: string, payload: Uint8Array, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
     const { metrics } = this.#parts;
+    if (packetId && this.#inbound.waiting >= ALL_IDS) {
+      throw violation("more messages without an acknowledgement than there are packet identifiers", "MQTT-2.3.1-4");
+    }
     const deliveryId = packetId && this.#inbound.arrived(qos > 1, packetId, dup);
     if (packetId && !deliveryId) return void metrics.duplicatesSuppressed++;
     metrics.messagesReceived++;

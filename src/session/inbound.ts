@@ -48,6 +48,11 @@ export class Inbound {
     this.#known.set(packetId, 0);
   }
 
+  /** Those that arrived on this connection and are not answered. */
+  get waiting(): number {
+    return this.#slots.length - this.#head;
+  }
+
   /** A PUBLISH arrived: its delivery, or 0 for a duplicate that must not be delivered. */
   arrived(qos2: boolean, packetId: number, dup: boolean): number {
     const deliveryId = this.#base + this.#slots.push(qos2 ? packetId | QOS_2 : packetId) - 1;

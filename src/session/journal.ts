@@ -25,7 +25,8 @@ const INBOUND = 4;
 
 /**
  * What a session survives its process in: extend it with a place for records. All calls are synchronous; what
- * `put` returned from must survive the kill of the process. They throw HubwireError ERR_STORE.
+ * `put` returned from must survive the kill of the process. They throw HubwireError ERR_STORE;
+ * what else they throw is the cause of one.
  */
 export abstract class SessionStore {
   #lastKey = 0xffff;
@@ -39,12 +40,24 @@ export abstract class SessionStore {
   /** Gives the place back, e.g. a file's lock; the client has ended, and calls nothing after it. */
   abstract close(): void;
 
+  #put(key: number, record: Uint8Array): void {
+    stored(() => this.put(key, record));
+  }
+
+  #remove(key: number): void {
+    stored(() => this.remove(key));
+  }
+
   /**
    * Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2
    * identifiers.
    * @internal
    */
   restore(now: number, inbound: (packetId: number) => void): Restored[] {
+    return stored(() => this.#restore(now, inbound));
+  }
+
+  #restore(now: number, inbound: (packetId: number) => void): Restored[] {
     const messages = new Map<number, Restored>();
     const released: Restored[] = [];
     const stale: number[] = [];
@@ -73,7 +86,7 @@ export abstract class SessionStore {
       } else messages.set(key, messageOf(record, key, packetId));
     }
     // Killed between a release and the removal of its message, or between the two removals at the end.
-    for (const key of stale) this.remove(key);
+    for (const key of stale) this.#remove(key);
     const ids = new Set(released.map((release) => release.packetId));
     const live: Restored[] = [];
     for (const message of messages.values()) {
@@ -103,7 +116,7 @@ export abstract class SessionStore {
     const payload = typeof exchange.payload === "string" ? Buffer.from(exchange.payload) : exchange.payload;
     // Two apart, so that the state's key is the next one.
     this.#lastKey += 2;
-    this.put(this.#lastKey, Buffer.concat([head, topic, payload]));
+    this.#put(this.#lastKey, Buffer.concat([head, topic, payload]));
     exchange.key = this.#lastKey;
   }
 
@@ -114,7 +127,7 @@ export abstract class SessionStore {
   state(exchange: Publication, packetId: number, givenUp = false): void {
     const key = exchange.key + 1;
     if (!exchange.key) return;
-    this.put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
+    this.#put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
     exchange.stateKey = key;
   }
 
@@ -124,7 +137,7 @@ export abstract class SessionStore {
    */
   released(exchange: Publication): void {
     this.#lastKey += 2;
-    this.put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
+    this.#put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
     this.done(exchange);
     exchange.stateKey = this.#lastKey;
   }
@@ -134,8 +147,8 @@ export abstract class SessionStore {
    * @internal
    */
   done(exchange: Publication): void {
-    if (exchange.key) this.remove(exchange.key);
-    if (exchange.stateKey) this.remove(exchange.stateKey);
+    if (exchange.key) this.#remove(exchange.key);
+    if (exchange.stateKey) this.#remove(exchange.stateKey);
     exchange.key = exchange.stateKey = 0;
   }
 
@@ -144,8 +157,18 @@ export abstract class SessionStore {
    * @internal
    */
   inbound(packetId: number, known: boolean): void {
-    if (known) this.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
-    else this.remove(packetId);
+    if (known) this.#put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));
+    else this.#remove(packetId);
+  }
+}
+
+/** Runs what calls a store; whatever that throws leaves as a HubwireError. */
+function stored<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof HubwireError) throw cause;
+    throw new HubwireError("ERR_STORE", "the store failed", { cause });
   }
 }
 

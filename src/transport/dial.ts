@@ -56,7 +56,7 @@ function callersConnection({ host, port, createConnection }: Endpoint, signal: A
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
     const take = (stream: Duplex): void => {
-      if (typeof stream?.pipe !== "function" || typeof stream.write !== "function") {
+      if (![stream?.pipe, stream?.write, stream?.destroy].every((method) => typeof method === "function")) {
         throw new HubwireError("ERR_UNREACHABLE", "createConnection gave no Duplex, and no promise of one");
       }
       // Whoever uses it next listens too; until then, and after that, a failure must not end the process.

@@ -74,8 +74,10 @@ export class Output {
   /** Calls back when the network has taken everything; nothing may be written after that. */
   end(done: () => void): void {
     this.#onEmpty = () => {
-      if (this.#framing === undefined) this.#stream.end(done);
-      else this.#stream.write(this.#framing.goodbye(), done);
+      this.#attempt(() => {
+        if (this.#framing === undefined) this.#stream.end(done);
+        else this.#stream.write(this.#framing.goodbye(), done);
+      });
     };
     if (this.#waitingBytes === 0) this.#onEmpty();
   }
@@ -87,11 +89,8 @@ export class Output {
     // With a slice on its way there will be a later occasion.
     if (!room && this.#handed > 0) return;
     this.#control = undefined;
-    if (room) this.#stream.write(frame);
-    else {
-      this.#handed++;
-      this.#stream.write(frame, this.#onTaken);
-    }
+    if (!room) this.#handed++;
+    this.#attempt(() => this.#stream.write(frame, room ? undefined : this.#onTaken));
   }
 
   /** Keeps one slice ahead of the one that the network is taking. */
@@ -125,6 +124,19 @@ export class Output {
 
   /** As one write; calls back when the network has taken all of it. */
   #send(payload: readonly Uint8Array[], taken?: (error?: Error | null) => void): void {
+    this.#attempt(() => this.#write(payload, taken));
+  }
+
+  /** A caller's stream may throw where others fail: its owner hears of it as of any failure. */
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#stream.destroy(error as Error);
+    }
+  }
+
+  #write(payload: readonly Uint8Array[], taken?: (error?: Error | null) => void): void {
     const stream = this.#stream;
     const chunks = this.#framing === undefined ? payload : this.#framing.wrap(payload);
     const last = chunks.length - 1;

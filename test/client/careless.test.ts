@@ -1,0 +1,235 @@
+/** Callers and peers that do what nobody should: nothing but typed errors leaves, and nothing is stuck afterwards. */
+import { Duplex } from "node:stream";
+import { describe, expect, test } from "vitest";
+import { HubwireError, MqttClient, SessionStore } from "../../src/client/index.js";
+import type { Message } from "../../src/session/types.js";
+import { FakeClock } from "../support/clock.js";
+import { Peer, utf8 } from "../support/peer.js";
+import { cleanups, connectedScene } from "./scene.js";
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A PUBLISH to topic `a`, in hexadecimal. */
+function message(qos: number, packetId: number, text = "x"): string {
+  const body = utf8("a") + (qos ? packetId.toString(16).padStart(4, "0") : "") + Buffer.from(text).toString("hex");
+  return (0x30 | (qos << 1)).toString(16) + (body.length / 2).toString(16).padStart(2, "0") + body;
+}
+
+describe("handlers", () => {
+  test.each<[string, (message: Message) => unknown]>([
+    ["puts something else in the place of the payload", (given) => void ((given as { payload: unknown }).payload = {})],
+    ["takes the payload out", (given) => void delete (given as Partial<Message>).payload],
+  ])("a handler that %s takes its own message alone", async (_name, change) => {
+    const { client, connection } = await connectedScene({});
+    const errors: unknown[] = [];
+    client.on("error", (error) => void errors.push(error));
+    const subscribed = client.subscribe("a", { qos: 1 }, async (given) => void change(given));
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    await subscribed;
+    connection.send(message(1, 7));
+    expect((await connection.packetOfType(4)).toString("hex")).toBe("40020007");
+    expect(errors).toEqual([]);
+    expect(client.metrics).toMatchObject({ undelivered: 0, undeliveredBytes: 0 });
+  });
+
+  test("a payload whose memory is given away counts no longer than its handler runs", async () => {
+    const { client, connection } = await connectedScene({});
+    const subscribed = client.subscribe("a", { qos: 1 }, async ({ payload }) => {
+      await turn();
+      structuredClone(payload.buffer, { transfer: [payload.buffer as ArrayBuffer] });
+    });
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    await subscribed;
+    connection.send(message(1, 7));
+    await connection.packetOfType(4);
+    expect(client.metrics).toMatchObject({ undelivered: 0, undeliveredBytes: 0 });
+  });
+
+  test("a promise that cannot be waited for is a handler's failure", async () => {
+    const { client, connection } = await connectedScene({});
+    const errors: HubwireError[] = [];
+    client.on("error", (error) => void errors.push(error));
+    const subscribed = client.subscribe("a", { qos: 1 }, () =>
+      Object.defineProperty(Promise.resolve(), "constructor", {
+        get: () => {
+          throw new Error("the handler's");
+        },
+      }),
+    );
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    await subscribed;
+    connection.send(message(1, 7));
+    await connection.packetOfType(4);
+    expect(errors.map(({ code }) => code)).toEqual(["ERR_HANDLER"]);
+  });
+});
+
+describe("iteration", () => {
+  test("a loop that an error ended holds up nothing later", async () => {
+    const { client, peer, connection } = await connectedScene({ reconnect: false, clientId: "c" });
+    const subscribed = client.subscribe("a", { qos: 1 });
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    const subscription = await subscribed;
+    const loop = (async () => {
+      for await (const _message of subscription) continue;
+    })();
+    connection.destroy();
+    await expect(loop).rejects.toMatchObject({ code: "ERR_CONNECTION_LOST" });
+
+    const connected = client.connect();
+    const second = await peer.next();
+    await second.accept();
+    await connected;
+    const restored = await second.packetOfType(8);
+    second.send(`90 03 ${restored.toString("hex", 2, 4)} 01`);
+    second.send(message(1, 7));
+    await second.settle();
+    const unsubscribed = subscription.unsubscribe();
+    const unsubscribe = await second.packetOfType(10);
+    expect((await second.packetOfType(4)).toString("hex")).toBe("40020007");
+    second.send(`b0 02 ${unsubscribe.toString("hex", 2, 4)}`);
+    await unsubscribed;
+  });
+
+  test("an unsubscribe that is refused while the client is stopped changes nothing", async () => {
+    const { client, peer, connection } = await connectedScene({ reconnect: false });
+    const subscribed = client.subscribe("a", { qos: 1 });
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    const subscription = await subscribed;
+    const lost = new Promise((resolve) => client.once("disconnect", resolve));
+    connection.destroy();
+    await lost;
+    await expect(subscription.unsubscribe()).rejects.toMatchObject({ code: "ERR_NOT_CONNECTED" });
+    await expect(client.unsubscribe("a")).rejects.toMatchObject({ code: "ERR_NOT_CONNECTED" });
+
+    const connected = client.connect();
+    const second = await peer.next();
+    await second.accept();
+    await connected;
+    const restored = await second.packetOfType(8);
+    second.send(`90 03 ${restored.toString("hex", 2, 4)} 01`);
+    second.send(message(1, 7));
+    // Nobody has read it: it is not acknowledged.
+    expect(await second.settle()).toEqual([]);
+  });
+});
+
+/** A store that throws what a program's own would, in the calls that are told it. */
+class FailingStore extends SessionStore {
+  readonly records = new Map<number, Uint8Array>();
+  fails: readonly string[] = [];
+
+  #call(name: string): void {
+    if (this.fails.includes(name)) throw new RangeError(`the store's own: ${name}`);
+  }
+  override load(): Iterable<readonly [number, Uint8Array]> {
+    this.#call("load");
+    return this.records;
+  }
+  override put(key: number, record: Uint8Array): void {
+    this.#call("put");
+    this.records.set(key, record);
+  }
+  override remove(key: number): void {
+    this.#call("remove");
+    this.records.delete(key);
+  }
+  override close(): void {
+    this.#call("close");
+  }
+}
+
+describe("a store that throws errors of its own", () => {
+  test.each(["load", "put"])("publish rejects with ERR_STORE where %s does", async (name) => {
+    const store = new FailingStore();
+    store.fails = [name];
+    const client = new MqttClient({ host: "h.example", clientId: "c", store, clock: new FakeClock() });
+    cleanups.push(() => client.close({ force: true }));
+    const failure = client.publish("a", "x", { qos: 1 });
+    await expect(failure).rejects.toMatchObject({ name: "HubwireError", code: "ERR_STORE" });
+    if (name === "load") {
+      const asked = [client.subscribe("a"), client.unsubscribe("a")];
+      for (const ask of asked) await expect(ask).rejects.toMatchObject({ name: "HubwireError", code: "ERR_STORE" });
+    }
+  });
+
+  test("connect rejects, and may be called again", async () => {
+    const store = new FailingStore();
+    store.fails = ["load"];
+    const peer = await Peer.listen({ script: (connection) => connection.accept().catch(() => undefined) });
+    cleanups.push(() => peer.close());
+    const client = new MqttClient({ host: "127.0.0.1", port: peer.port, protocol: "mqtt", clientId: "c", store });
+    cleanups.push(() => client.close({ force: true }));
+    await expect(client.connect()).rejects.toMatchObject({ name: "HubwireError", code: "ERR_STORE" });
+    store.fails = [];
+    await client.connect();
+  });
+
+  test.each(["put", "remove"])("a connection ends with ERR_STORE where %s does, and the client goes on", async (name) => {
+    const store = new FailingStore();
+    const scene = await connectedScene({ store, cleanSession: false });
+    const { client, connection } = scene;
+    client.on("error", () => {});
+    const published = client.publish("a", "x", { qos: 2 });
+    const publish = await connection.packetOfType(3);
+    store.fails = [name];
+    const reason = new Promise<HubwireError>((resolve) => client.once("reconnecting", ({ error }) => resolve(error)));
+    connection.send(`50 02 ${publish.toString("hex", 5, 7)}`);
+    expect(await reason).toMatchObject({ name: "HubwireError", code: "ERR_STORE" });
+    store.fails = [];
+    await client.close({ force: true });
+    await expect(published).rejects.toMatchObject({ code: "ERR_CLOSED" });
+  });
+});
+
+describe("peers", () => {
+  test("one that repeats a message without end is found out before it fills the memory", async () => {
+    const { client, connection } = await connectedScene({ cleanSession: false });
+    const subscribed = client.subscribe("a", { qos: 2 }, () => new Promise<void>(() => {}));
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 02`);
+    await subscribed;
+    const reason = new Promise((resolve) => client.once("disconnect", resolve));
+    connection.send(Buffer.from(message(2, 7).replaceAll(" ", "").repeat(65_536), "hex"));
+    expect(await reason).toMatchObject({ code: "ERR_PROTOCOL_VIOLATION" });
+    expect(client.metrics.messagesReceived).toBe(1);
+  });
+
+  test("messages that wait for a subscription do not keep alive what came with them", async () => {
+    const { client, connection } = await connectedScene({ cleanSession: false }, { sessionPresent: true });
+    const payloads: Uint8Array[] = [];
+    connection.send(message(1, 7) + "30 82 04" + utf8("b") + "00".repeat(511) + message(1, 8));
+    await connection.settle();
+    const subscribed = client.subscribe("a", { qos: 1 }, ({ payload }) => void payloads.push(payload));
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    await subscribed;
+    expect(payloads.map(({ buffer }) => buffer.byteLength)).toEqual([1, 1]);
+  });
+});
+
+describe("connections", () => {
+  test("a stream whose write throws is a lost connection", async () => {
+    const clock = new FakeClock();
+    class Broken extends Duplex {
+      override _read(): void {}
+      override _write(): void {
+        throw new RangeError("the stream's own");
+      }
+    }
+    const client = new MqttClient({
+      protocol: "mqtt",
+      clientId: "c",
+      clock,
+      createConnection: () => new Broken(),
+      reconnect: false,
+    });
+    cleanups.push(() => client.close({ force: true }));
+    await expect(client.connect()).rejects.toMatchObject({ name: "HubwireError", code: "ERR_CONNECTION_LOST" });
+  });
+});
