@@ -21,7 +21,7 @@ const typeName = (value: unknown): string => (value === null ? "null" : typeof v
 /** A copy of `options`, each read once, of any name. Throws ERR_INVALID_ARGUMENT where that is not possible. */
 export function readOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+  if (typeof options !== "object" || options === null || isArray(options)) {
     throw invalid(`the options of ${what} must be an object`);
   }
   try {
@@ -31,6 +31,15 @@ export function readOptions<T extends object>(options: T | undefined, what: stri
     // One of them throws: which?
   }
   return readEach(options, what);
+}
+
+function isArray(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    // A revoked proxy, of which nothing can be read either.
+    return false;
+  }
 }
 
 function readEach<T extends object>(options: T, what: string): T {

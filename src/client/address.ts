@@ -63,10 +63,19 @@ function checkHost(host: string | undefined): asserts host is string {
   }
 }
 
+/** Empty where the caller's object makes none. */
+function textOf(url: string | URL): string {
+  try {
+    return String(url);
+  } catch {
+    return "";
+  }
+}
+
 /** As far as it costs nothing; the rest is checked where the proxy is used. */
 function checkProxy(proxy: string | URL, createConnection: Address["createConnection"]): void {
   if (createConnection !== undefined) throw invalid("options proxy and createConnection exclude each other");
   if (proxy === "environment") return;
-  if (/^https?:\/\/[^/]/.test(String(proxy))) return;
+  if (/^https?:\/\/[^/]/.test(textOf(proxy))) return;
   throw invalid("option proxy is written http://host:port, http://user:password@host:port, or environment");
 }

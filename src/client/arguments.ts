@@ -49,7 +49,7 @@ export function checkMessage(topic: unknown, payload: unknown): void {
     checkSendable(topic as string, "topic");
     lastTopic = topic;
   }
-  if (typeof payload === "string" || payload instanceof Uint8Array || isBytes(payload)) return;
+  if (typeof payload === "string" || isBytes(payload)) return;
   throw invalid("the payload must be a string or a Uint8Array");
 }
 

@@ -8,6 +8,7 @@
 import { readlinkSync, realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { checkOptions, checkValue } from "../check.js";
+import { isBytes } from "../codec/values.js";
 import { SessionStore } from "../session/journal.js";
 import { failed, systemDisk } from "./store/disk.js";
 import { Lock } from "./store/lock.js";
@@ -65,7 +66,7 @@ export class FileStore extends SessionStore {
 
   override put(key: number, record: Uint8Array): void {
     checkValue(key, [1, MAX_KEY], "the key of a record");
-    if (!(record instanceof Uint8Array)) checkValue(record, "Uint8Array", "a record");
+    if (!isBytes(record)) checkValue(record, "Uint8Array", "a record");
     this.#records.put(key, record);
   }
 

@@ -150,7 +150,7 @@ export function resolveOptions(
   beside: MqttClientOptions | undefined,
 ): ResolvedOptions {
   if (target === undefined) throw invalid("options are missing: give at least a host");
-  const isUrl = typeof target === "string" || target instanceof URL;
+  const isUrl = typeof target === "string" || isUrlObject(target);
   if (!isUrl && beside !== undefined) throw invalid("the second argument of MqttClient goes with a URL as the first");
   const options = checkOptions(isUrl ? withUrl(target, beside ?? {}) : target, OPTIONS, "MqttClient");
   const { reconnect = true, operationTimeout = 30_000, maxInflight } = options;
@@ -212,12 +212,29 @@ function resolveQueue(offlineQueue: boolean | OfflineQueueOptions): SessionOptio
   };
 }
 
+/** A caller's object may throw when it is asked. */
+function isUrlObject(target: unknown): target is URL {
+  try {
+    return target instanceof URL;
+  } catch {
+    return false;
+  }
+}
+
 /** Throws where an object has not the methods that are called later. */
 function checkMethods(value: object | undefined, methods: readonly string[], name: string): void {
   for (const method of value ? methods : []) {
-    if (typeof (value as Record<string, unknown>)[method] !== "function") {
+    if (!hasMethod(value as Record<string, unknown>, method)) {
       throw invalid(`option ${name} of MqttClient needs a method ${method}`);
     }
+  }
+}
+
+function hasMethod(value: Record<string, unknown>, method: string): boolean {
+  try {
+    return typeof value[method] === "function";
+  } catch {
+    return false;
   }
 }
 

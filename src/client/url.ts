@@ -4,6 +4,7 @@
  * Invariants: a URL says what the options would, and nothing twice; no text made here quotes any of it, for it may hold
  * a password.
  */
+import { readOptions } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { type Address, PORTS, type Protocol } from "./address.js";
 
@@ -56,8 +57,9 @@ export function parseUrl(given: string | URL): UrlOptions {
 /** The options of a URL and those beside it. @throws HubwireError ERR_INVALID_ARGUMENT, also for what is said twice. */
 export function withUrl<T extends object>(url: string | URL, options: T): T & UrlOptions {
   const own = parseUrl(url);
-  if (typeof options !== "object" || options === null) throw invalid("options must be an object");
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(
+    Object.entries(readOptions(options, "MqttClient")).filter(([, value]) => value !== undefined),
+  );
   const twice = Object.keys(own).find((name) => name in given);
   if (twice !== undefined) throw invalid(`option ${twice} is in the URL too: give it in one place`);
   return { ...(given as T), ...own };

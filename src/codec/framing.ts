@@ -45,6 +45,15 @@ export function checkBytes(bytes: unknown): Uint8Array {
   return plainBytes(bytes);
 }
 
+/** A property of a caller's object, which may throw when it is asked. */
+function read<T extends object, K extends keyof T>(from: T, name: K): T[K] {
+  try {
+    return from[name];
+  } catch {
+    throw invalidArgument(`${String(name)} cannot be read`);
+  }
+}
+
 /** Delivers packets to a sink in plain arguments. */
 export class Decoder {
   readonly #sink: PacketSink;
@@ -67,12 +76,13 @@ export class Decoder {
   constructor(sink: PacketSink, options: DecoderOptions = {}) {
     if (typeof sink !== "object" || sink === null) throw invalidArgument("sink must be an object");
     for (const name of NAMES) {
-      if (name && !["function", "undefined"].includes(typeof sink[name])) {
+      if (name && !["function", "undefined"].includes(typeof read(sink, name))) {
         throw invalidArgument(`sink.${name} must be a function`);
       }
     }
     if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
-    const { maxPacketSize = MAX_PACKET_SIZE } = options;
+    const given = read(options, "maxPacketSize");
+    const maxPacketSize = given === undefined ? MAX_PACKET_SIZE : given;
     if (!(typeof maxPacketSize === "number" && maxPacketSize >= 2)) {
       throw invalidArgument("maxPacketSize must be a number over 1");
     }

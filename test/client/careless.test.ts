@@ -170,21 +170,24 @@ describe("a store that throws errors of its own", () => {
     await client.connect();
   });
 
-  test.each(["put", "remove"])("a connection ends with ERR_STORE where %s does, and the client goes on", async (name) => {
-    const store = new FailingStore();
-    const scene = await connectedScene({ store, cleanSession: false });
-    const { client, connection } = scene;
-    client.on("error", () => {});
-    const published = client.publish("a", "x", { qos: 2 });
-    const publish = await connection.packetOfType(3);
-    store.fails = [name];
-    const reason = new Promise<HubwireError>((resolve) => client.once("reconnecting", ({ error }) => resolve(error)));
-    connection.send(`50 02 ${publish.toString("hex", 5, 7)}`);
-    expect(await reason).toMatchObject({ name: "HubwireError", code: "ERR_STORE" });
-    store.fails = [];
-    await client.close({ force: true });
-    await expect(published).rejects.toMatchObject({ code: "ERR_CLOSED" });
-  });
+  test.each(["put", "remove"])(
+    "a connection ends with ERR_STORE where %s does, and the client goes on",
+    async (name) => {
+      const store = new FailingStore();
+      const scene = await connectedScene({ store, cleanSession: false });
+      const { client, connection } = scene;
+      client.on("error", () => {});
+      const published = client.publish("a", "x", { qos: 2 });
+      const publish = await connection.packetOfType(3);
+      store.fails = [name];
+      const reason = new Promise<HubwireError>((resolve) => client.once("reconnecting", ({ error }) => resolve(error)));
+      connection.send(`50 02 ${publish.toString("hex", 5, 7)}`);
+      expect(await reason).toMatchObject({ name: "HubwireError", code: "ERR_STORE" });
+      store.fails = [];
+      await client.close({ force: true });
+      await expect(published).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    },
+  );
 });
 
 describe("peers", () => {
