@@ -9,8 +9,12 @@ import { settings } from "./suite/parties.mjs";
 
 const { pick } = settings();
 const smoke = pick([], [], ["--smoke"]);
-const short = pick([], ["--rounds", "5", "--turn", "12"], ["--rounds", "3", "--turn", "15", "--packets", "5000"]);
-const encode = pick([], ["--rounds", "5", "--turn", "12"], ["--rounds", "3", "--turn", "15"]);
+const short = pick(
+  [],
+  ["--rounds", "5", "--turn", "25", "--packets", "5000"],
+  ["--rounds", "3", "--turn", "15", "--packets", "5000"],
+);
+const encode = pick([], ["--rounds", "5", "--turn", "30"], ["--rounds", "3", "--turn", "15"]);
 const sizes = pick([], ["--sizes", "16384"], ["--sizes", "16384"]);
 const jitless = pick(
   ["--packets", "4000", "--rounds", "7"],

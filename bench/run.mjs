@@ -147,12 +147,14 @@ function measure(name, position, names) {
   });
 }
 
+const save = (file, result) => writeFileSync(file, `${JSON.stringify(result)}\n`);
+
 function finish(result) {
   const [file, svg] = [own.files["--json"], own.files["--svg"]];
-  if (file) writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  if (file) save(file, result);
   if (svg) {
     mkdirSync(svg, { recursive: true });
-    const note = `${result.machine.cpu}, ${result.machine.cores} cores, Node ${result.machine.node}, ${result.date.slice(0, 10)}`;
+    const note = `${result.machine.cpu}, ${result.machine.cores} cores, Node ${result.machine.node}, load ${result.machine.load}, ${result.date.slice(0, 10)}`;
     for (const [name, text] of charts(result.rows, result.quick ? `${note}; a quick run` : note)) {
       writeFileSync(join(svg, name), text);
     }
@@ -176,6 +178,7 @@ const describe = ({ machine, versions }) => {
 
 if (own.files["--from"]) {
   const result = read(own.files["--from"]);
+  if (result.quick) console.log("A QUICK RUN: a first impression, not to be quoted.\n");
   console.log(describe(result) + tables(result.rows, result.skipped));
   finish(result);
 } else {
@@ -208,6 +211,8 @@ if (own.files["--from"]) {
     result.rows.push(...rows);
     result.skipped.push(...skipped);
     if (failed) broken.push(name);
+    // A run that is cut short keeps what it has.
+    if (own.files["--json"]) save(own.files["--json"], result);
   }
   if (quick) console.log("\nA QUICK RUN: a first impression, not to be quoted.");
   finish(result);

@@ -37,6 +37,12 @@ export function ranked(rows) {
 
 const times = (value) => (value >= 10 ? value.toFixed(0) : value.toFixed(value >= 1 ? 1 : 2));
 
+/** Whether a peer's samples and ours lie apart; one sample each tells nothing about spread, and counts as apart. */
+function apart({ values, ours }, peer) {
+  const [mine, others] = [values[ours], values[peer]];
+  return Math.max(...mine) < Math.min(...others) || Math.min(...mine) > Math.max(...others);
+}
+
 /** What a table means, with the same weight on what is lost. Differences within 5 % are called equal. */
 function meaning(rows, ranking) {
   const { ours } = rows[0];
@@ -44,14 +50,20 @@ function meaning(rows, ranking) {
   const said = ranking
     .filter(([peer]) => peer !== ours)
     .map(([peer, score]) => {
-      const gains = rows.filter(({ values }) => values[peer]).map((row) => gain(row, peer));
+      const held = rows.filter(({ values }) => values[peer]);
+      if (!held.some((row) => apart(row, peer))) return `${ours} and ${peer} were not told apart: their ranges overlap`;
+      const gains = held.map((row) => gain(row, peer));
       const range = many ? ` in the geometric mean (${times(Math.min(...gains))} to ${times(Math.max(...gains))})` : "";
-      if (score > 1.05) return `${ours} is ${times(score)} times better than ${peer}${range}`;
-      if (score < 0.95)
-        return `${ours} loses to ${peer}, which is ${times(1 / score)} times better${many ? " in the geometric mean" : ""}`;
+      const mean = many ? " in the geometric mean" : "";
+      const lost = score > 1.05 ? held.filter((row) => gain(row, peer) < 0.95).map(({ what }) => what) : [];
+      const except = lost.length > 0 ? `, and loses in: ${lost.join(", ")}` : "";
+      if (score > 1.05) return `${ours} is ${times(score)} times better than ${peer}${range}${except}`;
+      if (score < 0.95) return `${ours} loses to ${peer}, which is ${times(1 / score)} times better${mean}`;
       return `${ours} and ${peer} are equal within 5 %${range}`;
     });
-  return said.length > 0 ? `${said.join("; ")}.` : "";
+  const floor = "The raw socket is a floor, not a client: it sends bytes made beforehand and keeps track of nothing.";
+  const hasFloor = ranking.some(([peer]) => peer === "raw socket");
+  return said.length > 0 ? `${said.join("; ")}.${hasFloor ? ` ${floor}` : ""}` : "";
 }
 
 function layout(lines) {
