@@ -6,18 +6,18 @@
  *   PUBREC), `#released` (in order of PUBREC, waits for PUBCOMP) or `#held` (the one under suspicion, see `Suspect`).
  * - Messages leave in the order of `publish`: while anything waits in `#queue`, QoS 0 waits behind it.
  * - A packet identifier is held from the first sending to the final acknowledgement, also when the user has given up.
- * - What waits, queued or in flight, is counted as the memory that it takes and bounded before it is taken.
- * - Publications of an earlier process come before all others in every list.
+ * - What waits is counted as the memory that it takes; what an earlier process left comes first in every list.
  */
 import { checkPublish } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
-import { expire, expired, timedOut } from "./expiry.js";
+import { Expiry, firstSentAt, queueFull } from "./expiry.js";
 import { PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
 import { insert, type Link, members, newList, unlink } from "./list.js";
 import { messageMemory, withoutPinning } from "./memory.js";
-import { Suspect } from "./suspect.js";
 import type { SessionParts } from "./parts.js";
+import { refusedMessage, sessionLost } from "./refusals.js";
+import { Suspect } from "./suspect.js";
 import { Window } from "./window.js";
 
 const EMPTY = new Uint8Array(0);
@@ -55,11 +55,7 @@ export class Outbound {
 
   /** When the oldest unacknowledged message was sent, ms; Infinity without one. */
   get oldestSentAt(): number {
-    const [sent, released] = [this.#sent.next, this.#released.next] as [Publication, Publication];
-    return Math.min(
-      sent === (this.#sent as Link) ? Infinity : sent.sentAt,
-      released === (this.#released as Link) ? Infinity : released.sentAt,
-    );
+    return Math.min(firstSentAt(this.#sent), firstSentAt(this.#released));
   }
 
   /** Takes over what the store has of an earlier process. */
@@ -94,7 +90,6 @@ export class Outbound {
           ids.release(publication);
           throw error;
         }
-        this.awaited++;
         this.#track(publication);
         return false;
       }
@@ -112,11 +107,16 @@ export class Outbound {
   /** It was sent the first time: from now on it is in flight. */
   #track(publication: Publication): void {
     const { time, options } = this.#parts;
-    publication.awaits = publication.qos === 1 ? PUBACK : PUBREC;
-    publication.sentAt = Math.floor(time.now);
-    this.#window.count(publication, 1);
+    this.#begin(publication);
     insert(publication, this.#sent);
     time.schedule(publication.sentAt + options.operationTimeout);
+  }
+
+  #begin(publication: Publication): void {
+    publication.awaits = publication.qos === 1 ? PUBACK : PUBREC;
+    publication.sentAt = Math.floor(this.#parts.time.now);
+    this.#window.count(publication, 1);
+    if (!publication.settled && !(publication instanceof Restored)) this.awaited++;
   }
 
   #enqueue(publication: Publication): void {
@@ -153,7 +153,6 @@ export class Outbound {
       unlink(publication);
       this.#window.count(publication, -1);
       if (qos) {
-        if (!publication.settled && !(publication instanceof Restored)) this.awaited++;
         this.#track(publication);
         // Still before the packet leaves: a store that fails takes the output with it.
         this.#journal?.state(publication, publication.packetId);
@@ -163,12 +162,10 @@ export class Outbound {
 
   /** The connection thrives without the accused; once no PUBREL is under way, it goes alone. */
   #trySuspect(): void {
-    const { time } = this.#parts;
     const publication = this.#held.next as Publication;
     if (publication === (this.#held as Link) || !this.isOpen || this.#released.next !== this.#released) return;
-    this.suspect.sentAlone(time.now);
+    this.suspect.sentAlone(this.#parts.time);
     this.#sendHeld(publication);
-    time.schedule(this.suspect.probeAt);
   }
 
   /** The held one takes its place as the oldest of all, and is sent. */
@@ -180,9 +177,7 @@ export class Outbound {
     unlink(publication);
     if (!packetId) {
       this.#window.count(publication, -1);
-      publication.awaits = qos === 1 ? PUBACK : PUBREC;
-      this.#window.count(publication, 1);
-      if (!publication.settled && !(publication instanceof Restored)) this.awaited++;
+      this.#begin(publication);
       this.#journal?.state(publication, publication.packetId);
     }
     publication.sentAt = Math.floor(time.now);
@@ -215,6 +210,10 @@ export class Outbound {
       insert(publication, this.#released);
       this.release(publication);
     } else this.#drop(publication, undefined);
+    this.#goOn();
+  }
+
+  #goOn(): void {
     this.#releaseHeld();
     this.pump();
   }
@@ -230,8 +229,7 @@ export class Outbound {
   alive(): void {
     if (this.suspect.stage === "watching") return;
     this.suspect.alive(this.#parts.time.now);
-    this.#releaseHeld();
-    this.pump();
+    this.#goOn();
   }
 
   // ---- connections
@@ -240,14 +238,11 @@ export class Outbound {
   opened(sessionPresent: boolean): void {
     this.isOpen = true;
     const { suspect } = this;
-    const { time } = this.#parts;
-    suspect.opened(time.now);
-    const { message } = suspect;
+    suspect.opened(this.#parts.time);
     this.#isDeferred = suspect.stage === "without";
-    if (this.#isDeferred && message) {
-      unlink(message);
-      insert(message, this.#held);
-      time.schedule(suspect.probeAt);
+    if (this.#isDeferred && suspect.message) {
+      unlink(suspect.message);
+      insert(suspect.message, this.#held);
     }
     if (sessionPresent) this.#resume();
     else this.#startAnew();
@@ -282,7 +277,7 @@ export class Outbound {
 
   /** QoS 1 becomes new messages; nobody knows what became of QoS 2. */
   #startAnew(): void {
-    const error = new HubwireError("ERR_SESSION_LOST", "the server lost the session of a QoS 2 message");
+    const error = sessionLost();
     const oldest = this.#queue.next;
     for (const list of [this.#held, this.#released, this.#sent]) {
       for (const publication of members<Publication>(list)) {
@@ -307,11 +302,11 @@ export class Outbound {
 
   /** The connection is gone. `byPeer`: through the other end's doing, as far as this end can know. */
   lost(error: HubwireError, byPeer: boolean): void {
-    const { isOpen } = this;
+    const isJudged = this.isOpen && this.#parts.options.poisonDetection;
     this.#goneAlone = undefined;
     this.isOpen = this.isHolding = false;
     this.isWritable = true;
-    if (isOpen && this.#parts.options.poisonDetection) this.#judge(byPeer);
+    if (isJudged) this.#judge(byPeer);
     if (this.#parts.options.queue.qos0) return;
     for (const publication of members<Publication>(this.#queue)) {
       if (!publication.qos) this.giveUp(publication, error);
@@ -323,8 +318,7 @@ export class Outbound {
     const condemned = this.suspect.ended(this.#parts.time.now, oldest, byPeer);
     this.#releaseHeld();
     if (!condemned) return;
-    const text = "the server ended every connection on which this message was sent, and none without it";
-    const error = new HubwireError("ERR_MESSAGE_REFUSED", text);
+    const error = refusedMessage();
     if (condemned.settled) this.#parts.event({ type: "abandoned", error });
     this.#drop(condemned, error);
   }
@@ -342,7 +336,7 @@ export class Outbound {
 
   /** All that anybody waits for is over with `error`. */
   giveUpAll(error: HubwireError): void {
-    const failures: unknown[] = [];
+    let failure: unknown;
     for (const list of [this.#held, this.#released, this.#sent, this.#queue]) {
       for (let link = list.next; link !== list;) {
         const publication = link as Publication;
@@ -352,11 +346,11 @@ export class Outbound {
           this.giveUp(publication, error);
         } catch (storeError) {
           // It has been settled, and so must be all others.
-          failures.push(storeError);
+          failure ??= storeError;
         }
       }
     }
-    if (failures.length > 0) throw failures[0];
+    if (failure) throw failure;
   }
 
   /** Forgets everything but what the store has. */
@@ -396,32 +390,11 @@ export class Outbound {
   /** Gives up what has waited for too long. */
   tick(): void {
     const { time, options } = this.#parts;
-    const { maxAge } = options.queue;
-    const late = this.isOpen ? timedOut : expired;
-    const waited = (publication: Publication): number =>
-      this.isOpen ? publication.sentAt + options.operationTimeout : publication.acceptedAt + maxAge;
-    const age = (publication: Publication): number => publication.acceptedAt + maxAge;
-    const giveUp = (publication: Publication, error: HubwireError): void => this.giveUp(publication, error);
-    expire(this.#queue, time, age, expired, giveUp, true);
-    expire(this.#held, time, age, expired, giveUp, false);
-    expire(this.#sent, time, waited, late, giveUp, true);
-    expire(this.#released, time, waited, late, giveUp, false);
-    this.#tickSuspect();
-  }
-
-  #tickSuspect(): void {
-    const { time, output, options } = this.#parts;
-    const { suspect } = this;
-    if (!this.isOpen || suspect.stage === "watching") return;
-    if (time.isDue(suspect.probeAt)) {
-      suspect.probed(time.now + options.operationTimeout);
-      output.pingreq(time.now);
-    }
-    if (!time.isDue(suspect.overAt)) return;
-    suspect.clear();
-    this.#releaseHeld();
-    this.pump();
+    const look = new Expiry(time, options, this.isOpen, (publication, error) => this.giveUp(publication, error));
+    look.atUnsent(this.#queue, true);
+    look.atUnsent(this.#held, false);
+    look.atSent(this.#sent, true);
+    look.atSent(this.#released, false);
+    if (this.isOpen && this.suspect.tick(this.#parts)) this.#goOn();
   }
 }
-
-const queueFull = (): HubwireError => new HubwireError("ERR_QUEUE_FULL", "the queue of unsent messages is full");

@@ -30,3 +30,14 @@ export function unfit(name: string, { awaits }: Exchange): HubwireError {
   const what = awaits === SUBACK ? "SUBSCRIBE" : awaits === UNSUBACK ? "UNSUBSCRIBE" : "this PUBLISH";
   return violation(`${name} in answer to ${what}`, "MQTT-4.8.0-1");
 }
+
+/** Policy 12. */
+export const refusedMessage = (): HubwireError =>
+  new HubwireError(
+    "ERR_MESSAGE_REFUSED",
+    "the server ended every connection on which this message was sent, and none without it",
+  );
+
+/** Policy 6. */
+export const sessionLost = (): HubwireError =>
+  new HubwireError("ERR_SESSION_LOST", "the server lost the session of a QoS 2 message");

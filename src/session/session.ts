@@ -49,7 +49,6 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   #isOver = false;
   readonly #packets: PacketSink;
   #decoder: Decoder | undefined;
-  /** The store was read. */
   #isRestored = false;
 
   constructor(sink: SessionSink<P, A, S>, options: SessionOptions) {

@@ -11,6 +11,8 @@
  * longer than its PINGREQ may take to be answered.
  */
 import type { Publication } from "./exchange.js";
+import type { SessionParts } from "./parts.js";
+import type { Time } from "./time.js";
 
 const CONNECTIONS = 5;
 /** ms that a verdict allows for besides what the connections lived before. */
@@ -36,11 +38,12 @@ export class Suspect {
   #overAt = Infinity;
 
   /** A connection was accepted. */
-  opened(now: number): void {
-    this.#openedAt = now;
+  opened(time: Time): void {
+    this.#openedAt = time.now;
     this.#gained = false;
     this.#aloneAt = this.#overAt = Infinity;
-    this.#probeAt = this.stage === "without" ? now + this.#longest + SLACK : Infinity;
+    this.#probeAt = this.stage === "without" ? time.now + this.#longest + SLACK : Infinity;
+    time.schedule(this.#probeAt);
   }
 
   /** Something was acknowledged: the message itself, or another. */
@@ -58,25 +61,23 @@ export class Suspect {
   }
 
   /** The accused goes, and nothing else is under way. */
-  sentAlone(now: number): void {
-    this.#aloneAt = now;
-    this.#probeAt = now + this.#longest + SLACK;
+  sentAlone(time: Time): void {
+    this.#aloneAt = time.now;
+    this.#probeAt = time.now + this.#longest + SLACK;
+    time.schedule(this.#probeAt);
   }
 
-  /** When a PINGREQ is wanted at the latest. */
-  get probeAt(): number {
-    return this.#probeAt;
-  }
-
-  /** It was sent, and its answer may take until `overAt`, ms. */
-  probed(overAt: number): void {
-    this.#probeAt = Infinity;
-    this.#overAt = overAt;
-  }
-
-  /** When to stop waiting for the answer, ms. */
-  get overAt(): number {
-    return this.#overAt;
+  /** Sends the PINGREQ that is due. Whether its answer is overdue, which clears the accused. */
+  tick({ time, output, options }: SessionParts): boolean {
+    if (this.stage === "watching") return false;
+    if (time.isDue(this.#probeAt)) {
+      this.#probeAt = Infinity;
+      this.#overAt = time.now + options.operationTimeout;
+      output.pingreq(time.now);
+    }
+    if (!time.isDue(this.#overAt)) return false;
+    this.clear();
+    return true;
   }
 
   /**
