@@ -327,7 +327,7 @@ describe("connect", () => {
     expect(((await error) as Error).message).toMatch(/before CONNACK: wrong credentials or client id/);
   });
 
-  test("no CONNACK: ends at connectTimeout [MQTT-3.1.4-4 -]", async () => {
+  test("no CONNACK: ends at connectTimeout [MQTT-3.1.4-4 -] [MQTT-3.2.2-6 -]", async () => {
     const { peer, clock, result } = await attempt({ connectTimeout: 500 });
     const connection = await peer.next();
     await connection.packet();

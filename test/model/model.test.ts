@@ -124,8 +124,8 @@ const mutants: Record<string, Mutation> = {
   "a message that is not recorded": ["outbound.ts", "if (qos) this.#journal?.accepted(publication, 0);", ""],
   "a message removed before its release is recorded": [
     "journal.ts",
-    "this.#lastKey += 2;\n    this.put(this.#lastKey, Uint8Array.of(RELEASE",
-    "this.#lastKey += 2; this.remove(exchange.key);\n    this.put(this.#lastKey, Uint8Array.of(RELEASE",
+    "this.#lastKey += 2;\n    this.#put(this.#lastKey, Uint8Array.of(RELEASE",
+    "this.#lastKey += 2; this.#remove(exchange.key);\n    this.#put(this.#lastKey, Uint8Array.of(RELEASE",
   ],
   "a release that does not win over its message": [
     "journal.ts",
@@ -134,7 +134,7 @@ const mutants: Record<string, Mutation> = {
   ],
   "an inbound message not recorded": [
     "journal.ts",
-    "if (known) this.put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));\n    else",
+    "if (known) this.#put(packetId, Uint8Array.of(INBOUND, packetId >> 8, packetId));\n    else",
     "",
   ],
   "a stalled transport that stays stalled": [
