@@ -133,7 +133,7 @@ export const mutants = [
   {
     name: "small messages that wait pin their chunks",
     edits: [
-      ["src/client/deliveries.ts", "if (mailbox) message.payload = withoutPinning(message.payload);", ""],
+      ["src/client/deliveries.ts", "if (mailbox) message.payload = payload = withoutPinning(payload);", ""],
       [
         "src/client/deliveries.ts",
         "if (others === 0) this.bytes += buffer.byteLength;",
