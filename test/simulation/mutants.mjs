@@ -134,12 +134,8 @@ export const mutants = [
     name: "small messages that wait pin their chunks",
     edits: [
       ["src/client/deliveries.ts", "if (mailbox) message.payload = payload = withoutPinning(payload);", ""],
-      [
-        "src/client/deliveries.ts",
-        "if (others === 0) this.bytes += buffer.byteLength;",
-        "if (others === 0) this.bytes += 1;",
-      ],
-      ["src/client/deliveries.ts", "this.bytes -= work.memory.byteLength;", "this.bytes -= 1;"],
+      ["src/client/deliveries.ts", "this.bytes += chunk.bytes;", "this.bytes += 1;"],
+      ["src/client/deliveries.ts", "this.bytes -= chunk.bytes;", "this.bytes -= 1;"],
     ],
   },
   // Ends what should go on, or goes on when it should not
