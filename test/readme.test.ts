@@ -21,7 +21,7 @@ const wantedOf = (example: string) => [...example.matchAll(/^\/\/ prints: (.*)$/
 /** The documents whose examples run: the README and each folder's guide. */
 const documents = ["README.md", "test/README.md", "bench/README.md"]
   .concat(readdirSync(join(root, "src")).map((folder) => `src/${folder}/README.md`))
-  .filter((name) => existsSync(join(root, name)) && examplesOf(name).length > 0);
+  .filter((name) => existsSync(join(root, name)) && examplesOf(name).some((example) => wantedOf(example).length > 0));
 
 /** Whether `line` is what `wanted` says, in which `…` stands for anything. */
 function fits(line: string, wanted: string): boolean {
@@ -63,9 +63,10 @@ function run(program: string): Promise<{ status: number | null; stdout: string; 
 describe.each(documents)("%s", (name) => {
   for (const [index, example] of examplesOf(name).entries()) {
     const wanted = wantedOf(example);
+    if (wanted.length === 0) continue;
     // Some examples talk to a server that they do not bring along.
     const lacksServer = example.includes("MQTT_PORT") && !mosquittoAvailable();
-    test.skipIf(lacksServer || wanted.length === 0)(`example ${index + 1} runs and prints what it says`, async () => {
+    test.skipIf(lacksServer)(`example ${index + 1} runs and prints what it says`, async () => {
       const { status, stdout, stderr } = await run(example);
       expect(stderr).toBe("");
       expect(status).toBe(0);
