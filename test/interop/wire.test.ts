@@ -277,7 +277,7 @@ describe("telemetry", () => {
     const recordings = await onDevice({
       sdk: (client) => {
         const message = new Message("x");
-        message.messageId = "m 1";
+        message.messageId = "m#1";
         message.correlationId = "c/2";
         message.userId = "ü&=";
         message.to = "to";
@@ -294,7 +294,7 @@ describe("telemetry", () => {
       },
       ours: (client) =>
         client.sendTelemetry("x", {
-          messageId: "m 1",
+          messageId: "m#1",
           correlationId: "c/2",
           userId: "ü&=",
           to: "to",

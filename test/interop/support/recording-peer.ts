@@ -66,7 +66,13 @@ export async function startRecordingPeer(): Promise<RecordingPeer> {
       packets = [];
       script = nextScript;
       failure = undefined;
-      await run();
+      try {
+        await run();
+      } catch (error) {
+        // A client that an operation left open must not hold up the next one.
+        for (const socket of sockets) socket.destroy();
+        throw error;
+      }
       while (sockets.size > 0) await once([...sockets][0] as TLSSocket, "close");
       if (failure !== undefined) throw failure;
       return packets;
