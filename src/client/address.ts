@@ -3,7 +3,7 @@
  *
  * Invariant: no text made here quotes a value, for a URL may hold a password.
  */
-import { HubwireError } from "../errors.js";
+import { invalid } from "../check.js";
 import type { Endpoint } from "../transport/connection.js";
 
 /** The options that say where to connect. */
@@ -33,8 +33,6 @@ export type Protocol = Endpoint["protocol"];
 
 /** The usual port of each protocol. */
 export const PORTS: Readonly<Record<Protocol, number>> = { mqtts: 8883, mqtt: 1883, wss: 443, ws: 80 };
-
-const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", text);
 
 /** Completes the options. @throws HubwireError ERR_INVALID_ARGUMENT, which says what to write. */
 export function resolveAddress(options: Address): Omit<Endpoint, "tls"> {

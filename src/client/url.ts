@@ -4,8 +4,7 @@
  * Invariants: a URL says what the options would, and nothing twice; no text made here quotes any of it, for it may hold
  * a password.
  */
-import { readOptions } from "../check.js";
-import { HubwireError } from "../errors.js";
+import { invalid, readOptions } from "../check.js";
 import { type Address, PORTS, type Protocol } from "./address.js";
 
 /** The options that a URL stands for. */
@@ -25,8 +24,6 @@ const SYNONYMS: Readonly<Record<string, Protocol>> = {
 };
 
 const FORM = 'write "mqtts://host", "mqtts://user:password@host:8883" or "wss://host/path"';
-
-const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", text);
 
 /** Reads a URL. @throws HubwireError ERR_INVALID_ARGUMENT, which says what to write. */
 export function parseUrl(given: string | URL): UrlOptions {
