@@ -3,14 +3,14 @@
 //
 //   npm run bench -- burst [--messages N] [--rounds N]
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, settings, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings({ messages: { type: "string" }, rounds: { type: "string" } });
 const rounds = Number(values.rounds ?? pick(7, 3, 1));
 const messages = Number(values.messages ?? pick(50_000, 50_000, 2_000));
 const broker = await startBroker();
 const common = { port: broker.tls, ca: broker.ca, messages };
-const results = await interleaved(["hubwire", "MQTT.js", "raw socket"], rounds, "burst", (peer) =>
+const results = await interleaved(["hubwire", ...others, "MQTT.js", "raw socket"], rounds, "burst", (peer) =>
   client("client/burst.mjs", { ...common, peer }, ["--expose-gc"]),
 );
 broker.stop();

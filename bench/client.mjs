@@ -1,12 +1,14 @@
-// Publishing with QoS 0, 1 and 2 over TLS: hubwire, MQTT.js and a raw socket with packets encoded beforehand, each in a
-// process of its own, in turn against one broker process, over several rounds: CPU a message, and messages a second.
+// Publishing with QoS 0, 1 and 2 over TLS: hubwire, MQTT.js, libmosquitto (in C, where a compiler and libmosquitto-dev are
+// installed) and a raw socket with packets encoded beforehand, each in a process of its own, in turn against one broker
+// process, over several rounds: CPU a message, and messages a second.
 //
 //   npm run bench -- client [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES] [--plain]
 //                           [--curve]       payloads of 16 B to 256 KiB with QoS 1, in place of one size
 //                           [--mosquitto]   a real broker in place of the one that only answers
 import { startMosquitto } from "./client/mosquitto.mjs";
+import { libmosquitto } from "./suite/native.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, settings, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings({
   messages: { type: "string" },
@@ -21,6 +23,7 @@ const { values, pick } = settings({
 const rounds = Number(values.rounds ?? pick(7, 3, 1));
 const most = Number(values.messages ?? pick(100_000, 20_000, 2_000));
 const secure = !values.plain;
+const native = libmosquitto();
 const broker = values.mosquitto ? await startMosquitto() : await startBroker();
 
 const where = `${secure ? "TLS" : "TCP"}${values.mosquitto ? ", mosquitto" : ""}`;
@@ -31,12 +34,14 @@ async function publishing(qos, payloadBytes) {
   // As many bytes at most as a thousand payloads of 4 KiB, so that a row of the curve takes its second and no more.
   const messages = Math.min(most, Math.max(200, Math.ceil((most * 4_096) / Math.max(4_096, payloadBytes * 4))));
   const window = Math.min(Number(values.window), Math.max(8, Math.floor(8_388_608 / payloadBytes)));
-  const peers = qos === 2 ? ["hubwire", "MQTT.js"] : ["hubwire", "MQTT.js", "raw socket"];
+  const peers = ["hubwire", ...others, "MQTT.js", ...(native.measure ? ["libmosquitto"] : [])];
+  if (qos < 2) peers.push("raw socket");
   const label = `QoS ${qos}, ${payloadBytes} B`;
   const common = { host: "localhost", port: secure ? broker.tls : broker.tcp, ca: broker.ca, secure, messages, window };
-  const results = await interleaved(peers, rounds, `publish ${label}`, (peer) =>
-    client("client/run.mjs", { ...common, peer, warmup: Math.ceil(messages / 4), payloadBytes, qos }),
-  );
+  const results = await interleaved(peers, rounds, `publish ${label}`, (peer) => {
+    const run = { ...common, peer, warmup: Math.ceil(messages / 4), payloadBytes, qos };
+    return peer === "libmosquitto" ? native.measure({ mode: "publish", ...run }) : client("client/run.mjs", run);
+  });
   const what = values.curve ? `${payloadBytes} B` : `QoS ${qos}`;
   const of = values.curve ? "Publishing with QoS 1 by payload" : `Publishing ${payloadBytes} B`;
   const row = { what, ours: "hubwire" };
@@ -59,4 +64,5 @@ async function publishing(qos, payloadBytes) {
 }
 
 for (const qos of levels) for (const size of sizes) await publishing(qos, size);
+report([], native.skipped, native.versions);
 broker.stop();

@@ -40,8 +40,8 @@ function run([name, flags, options]) {
   const child = fork(join(import.meta.dirname, "codec", `${name}.mjs`), options, {
     execArgv: ["--expose-gc", ...flags],
   });
-  child.on("message", ({ rows, skipped, progress: text }) => {
-    if (rows) report(rows, skipped);
+  child.on("message", ({ rows, skipped, versions, progress: text }) => {
+    if (rows) report(rows, skipped, versions);
     if (text) progress(text);
   });
   return new Promise((resolve) => child.once("close", resolve));

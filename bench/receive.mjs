@@ -1,9 +1,11 @@
-// Receiving with QoS 0, 1 and 2 over TLS: hubwire, MQTT.js and, for QoS 0 and 1, a raw socket that counts bytes and answers
-// with PUBACKs made beforehand. Each has a process of its own, in turn, against a server that sends ready-made packets.
+// Receiving with QoS 0, 1 and 2 over TLS: hubwire, MQTT.js, libmosquitto (in C, where a compiler and libmosquitto-dev are
+// installed) and, for QoS 0 and 1, a raw socket that counts bytes and answers with PUBACKs made beforehand. Each has a
+// process of its own, in turn, against a server that sends ready-made packets.
 //
 //   npm run bench -- receive [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES]
+import { libmosquitto } from "./suite/native.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, settings, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings({
   messages: { type: "string" },
@@ -15,18 +17,17 @@ const { values, pick } = settings({
 const rounds = Number(values.rounds ?? pick(7, 3, 1));
 const messages = Number(values.messages ?? pick(100_000, 20_000, 2_000));
 const broker = await startBroker();
+const native = libmosquitto();
 
 for (const qos of values.qos === undefined ? [0, 1, 2] : [Number(values.qos)]) {
-  const peers = ["hubwire", "MQTT.js", ...(qos === 2 ? [] : ["raw socket"])];
+  const peers = ["hubwire", ...others, "MQTT.js", ...(native.measure ? ["libmosquitto"] : [])];
+  if (qos < 2) peers.push("raw socket");
+  const [window, payloadBytes] = [Number(values.window), Number(values.payload)];
   const common = { port: broker.tls, ca: broker.ca, messages, warmup: Math.ceil(messages / 4), qos };
-  const results = await interleaved(peers, rounds, `receive QoS ${qos}`, (peer) =>
-    client("client/receive.mjs", {
-      ...common,
-      peer,
-      window: Number(values.window),
-      payloadBytes: Number(values.payload),
-    }),
-  );
+  const results = await interleaved(peers, rounds, `receive QoS ${qos}`, (peer) => {
+    const run = { ...common, peer, window, payloadBytes };
+    return peer === "libmosquitto" ? native.measure({ mode: "receive", ...run }) : client("client/receive.mjs", run);
+  });
   const row = { what: `QoS ${qos}`, ours: "hubwire" };
   const table = `Receiving ${values.payload} B over TLS`;
   report([
@@ -46,4 +47,5 @@ for (const qos of values.qos === undefined ? [0, 1, 2] : [Number(values.qos)]) {
     },
   ]);
 }
+report([], native.skipped, native.versions);
 broker.stop();

@@ -3,14 +3,14 @@
 //
 //   npm run bench -- reconnect [--times N] [--rounds N]
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, settings, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
 const rounds = Number(values.rounds ?? pick(7, 3, 1));
 const times = Number(values.times ?? pick(500, 200, 20));
 const broker = await startBroker();
 const common = { port: broker.tls, ca: broker.ca, times, warmup: Math.ceil(times / 4) };
-const peers = ["hubwire", "MQTT.js", "TLS socket, resumed", "TLS socket, anew"];
+const peers = ["hubwire", ...others, "MQTT.js", "TLS socket, resumed", "TLS socket, anew"];
 const results = await interleaved(peers, rounds, "reconnect", (peer) =>
   client("client/reconnect.mjs", { ...common, peer }),
 );

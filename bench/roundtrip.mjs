@@ -3,14 +3,14 @@
 //
 //   npm run bench -- roundtrip [--times N] [--rounds N]
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, hasSdk, noSdk, settings, startBroker } from "./suite/parties.mjs";
+import { client, hasSdk, noSdk, others, settings, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
 const rounds = Number(values.rounds ?? pick(5, 3, 1));
 const times = Number(values.times ?? pick(3_000, 1_000, 100));
 const hub = await startBroker("roundtrip/hub.mjs");
 const { port, ca, connectionString } = hub;
-const peers = ["hubwire", ...(hasSdk ? ["Microsoft's SDK"] : [])];
+const peers = ["hubwire", ...others, ...(hasSdk ? ["Microsoft's SDK"] : [])];
 
 for (const kind of ["method", "twin"]) {
   const results = await interleaved(peers, rounds, `${kind} there and back`, (peer) => {

@@ -8,6 +8,8 @@
 //   --compare FILE      what changed beyond its spread against an earlier --json FILE
 //   --fail-over PERCENT with --compare: exit status 1 where a figure of ours got worse by more
 //   --svg FOLDER        draws the tables as charts
+//   --build PATH=NAME   another build of hubwire takes part as a row of that name: the folder of a package with its dist/;
+//                       may be given more than once; in the benchmarks that compare with peers
 //   --from FILE         measures nothing: tables, charts and comparison of an earlier --json FILE
 //   --help              this text; with names, what each of them measures and its own options
 //
@@ -15,7 +17,7 @@
 import { fork, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { charts } from "./suite/charts.mjs";
 import { compare } from "./suite/compare.mjs";
 import { tables } from "./suite/tables.mjs";
@@ -37,6 +39,11 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+function buildIn(path) {
+  const dist = [resolve(path, "dist"), resolve(path)].find((one) => existsSync(join(one, "client/index.js")));
+  return dist ?? fail(`${path} holds no build: there is no dist/client/index.js`);
+}
+
 function fail(text) {
   console.error(`bench: ${text}`);
   process.exit(2);
@@ -45,7 +52,7 @@ function fail(text) {
 const own = parse(process.argv.slice(2));
 
 function parse(args) {
-  const found = { names: [], passed: [], flags: new Set(), files: {} };
+  const found = { names: [], passed: [], flags: new Set(), files: {}, builds: {} };
   const flags = ["--quick", "--smoke", "--help"];
   const files = ["--json", "--compare", "--svg", "--fail-over", "--from"];
   for (let i = 0; i < args.length; i++) {
@@ -54,6 +61,9 @@ function parse(args) {
     else if (files.includes(arg)) {
       if (args[i + 1] === undefined || args[i + 1].startsWith("--")) fail(`${arg} needs a value`);
       found.files[arg] = args[++i];
+    } else if (arg === "--build") {
+      const [, path, name] = /^(.+)=([^=]+)$/.exec(args[++i] ?? "") ?? fail("--build takes PATH=NAME");
+      found.builds[name] = buildIn(path);
     } else if (arg.startsWith("-") || found.passed.length > 0) found.passed.push(arg);
     else found.names.push(arg);
   }
@@ -122,18 +132,20 @@ function measure(name, position, names) {
   const tell = () => show(`${head}${doing && `: ${doing}`} (${Math.round((Date.now() - began) / 1000)} s)${after}`);
   const length = smoke || (quick && !/settings\(/.test(readFileSync(join(folder, `${name}.mjs`), "utf8")));
   const flags = length ? ["--smoke"] : quick ? ["--quick"] : [];
-  const child = fork(join(folder, `${name}.mjs`), [...flags, ...own.passed], { silent: true });
+  const env = { ...process.env, HUBWIRE_BUILDS: JSON.stringify(own.builds) };
+  const child = fork(join(folder, `${name}.mjs`), [...flags, ...own.passed], { silent: true, env });
   const ticking = process.stderr.isTTY ? setInterval(tell, 1000) : undefined;
-  const result = { name, rows: [], skipped: [], failed: false };
+  const result = { name, rows: [], skipped: [], versions: {}, failed: false };
   const put = (stream) => (chunk) => {
     show("");
     stream.write(chunk);
   };
   child.stdout.on("data", put(process.stdout));
   child.stderr.on("data", put(process.stderr));
-  child.on("message", ({ rows = [], skipped = [], progress }) => {
+  child.on("message", ({ rows = [], skipped = [], versions = {}, progress }) => {
     result.rows.push(...rows);
     result.skipped.push(...skipped);
+    Object.assign(result.versions, versions);
     if (progress) doing = progress;
     tell();
   });
@@ -142,7 +154,7 @@ function measure(name, position, names) {
     child.on("close", (status) => {
       clearInterval(ticking);
       show("");
-      resolve({ ...result, failed: status !== 0 });
+      resolve({ ...result, failed: status !== 0, seconds: (Date.now() - began) / 1e3 });
     });
   });
 }
@@ -199,6 +211,8 @@ if (own.files["--from"]) {
       load: loadavg()[0].toFixed(1),
     },
     versions: Object.fromEntries(Object.keys(manifest.dependencies).map((name) => [name, versionOf(name)])),
+    builds: own.builds,
+    seconds: {},
     rows: [],
     skipped: [],
   };
@@ -206,15 +220,21 @@ if (own.files["--from"]) {
   if (quick) console.log("A QUICK RUN: a first impression, not to be quoted.\n");
   const broken = [];
   for (const [position, name] of names.entries()) {
-    const { rows, skipped, failed } = await measure(name, position, names);
+    const { rows, skipped, versions, failed, seconds } = await measure(name, position, names);
     process.stdout.write(tables(rows, skipped));
     result.rows.push(...rows);
-    result.skipped.push(...skipped);
+    result.skipped.push(...skipped.filter((reason) => !result.skipped.includes(reason)));
+    Object.assign(result.versions, versions);
+    result.seconds[name] = Number(seconds.toFixed(1));
     if (failed) broken.push(name);
     // A run that is cut short keeps what it has.
     if (own.files["--json"]) save(own.files["--json"], result);
   }
-  if (quick) console.log("\nA QUICK RUN: a first impression, not to be quoted.");
+  const took = Object.entries(result.seconds).map(([name, seconds]) => `${name} ${seconds.toFixed(0)} s`);
+  console.log(
+    `\n${(Object.values(result.seconds).reduce((a, b) => a + b, 0) / 60).toFixed(1)} minutes: ${took.join(", ")}`,
+  );
+  if (quick) console.log("A QUICK RUN: a first impression, not to be quoted.");
   finish(result);
   if (broken.length > 0) {
     console.error(`bench: ${broken.join(", ")} did not end well`);

@@ -6,7 +6,7 @@
 // --limits fails where the budget is lost: at most 3 times the CPU of `publish`, at least 10 times the SDK's messages a
 // second. Without the peers of test/interop (npm run setup:interop) the SDK is left out.
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, hasSdk, noSdk, settings, startBroker } from "./suite/parties.mjs";
+import { client, hasSdk, noSdk, others, settings, startBroker } from "./suite/parties.mjs";
 import { gain } from "./suite/tables.mjs";
 
 const { values, pick } = settings({ rounds: { type: "string" }, limits: { type: "boolean", default: false } });
@@ -20,7 +20,8 @@ const size = pick(
 );
 const broker = await startBroker();
 const programs = {
-  hubwire: "sendTelemetry",
+  hubwire: "hubwire",
+  ...Object.fromEntries(others.map((name) => [name, name])),
   "hubwire's publish": "publish",
   ...(hasSdk && { "Microsoft's SDK": "sdk" }),
 };

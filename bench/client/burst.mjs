@@ -1,11 +1,13 @@
 // One client, one process: a burst in one turn; says its peak of memory in MiB. Settings: JSON in argv.
+import { load } from "../suite/dist.mjs";
+
 const { peer, port, ca, messages } = JSON.parse(process.argv[2]);
 const topic = "devices/thermostat-1/messages/events/";
 const payloadOf = (i) => Buffer.alloc(200, `${i} `);
 
 const peers = {
   async hubwire() {
-    const { MqttClient } = await import("../../dist/client/index.js");
+    const { MqttClient } = await load("client/index.js");
     const client = new MqttClient({ host: "localhost", port, clientId: "bench", tls: { ca } });
     await client.connect();
     const options = { qos: 1 };
@@ -21,7 +23,7 @@ const peers = {
   /** It makes a packet of each payload, as whoever sends different payloads must. */
   async "raw socket"() {
     const tls = await import("node:tls");
-    const { encode } = await import("../../dist/codec/index.js");
+    const { encode } = await load("codec/index.js");
     const socket = tls.connect({ host: "localhost", port, ca });
     await new Promise((resolve) => socket.once("secureConnect", resolve));
     socket.write(encode({ type: "connect", clientId: "bench" }));

@@ -1,4 +1,6 @@
 // One client, one process: connects, subscribes, orders messages and says what receiving them took. Settings: JSON in argv.
+import { load } from "../suite/dist.mjs";
+
 const { peer, port, ca, messages, warmup, window, payloadBytes, qos } = JSON.parse(process.argv[2]);
 const topic = "devices/thermostat-1/messages/devicebound/#";
 const order = (count) => JSON.stringify({ qos, count, window, payloadBytes });
@@ -17,7 +19,7 @@ function handle(name, payload) {
 
 const peers = {
   async hubwire() {
-    const { MqttClient } = await import("../../dist/client/index.js");
+    const { MqttClient } = await load("client/index.js");
     const client = new MqttClient({ host: "localhost", port, clientId: "bench", tls: { ca } });
     await client.connect();
     await client.subscribe(topic, { qos }, (message) => handle(message.topic, message.payload));
@@ -35,7 +37,7 @@ const peers = {
   /** The floor: it knows how long every packet is and looks into none. */
   async "raw socket"() {
     const tls = await import("node:tls");
-    const { encode } = await import("../../dist/codec/index.js");
+    const { encode } = await load("codec/index.js");
     const socket = tls.connect({ host: "localhost", port, ca });
     await new Promise((resolve) => socket.once("secureConnect", resolve));
     socket.setNoDelay(true);

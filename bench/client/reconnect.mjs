@@ -1,12 +1,13 @@
 // One client, one process: has its connection dropped so many times; says the CPU of each in µs. Settings: JSON in argv.
 import { once } from "node:events";
+import { load } from "../suite/dist.mjs";
 
 const { peer, port, ca, times, warmup } = JSON.parse(process.argv[2]);
 
 /** A TLS socket of our own that sends a CONNECT and is dropped by the server. */
 async function bare(resumed) {
   const tls = await import("node:tls");
-  const { encode } = await import("../../dist/codec/index.js");
+  const { encode } = await load("codec/index.js");
   const secureContext = tls.createSecureContext({ ca });
   const connect = encode({ type: "connect", clientId: "bench" });
   const close = encode({ type: "publish", topic: "close", payload: "", qos: 0 });
@@ -29,7 +30,7 @@ async function bare(resumed) {
 
 const peers = {
   async hubwire() {
-    const { MqttClient } = await import("../../dist/client/index.js");
+    const { MqttClient } = await load("client/index.js");
     // Its own reconnecting would take a server that drops every connection at once for a second client of its name.
     const options = { host: "localhost", port, clientId: "bench", tls: { ca }, reconnect: false };
     const client = new MqttClient(options);

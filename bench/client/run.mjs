@@ -1,4 +1,6 @@
 // One client, one process: connects, warms up, publishes, prints what it took as JSON. Settings come as JSON in argv.
+import { load } from "../suite/dist.mjs";
+
 const settings = JSON.parse(process.argv[2]);
 const { peer, host, port, ca, secure, messages, warmup, window, payloadBytes, qos } = settings;
 const { protocol = secure ? "mqtts" : "mqtt" } = settings;
@@ -9,7 +11,7 @@ const payload = Buffer.alloc(payloadBytes, "x");
 /** Each peer gives the function that publishes one message and calls back when its QoS flow is complete. */
 const peers = {
   async hubwire() {
-    const { MqttClient } = await import("../../dist/client/index.js");
+    const { MqttClient } = await load("client/index.js");
     const client = new MqttClient({
       host,
       port,
@@ -49,7 +51,7 @@ const peers = {
   async "raw socket"() {
     const tls = await import("node:tls");
     const net = await import("node:net");
-    const { encode } = await import("../../dist/codec/index.js");
+    const { encode } = await load("codec/index.js");
     const socket = secure ? tls.connect({ host, port, ca, servername: "localhost" }) : net.connect({ host, port });
     await new Promise((resolve) => socket.once(secure ? "secureConnect" : "connect", resolve));
     socket.setNoDelay(true);

@@ -1,9 +1,13 @@
 // One row of decode.mjs: one form, one corpus, one chunk size. Prints the nanoseconds a packet of each
 // round, by peer, as JSON.
+import { execFileSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { chunks, stream } from "./corpora.mjs";
 import { interleave } from "./measure.mjs";
-import { mqttPacketPeer, reader, sink, u8Peer } from "./peers.mjs";
+import { hubwire, mqttPacketPeer, otherCodecs, readerOf, sinkOf, u8Peer } from "./peers.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -14,11 +18,15 @@ const { values } = parseArgs({
     turn: { type: "string", default: "60" },
     rounds: { type: "string", default: "9" },
     "no-u8": { type: "boolean", default: false },
+    /** The program of bench/native/paho.c, where it could be compiled. */
+    native: { type: "string" },
   },
 });
-const ours = { reader, sink }[values.form];
+const form = { reader: readerOf, sink: sinkOf }[values.form];
+const ours = form("hubwire", hubwire);
 const count = Number(values.packets);
-const pieces = chunks(stream(values.corpus, count), Number(values.size));
+const bytes = stream(values.corpus, count);
+const pieces = chunks(bytes, Number(values.size));
 
 /** A turn of a peer: the stream, over and over, for about the same time whoever it is. */
 function contender(peer) {
@@ -53,7 +61,24 @@ function contender(peer) {
   };
 }
 
-const peers = [ours, mqttPacketPeer, ...(values["no-u8"] ? [] : [u8Peer])];
-const times = interleave(peers.map(contender), Number(values.rounds));
-const samples = Object.fromEntries([...times].map(([name, list]) => [name === ours.name ? "hubwire" : name, list]));
-console.log(JSON.stringify(samples));
+const NATIVE = "Paho in C";
+
+/** The floor in C: the same bytes, in one piece, in a process of its own for each turn. */
+function nativeContender() {
+  const file = join(tmpdir(), `hubwire-bench-${process.pid}`);
+  writeFileSync(file, bytes);
+  process.once("exit", () => rmSync(file));
+  const take = (passes) =>
+    Number(execFileSync(values.native, [file, count, passes].map(String), { encoding: "utf8" }).split(" ")[0]);
+  const passes = Math.ceil((Number(values.turn) * 1e6) / Math.max(1, take(5) * count));
+  return { name: NATIVE, nanoseconds: () => take(passes) };
+}
+
+const peers = [
+  ours,
+  ...otherCodecs.map(([name, codec]) => form(name, codec)),
+  mqttPacketPeer,
+  ...(values["no-u8"] ? [] : [u8Peer]),
+];
+const contenders = [...peers.map(contender), ...(values.native ? [nativeContender()] : [])];
+console.log(JSON.stringify(Object.fromEntries(interleave(contenders, Number(values.rounds)))));

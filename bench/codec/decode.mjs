@@ -3,7 +3,9 @@
 // call sites behind that serve several kinds of sinks.
 //
 //   node [--jitless] bench/codec/decode.mjs --form reader|sink --sizes 1460,0 [options of decode-one.mjs]
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { compile } from "../suite/native.mjs";
 import { progress, report } from "../suite/report.mjs";
 import { ownProcess } from "./child.mjs";
 import { groups } from "./corpora.mjs";
@@ -19,6 +21,12 @@ const { values } = parseArgs({
 const own = /^--(form|sizes|group)$/;
 const passedOn = process.argv.slice(2).filter((_, i, all) => !own.test(all[i]) && !own.test(all[i - 1]));
 const jit = process.execArgv.includes("--jitless") ? ", without JIT" : "";
+const paho = compile(
+  "paho",
+  ["-Wl,--allow-multiple-definition", "-l:libpaho-mqtt3c.a", "-lpthread"],
+  "libpaho-mqtt-dev is not installed",
+);
+if (paho.program) passedOn.push("--native", paho.program);
 const what = { reader: "Decoding to objects", sink: "Decoding to a sink" }[values.form];
 
 for (const size of values.sizes.split(",")) {
@@ -35,3 +43,5 @@ for (const size of values.sizes.split(",")) {
     report(rows);
   }
 }
+if (paho.missing) report([], [`Paho in C: ${paho.missing}`]);
+else report([], [], { "Paho in C": spawnSync(paho.program, { encoding: "utf8" }).stdout.trim() });

@@ -5,7 +5,7 @@ import { progress, report } from "../suite/report.mjs";
 import { ownProcess } from "./child.mjs";
 import { c2dTopic } from "./corpora.mjs";
 import { interleave } from "./measure.mjs";
-import { hubwire, mqttPacket } from "./peers.mjs";
+import { hubwire, mqttPacket, otherCodecs } from "./peers.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -50,61 +50,60 @@ const stream = {
   uncork() {},
 };
 
-function contenders(topic, payload) {
-  const writer = new hubwire.PacketWriter();
+/** `encode` and `PacketWriter` of a build. */
+function codecOf(name, { PacketWriter, encode }, topic, payload) {
+  const writer = new PacketWriter();
   const taken = (packetId) => ((packetId & 31) === 0 ? writer.take() : kept);
   if (topic === undefined) {
     return [
-      contender("mqtt-packet", (messageId) => mqttPacket.generate({ cmd: "puback", messageId })),
-      contender("writeToStream", (messageId) => mqttPacket.writeToStream({ cmd: "puback", messageId }, stream)),
-      contender("encode", (packetId) => hubwire.encode({ type: "puback", packetId })),
-      contender("PacketWriter", (packetId) => {
+      contender(`bytes ${name}`, (packetId) => encode({ type: "puback", packetId })),
+      contender(`stream ${name}`, (packetId) => {
         writer.puback(packetId);
         return taken(packetId);
       }),
     ];
   }
   return [
-    contender("mqtt-packet", (messageId) =>
-      mqttPacket.generate({ cmd: "publish", topic, payload, qos: 1, retain: false, dup: false, messageId }),
+    contender(`bytes ${name}`, (packetId) =>
+      encode({ type: "publish", topic, payload, qos: 1, retain: false, dup: false, packetId }),
     ),
-    contender("writeToStream", (messageId) =>
-      mqttPacket.writeToStream(
-        { cmd: "publish", topic, payload, qos: 1, retain: false, dup: false, messageId },
-        stream,
-      ),
-    ),
-    contender("encode", (packetId) =>
-      hubwire.encode({ type: "publish", topic, payload, qos: 1, retain: false, dup: false, packetId }),
-    ),
-    contender("PacketWriter", (packetId) => {
+    contender(`stream ${name}`, (packetId) => {
       writer.publish(topic, payload, 1, false, false, packetId);
       return taken(packetId);
     }),
   ];
 }
 
+function contenders(topic, payload) {
+  const packetOf =
+    topic === undefined
+      ? (messageId) => ({ cmd: "puback", messageId })
+      : (messageId) => ({ cmd: "publish", topic, payload, qos: 1, retain: false, dup: false, messageId });
+  return [
+    ...codecOf("hubwire", hubwire, topic, payload),
+    ...otherCodecs.flatMap(([name, codec]) => codecOf(name, codec, topic, payload)),
+    contender("bytes mqtt-packet", (messageId) => mqttPacket.generate(packetOf(messageId))),
+    contender("stream mqtt-packet", (messageId) => mqttPacket.writeToStream(packetOf(messageId), stream)),
+  ];
+}
+
+/** The samples of one of the two forms, by peer. */
+const formOf = (samples, form) =>
+  Object.fromEntries(
+    Object.entries(samples)
+      .filter(([name]) => name.startsWith(`${form} `))
+      .map(([name, list]) => [name.slice(form.length + 1), list]),
+  );
+
 if (values.case === undefined) {
   const options = process.argv.slice(2);
   for (const [i, [label]] of cases.entries()) {
     progress(`encoding: ${label}`);
     const samples = JSON.parse(ownProcess("encode", [...options, "--case", `${i}`]));
-    const row = { what: label, unit: "CPU ns a packet", better: "less" };
-    const { PacketWriter, ...others } = samples;
-    const { writeToStream, "mqtt-packet": generate, encode } = others;
+    const row = { what: label, unit: "CPU ns a packet", better: "less", ours: "hubwire" };
     report([
-      {
-        ...row,
-        table: "Encoding to bytes of its own",
-        ours: "hubwire",
-        values: { hubwire: encode, "mqtt-packet": generate },
-      },
-      {
-        ...row,
-        table: "Encoding into a stream's buffer",
-        ours: "hubwire",
-        values: { hubwire: PacketWriter, "mqtt-packet": writeToStream },
-      },
+      { ...row, table: "Encoding to bytes of its own", values: formOf(samples, "bytes") },
+      { ...row, table: "Encoding into a stream's buffer", values: formOf(samples, "stream") },
     ]);
   }
 } else {

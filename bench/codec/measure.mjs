@@ -10,20 +10,25 @@ export const sorted = (values) => [...values].sort((a, b) => a - b);
 export const median = (values) => sorted(values)[values.length >> 1];
 export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
+function timed({ count, run }) {
+  const started = now();
+  run();
+  return (now() - started) / count;
+}
+
 /**
- * `contenders`: { name, count, run } where `run()` handles `count` units. Returns by name the nanoseconds a
- * unit of each round, after one round of warm-up that is not kept.
+ * `contenders`: { name, count, run } where `run()` handles `count` units, or { name, nanoseconds } where `nanoseconds()` has
+ * another process do so and returns those of a unit. Returns by name the nanoseconds a unit of each round, after two rounds
+ * of warm-up that are not kept.
  */
 export function interleave(contenders, rounds, warmup = 2) {
   const times = new Map(contenders.map(({ name }) => [name, []]));
   globalThis.gc?.();
   for (let round = -warmup; round < rounds; round++) {
     for (let i = 0; i < contenders.length; i++) {
-      const { name, count, run } = contenders[(i + round + warmup) % contenders.length];
-      const started = now();
-      run();
-      const nanoseconds = (now() - started) / count;
-      if (round >= 0) times.get(name).push(nanoseconds);
+      const contender = contenders[(i + round + warmup) % contenders.length];
+      const nanoseconds = contender.nanoseconds ? contender.nanoseconds() : timed(contender);
+      if (round >= 0) times.get(contender.name).push(nanoseconds);
     }
   }
   return times;

@@ -2,15 +2,17 @@
 // stream's chunks in order; `consume` gets a number that depends on every field a user reads.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import mqttPacket from "mqtt-packet";
 import { mqtt_pkt_ctx } from "u8-mqtt-packet";
 import { mqtt_opts_v4 } from "u8-mqtt-packet/esm/codec_v4_full.js";
+import { builds, load } from "../suite/dist.mjs";
 
 const folder = resolve(import.meta.dirname, "..");
-/** Where the built codec is; HUBWIRE_DIST compares another build. */
-const dist = process.env.HUBWIRE_DIST ?? resolve(folder, "../dist");
-export const hubwire = await import(pathToFileURL(resolve(dist, "codec/index.js")).href);
+export const hubwire = await load("codec/index.js");
+/** The codecs of other builds (--build of the runner), by the name of their row. */
+export const otherCodecs = await Promise.all(
+  Object.entries(builds).map(async ([name, dist]) => [name, await load("codec/index.js", dist)]),
+);
 
 const version = (name) => JSON.parse(readFileSync(resolve(folder, `node_modules/${name}/package.json`))).version;
 export const versions =
@@ -18,28 +20,30 @@ export const versions =
   `Node ${process.version}, ${process.arch}`;
 export { mqttPacket };
 
-export const reader = {
-  name: "PacketReader",
+export const readerOf = (name, { PacketReader }) => ({
+  name,
   make(consume) {
-    const target = new hubwire.PacketReader((packet) => {
+    const target = new PacketReader((packet) => {
       if (packet.type === "publish") consume(packet.topic.length + packet.payload.length + packet.qos);
       else consume(packet.packetId ?? 1);
     });
     return (chunk) => target.push(chunk);
   },
-};
+});
+export const reader = readerOf("PacketReader", hubwire);
 
-export const sink = {
-  name: "Decoder",
+export const sinkOf = (name, { Decoder }) => ({
+  name,
   make(consume) {
-    const target = new hubwire.Decoder({
+    const target = new Decoder({
       publish: (topic, _bytes, start, end, qos) => consume(topic.length + end - start + qos),
       puback: (packetId) => consume(packetId),
       pingresp: () => consume(1),
     });
     return (chunk) => target.push(chunk);
   },
-};
+});
+export const sink = sinkOf("Decoder", hubwire);
 
 export const mqttPacketPeer = {
   name: "mqtt-packet",

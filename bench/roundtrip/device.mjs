@@ -1,12 +1,13 @@
 // One device, one process; says the median time in µs and the CPU of each. Settings: JSON in argv.
 import { createRequire } from "node:module";
+import { load } from "../suite/dist.mjs";
 
 const { peer, kind, port, ca, connectionString, times, warmup } = JSON.parse(process.argv[2]);
 let told = () => {};
 
 const peers = {
   async hubwire() {
-    const { DeviceClient } = await import("../../dist/hub/index.js");
+    const { DeviceClient } = await load("hub/index.js");
     const device = new DeviceClient(connectionString, { port, tls: { ca } });
     await device.connect();
     if (kind === "method") {

@@ -3,6 +3,7 @@ import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { builds } from "./dist.mjs";
 
 const folder = join(import.meta.dirname, "..");
 export const hasSdk = existsSync(join(folder, "../test/interop/node_modules/azure-iot-device-mqtt"));
@@ -37,9 +38,20 @@ export async function startBroker(program = "client/broker.mjs", ...args) {
   return { ...(await message(child)), child, stop: () => child.disconnect() };
 }
 
+/** The rows of other builds (--build of the runner): each runs where hubwire does. */
+export const others = Object.keys(builds);
+
+/** Starts a client program with settings; a row of another build is hubwire of its files. */
+export function startClient(program, { peer, ...values }, flags = []) {
+  const dist = builds[peer];
+  const settings = JSON.stringify({ ...values, peer: dist ? "hubwire" : peer });
+  const env = dist ? { ...process.env, HUBWIRE_DIST: dist } : process.env;
+  return fork(join(folder, program), [settings], { execArgv: flags, env });
+}
+
 /** Runs a client program with settings to its end; resolves to its result. */
 export async function client(program, values, flags = []) {
-  const child = fork(join(folder, program), [JSON.stringify(values)], { execArgv: flags });
+  const child = startClient(program, values, flags);
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const result = await message(child);
   await ended;

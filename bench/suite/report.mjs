@@ -6,9 +6,11 @@
 // both. `skipped` says of a peer why it is not there.
 import { tables } from "./tables.mjs";
 
-/** Hands over rows; those of one table come in one call or in several. */
-export function report(rows, skipped = []) {
-  if (process.send) process.send({ rows, skipped });
+/**
+ * Hands over rows; those of one table come in one call or in several. `versions` are of peers that npm does not install.
+ */
+export function report(rows, skipped = [], versions = {}) {
+  if (process.send) process.send({ rows, skipped, versions });
   else process.stdout.write(tables(rows, skipped));
 }
 

@@ -43,6 +43,12 @@ function apart({ values, ours }, peer) {
   return Math.max(...mine) < Math.min(...others) || Math.min(...mine) > Math.max(...others);
 }
 
+/** What must not be taken for a choice. */
+const FLOORS = {
+  "raw socket": "The raw socket is a floor, not a client: it sends bytes made beforehand and keeps track of nothing.",
+  "Paho in C": "Paho in C is a floor: it copies the topic's bytes, and makes no JavaScript string or object of them.",
+};
+
 /** What a table means, with the same weight on what is lost. Differences within 5 % are called equal. */
 function meaning(rows, ranking) {
   const { ours } = rows[0];
@@ -61,9 +67,8 @@ function meaning(rows, ranking) {
       if (score < 0.95) return `${ours} loses to ${peer}, which is ${times(1 / score)} times better${mean}`;
       return `${ours} and ${peer} are equal within 5 %${range}`;
     });
-  const floor = "The raw socket is a floor, not a client: it sends bytes made beforehand and keeps track of nothing.";
-  const hasFloor = ranking.some(([peer]) => peer === "raw socket");
-  return said.length > 0 ? `${said.join("; ")}.${hasFloor ? ` ${floor}` : ""}` : "";
+  const notes = ranking.map(([peer]) => FLOORS[peer]).filter(Boolean);
+  return said.length > 0 ? [`${said.join("; ")}.`, ...notes].join(" ") : "";
 }
 
 function layout(lines) {

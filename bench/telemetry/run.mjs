@@ -1,6 +1,7 @@
 // One client, one process: connects, warms up, sends, prints CPU time, wall time and what waits as JSON. Settings come
 // as JSON in argv.
 import { createRequire } from "node:module";
+import { load } from "../suite/dist.mjs";
 
 const settings = JSON.parse(process.argv[2]);
 const { peer, port, ca, messages, warmup, window } = settings;
@@ -12,8 +13,8 @@ const payload = Buffer.alloc(64, "x");
 const propertiesOf = (i) => ({ alert: "false", room: `room ${i & 15}`, unit: "°C", sequence: `${i}` });
 
 const peers = {
-  async sendTelemetry() {
-    const { DeviceClient } = await import("../../dist/hub/index.js");
+  async hubwire() {
+    const { DeviceClient } = await load("hub/index.js");
     const device = new DeviceClient(connectionString, { port, tls: { ca }, maxInflight: window });
     await device.connect();
     return {
@@ -29,7 +30,7 @@ const peers = {
   },
 
   async publish() {
-    const { MqttClient } = await import("../../dist/client/index.js");
+    const { MqttClient } = await load("client/index.js");
     const client = new MqttClient({
       host: "localhost",
       port,
