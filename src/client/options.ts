@@ -6,7 +6,7 @@
  */
 import type { ConnectionOptions } from "node:tls";
 import { checkOptions, invalid, type Rules } from "../check.js";
-import { checkPacket, MAX_PACKET_SIZE } from "../codec/index.js";
+import { MAX_PACKET_SIZE, PacketWriter } from "../codec/index.js";
 import type { WillInit } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import type { ConnectOptions, SessionOptions, SessionStore } from "../session/types.js";
@@ -189,7 +189,7 @@ function resolveConnect({
   const connect = { clientId, cleanSession, keepAlive, username, password, will };
   try {
     // The codec knows every other rule of CONNECT (MQTT-3.1.2-22, ...); break it here, not at connect.
-    checkPacket({ type: "connect", ...connect });
+    new PacketWriter().packet({ type: "connect", ...connect });
   } catch (error) {
     const { message, statement } = error as HubwireError;
     throw new HubwireError("ERR_INVALID_ARGUMENT", `the options make no CONNECT: ${message}`, { statement });

@@ -1,16 +1,13 @@
 /**
- * Whether a packet may be sent, and how large it will be, without encoding it. `PacketWriter` asks the same
+ * Whether a PUBLISH may be sent, and how large it will be, without encoding it. `PacketWriter` asks the same
  * functions in the same order, so that what passes here is written, and what does not is refused alike.
  *
- * Invariants: every field of the caller's object is read once; of a good PUBLISH nothing is allocated.
+ * Invariant: for a good one nothing is allocated.
  */
-import { HubwireError } from "../errors.js";
-import { bodyOf } from "./body.js";
 import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
 import { nonZero } from "./fields.js";
-import { NAMES } from "./header.js";
 import { checkName } from "./topics.js";
-import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
+import type { QoS } from "./types.js";
 import { stringLength } from "./utf8.js";
 import { checkBoolean, checkInteger, dataLength } from "./values.js";
 
@@ -44,51 +41,6 @@ export function checkFlags(qos: QoS, retain: boolean, dup: boolean, packetId: nu
   else if (packetId !== 0) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
 }
 
-/** A PUBLISH with nothing left out; `packetId` is 0 with QoS 0. Throws ERR_INVALID_PACKET. */
-export function withDefaults(packet: PublishInit): {
-  topic: string;
-  payload: string | Uint8Array;
-  qos: QoS;
-  retain: boolean;
-  dup: boolean;
-  packetId: number;
-} {
-  const { topic, payload = "", qos = 0, retain = false, dup = false, packetId } = packet;
-  if (qos === 0 && packetId !== undefined) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
-  return { topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : (packetId as number) };
-}
-
-/** The number of the packet's type (section 2.2.1). Throws ERR_INVALID_PACKET. */
-export function typeOf(packet: PacketInit): number {
-  const type = NAMES.indexOf(packet.type);
-  if (type < 1) throw fault(INVALID, "unknown packet type");
-  return type;
-}
-
-/**
- * What to throw for what came up while a packet was read: a getter of the caller's object may throw anything,
- * and what the decoder's rules refuse is the caller's fault here.
- */
-export function refusal(cause: unknown): HubwireError {
-  if (!(cause instanceof HubwireError)) return new HubwireError(INVALID, "packet can't be read", { cause });
-  const { code, message, statement } = cause;
-  return code === INVALID ? cause : new HubwireError(INVALID, message, { statement });
-}
-
-/** Checks a PUBLISH and returns its size, bytes. Throws ERR_INVALID_PACKET. */
-function check(
-  topic: string,
-  payload: Uint8Array | string,
-  qos: QoS,
-  retain: boolean,
-  dup: boolean,
-  packetId: number,
-): number {
-  const topicBytes = topicLength(topic);
-  checkFlags(qos, retain, dup, packetId);
-  return sizeOf(topicBytes, dataLength(payload, "payload"), qos);
-}
-
 /** The size of a PUBLISH with a topic of that many bytes and a payload of that many, bytes. */
 function sizeOf(topicBytes: number, payloadBytes: number, qos: QoS): number {
   return wholeSize((qos === 0 ? 2 : 4) + topicBytes + payloadBytes);
@@ -108,27 +60,7 @@ export function publishSize(topic: string, payload: number, qos: QoS): number {
  * Throws the ERR_INVALID_PACKET that encoding it would. Allocates nothing.
  */
 export function checkPublish(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean): number {
-  return check(topic, payload, qos, retain, false, qos === 0 ? 0 : 1);
-}
-
-/**
- * Checks any packet. Returns its size, bytes, fixed header included. Throws the ERR_INVALID_PACKET that
- * encoding it would.
- */
-export function checkPacket(packet: PacketInit): number {
-  try {
-    const type = typeOf(packet);
-    if (type > 11) return 2;
-    if (type === 3) {
-      const { topic, payload, qos, retain, dup, packetId } = withDefaults(packet as PublishInit);
-      return check(topic, payload, qos, retain, dup, packetId);
-    }
-    if ((type > 3 && type < 8) || type === 11) {
-      checkPacketId((packet as AcknowledgementPacket).packetId);
-      return 4;
-    }
-    return wholeSize(bodyOf(type, packet).length);
-  } catch (error) {
-    throw refusal(error);
-  }
+  const topicBytes = topicLength(topic);
+  checkFlags(qos, retain, false, qos === 0 ? 0 : 1);
+  return sizeOf(topicBytes, dataLength(payload, "payload"), qos);
 }

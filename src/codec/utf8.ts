@@ -4,7 +4,6 @@
  * Invariants: a string that leaves here in either direction is well-formed UTF-8 of at most 65,535 bytes,
  * with no surrogate and no U+0000; a byte order mark is a character like any other (MQTT-1.5.3-3).
  */
-import { Buffer } from "node:buffer";
 import type { ErrorCode } from "../errors.js";
 import { MALFORMED, fault } from "./fault.js";
 

@@ -5,10 +5,12 @@
  * a failed call leaves the output as it was; every field of the caller's object is read once; memory that
  * `take` gave away is never written again.
  */
+import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
-import { checkFlags, checkPacketId, refusal, topicLength, typeOf, wholeSize, withDefaults } from "./check.js";
+import { checkFlags, checkPacketId, topicLength, wholeSize } from "./check.js";
+import { INVALID, fault } from "./fault.js";
+import { FIRST_BYTES, NAMES } from "./header.js";
 import { dataLength } from "./values.js";
-import { FIRST_BYTES } from "./header.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 import type { NativeBuffer } from "./utf8.js";
 
@@ -226,7 +228,8 @@ export class PacketWriter {
   /** Writes any packet. Payloads are copied. Throws ERR_INVALID_PACKET. */
   packet(packet: PacketInit): void {
     try {
-      const type = typeOf(packet);
+      const type = NAMES.indexOf(packet.type);
+      if (type < 1) throw fault(INVALID, "unknown packet type");
       const first = FIRST_BYTES[type]!;
       if (type === 3) this.#publishPacket(packet as PublishInit);
       else if (type > 11) this.#whole(first, NOTHING);
@@ -238,10 +241,21 @@ export class PacketWriter {
     }
   }
 
-  #publishPacket(packet: PublishInit): void {
-    const { topic, payload, qos, retain, dup, packetId } = withDefaults(packet);
-    this.#publish(topic, payload, qos, retain, dup, packetId, Infinity);
+  #publishPacket({ topic, payload = "", qos = 0, retain = false, dup = false, packetId }: PublishInit): void {
+    // With QoS 0 an identifier may be left out, but not be there, even as 0.
+    const identifier = qos !== 0 ? packetId! : packetId === undefined ? 0 : -1;
+    this.#publish(topic, payload, qos, retain, dup, identifier, Infinity);
   }
+}
+
+/**
+ * What to throw for what came up while a packet was read: a getter of the caller's object may throw anything,
+ * and what the decoder's rules refuse is the caller's fault here.
+ */
+function refusal(cause: unknown): HubwireError {
+  if (!(cause instanceof HubwireError)) return new HubwireError(INVALID, "packet can't be read", { cause });
+  const { code, message, statement } = cause;
+  return code === INVALID ? cause : new HubwireError(INVALID, message, { statement });
 }
 
 const shared = new PacketWriter();
@@ -252,4 +266,9 @@ const shared = new PacketWriter();
  */
 export function encode(packet: PacketInit): Uint8Array {
   return takeOne(shared, packet);
+}
+
+/** The size of any packet, bytes, fixed header included. Encodes it to know, and throws what `encode` throws. */
+export function checkPacket(packet: PacketInit): number {
+  return encode(packet).length;
 }
