@@ -69,39 +69,17 @@ export type ErrorCode =
   | "ERR_DEVICE_OFFLINE";
 
 /**
- * The codes that are not "the peer has to act, and the same call fails again": their kind, and a `+` where
- * the same call may succeed later without a change by the caller.
+ * What a code says about who has to act and whether the same call may succeed later without a change by the caller: the
+ * first that matches. By pattern, because a table of all codes would be a third of what a codec alone carries.
  */
-const TRAITS: { readonly [code in ErrorCode]?: ErrorKind | `${ErrorKind}+` } = {
-  ERR_INVALID_ARGUMENT: "caller",
-  ERR_INVALID_PACKET: "caller",
-  ERR_HANDLER: "caller",
-  ERR_CONNECTION_STRING: "caller",
-  ERR_SAS_TOKEN: "caller",
-  ERR_SAS_EXPIRED: "caller",
-  ERR_LIMIT: "caller",
-  ERR_DEVICE_NOT_FOUND: "caller",
-  ERR_MALFORMED_PACKET: "peer+",
-  ERR_PROTOCOL_VIOLATION: "peer+",
-  ERR_SERVER_UNAVAILABLE: "peer+",
-  ERR_THROTTLED: "peer+",
-  ERR_DEVICE_OFFLINE: "peer+",
-  ERR_KEEP_ALIVE_TIMEOUT: "network+",
-  ERR_CONNECT_TIMEOUT: "network+",
-  ERR_TIMEOUT: "network+",
-  ERR_CONNECTION_LOST: "network+",
-  ERR_DNS: "network+",
-  ERR_CONNECTION_REFUSED: "network+",
-  ERR_UNREACHABLE: "network+",
-  ERR_TLS: "network+",
-  ERR_SIGNING: "network+",
-  ERR_ABORTED: "local",
-  ERR_CLOSED: "local",
-  ERR_STORE: "local",
-  ERR_QUEUE_FULL: "local+",
-  ERR_MESSAGE_EXPIRED: "local+",
-  ERR_NOT_CONNECTED: "local+",
-};
+const TRAITS: readonly (readonly [pattern: RegExp, kind: ErrorKind, retryable: boolean])[] = [
+  [/INVALID|HANDLER|STRING|SAS|LIMIT|FOUND/, "caller", false],
+  [/MALFORMED|VIOLATION|UNAVAILABLE|THROTTLED|OFFLINE/, "peer", true],
+  [/TIMEOUT|CONNECTION_|DNS|UNREACHABLE|SIGNING|ERR_TLS$/, "network", true],
+  [/ABORTED|CLOSED|STORE/, "local", false],
+  [/FULL|MESSAGE_EXPIRED|NOT_CONN/, "local", true],
+  [/^/, "peer", false],
+];
 
 /** What an error carries besides its code and message. */
 export interface ErrorDetails {
@@ -120,11 +98,11 @@ export class HubwireError extends Error {
   /** Always this, also where two copies of the package are in one process. */
   override readonly name = "HubwireError";
   /** Stable and documented; match on this. */
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** Who has to act. */
-  readonly kind: ErrorKind;
+  declare readonly kind: ErrorKind;
   /** Whether the same call may succeed later with nothing changed by the caller. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
   /** The statement of MQTT 3.1.1 that was broken, where there is one. */
   declare readonly statement?: string;
   /** The hub's status, where the hub answered with one. */
@@ -133,10 +111,10 @@ export class HubwireError extends Error {
   /** `message` and the `cause` in `details` must hold no secret. What `details` leaves out follows from the code. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details);
-    const traits = TRAITS[code] ?? "peer";
+    const [, kind, retryable] = TRAITS.find(([pattern]) => pattern.test(code))!;
     this.code = code;
-    this.kind = traits.replace("+", "") as ErrorKind;
-    this.retryable = details.retryable ?? traits.endsWith("+");
+    this.kind = kind;
+    this.retryable = details.retryable ?? retryable;
     if (details.statement !== undefined) this.statement = details.statement;
     if (details.status !== undefined) this.status = details.status;
   }

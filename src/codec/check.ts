@@ -6,9 +6,8 @@
  */
 import { INVALID, MAX_PACKET_SIZE, fault } from "./fault.js";
 import { nonZero } from "./fields.js";
-import { checkName } from "./topics.js";
+import { topicLength } from "./topics.js";
 import type { QoS } from "./types.js";
-import { stringLength } from "./utf8.js";
 import { checkBoolean, checkInteger, dataLength } from "./values.js";
 
 /** The size of a packet with that remaining length, bytes. Throws ERR_INVALID_PACKET for more than there can be. */
@@ -16,13 +15,6 @@ export function wholeSize(length: number): number {
   const size = length + (length < 0x80 ? 2 : length < 0x4000 ? 3 : length < 0x200000 ? 4 : 5);
   if (size > MAX_PACKET_SIZE) throw fault(INVALID, "packet is over 268,435,460 bytes");
   return size;
-}
-
-/** Checks a topic name and returns its bytes in UTF-8. Throws ERR_INVALID_PACKET. */
-export function topicLength(topic: string): number {
-  const length = stringLength(topic, "topic", INVALID);
-  checkName(topic, INVALID);
-  return length;
 }
 
 /** Throws ERR_INVALID_PACKET. */
@@ -60,7 +52,7 @@ export function publishSize(topic: string, payload: number, qos: QoS): number {
  * Throws the ERR_INVALID_PACKET that encoding it would. Allocates nothing.
  */
 export function checkPublish(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean): number {
-  const topicBytes = topicLength(topic);
+  const topicBytes = topicLength(topic, INVALID);
   checkFlags(qos, retain, false, qos === 0 ? 0 : 1);
   return sizeOf(topicBytes, dataLength(payload, "payload"), qos);
 }

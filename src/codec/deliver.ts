@@ -36,51 +36,30 @@ export function deliver(
     let start = at + 2;
     while (bytes[start - 1]! > 0x7f) start++;
     const first = bytes[at]!;
-    let packetId;
-    switch (first >> 4) {
-      case 3: {
-        const topicStart = start + 2;
-        const topicEnd = topicStart + word(bytes, start);
-        const qos = ((first >> 1) & 3) as QoS;
-        const payload = qos === 0 ? topicEnd : topicEnd + 2;
-        // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it
-        // is.
-        if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
-        view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-        const topic = topics.get(bytes, view, topicStart, topicEnd);
-        packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));
-        const retain = (first & 1) !== 0;
-        sink.publish?.(topic, owner, payload - shift, next - shift, qos, retain, (first & 8) !== 0, packetId);
-        break;
-      }
-      case 4:
-        packetId = nonZero(word(bytes, start));
-        sink.puback?.(packetId);
-        break;
-      case 5:
-        packetId = nonZero(word(bytes, start));
-        sink.pubrec?.(packetId);
-        break;
-      case 6:
-        packetId = nonZero(word(bytes, start));
-        sink.pubrel?.(packetId);
-        break;
-      case 7:
-        packetId = nonZero(word(bytes, start));
-        sink.pubcomp?.(packetId);
-        break;
-      case 12:
-        sink.pingreq?.();
-        break;
-      case 13:
-        sink.pingresp?.();
-        break;
-      case 14:
-        sink.disconnect?.();
-        break;
-      default:
-        parse(sink, first >> 4, new Fields(owner, start - shift, next - shift));
-    }
+    const type = first >> 4;
+    if (type === 3) {
+      const topicStart = start + 2;
+      const topicEnd = topicStart + word(bytes, start);
+      const qos = ((first >> 1) & 3) as QoS;
+      const payload = qos === 0 ? topicEnd : topicEnd + 2;
+      // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it
+      // is.
+      if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
+      view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const topic = topics.get(bytes, view, topicStart, topicEnd);
+      const packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));
+      const retain = (first & 1) !== 0;
+      sink.publish?.(topic, owner, payload - shift, next - shift, qos, retain, (first & 8) !== 0, packetId);
+    } else if (type > 3 && type < 8) {
+      const packetId = nonZero(word(bytes, start));
+      if (type === 4) sink.puback?.(packetId);
+      else if (type === 5) sink.pubrec?.(packetId);
+      else if (type === 6) sink.pubrel?.(packetId);
+      else sink.pubcomp?.(packetId);
+    } else if (type === 12) sink.pingreq?.();
+    else if (type === 13) sink.pingresp?.();
+    else if (type === 14) sink.disconnect?.();
+    else parse(sink, type, new Fields(owner, start - shift, next - shift));
     at = next;
   }
   return at;

@@ -12,6 +12,7 @@ export const MAX_PACKET_SIZE = 268_435_460;
 export const MALFORMED = "ERR_MALFORMED_PACKET";
 export const TOO_LARGE = "ERR_PACKET_TOO_LARGE";
 export const INVALID = "ERR_INVALID_PACKET";
+export const ARGUMENT = "ERR_INVALID_ARGUMENT";
 
 /** The error to throw; `statement` is the id of the broken statement without its `MQTT-`. */
 export function fault(code: ErrorCode, message: string, statement?: string): HubwireError {
@@ -21,5 +22,5 @@ export function fault(code: ErrorCode, message: string, statement?: string): Hub
 }
 
 export function invalidArgument(message: string): HubwireError {
-  return fault("ERR_INVALID_ARGUMENT", message);
+  return fault(ARGUMENT, message);
 }

@@ -26,36 +26,25 @@ export const NAMES = [
   "disconnect",
 ] as const;
 
-/**
- * The only legal first byte by type number, but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010.
- */
-export const FIRST_BYTES = /* @__PURE__ */ NAMES.map(
-  (_, type) => (type << 4) | (type === 6 || type === 8 || type === 10 ? 2 : 0),
-);
+/** By type number, the only legal first byte but for PUBLISH: PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010. */
+export const FIRST_BYTES = [-1, 0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70, 0x82, 0x90, 0xa2, 0xb0, 0xc0, 0xd0, 0xe0];
 
-const ILLEGAL = -2;
 const ANY = -1;
 
-/** By first byte: ILLEGAL, or the only legal remaining length, or ANY. */
-const RULES = /* @__PURE__ */ Int8Array.from({ length: 256 }, (_, first) => {
-  const type = first >> 4;
-  // Neither QoS 3 nor DUP with QoS 0.
-  if (type === 3) return (first & 6) === 6 || (first & 14) === 8 ? ILLEGAL : ANY;
-  if (first !== FIRST_BYTES[type] || !NAMES[type]) return ILLEGAL;
-  return type > 11 ? 0 : (type > 3 && type < 8) || type === 2 || type === 11 ? 2 : ANY;
-});
+/** By type number, the only legal remaining length, or ANY. */
+const LENGTHS = [ANY, ANY, 2, ANY, 2, 2, 2, 2, ANY, ANY, ANY, 2, 0, 0, 0];
 
-/** Why `first` with `length` breaks its rule. */
-function headerFault(first: number, length: number): HubwireError {
+/** Why `first`, which is not the only one of its type, is illegal; undefined where it is a PUBLISH's. */
+function flagsFault(first: number): HubwireError | undefined {
   const type = first >> 4;
-  if (RULES[first] !== ILLEGAL) return fault(MALFORMED, `${NAMES[type]} with remaining length ${length}`);
-  if (type === 0 || type === 15) return fault(MALFORMED, `reserved packet type ${type}`);
-  if (type !== 3) {
-    // Only the four with a statement of their own are even and over 5, but for PINGREQ.
-    const own = type > 5 && type % 2 === 0 && type !== 12;
-    return fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
+  if (type === 3) {
+    if ((first & 6) === 6) return fault(MALFORMED, "QoS 3", "3.3.1-4");
+    return (first & 14) === 8 ? fault(MALFORMED, "DUP with QoS 0", "3.3.1-2") : undefined;
   }
-  return (first & 6) === 6 ? fault(MALFORMED, "QoS 3", "3.3.1-4") : fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
+  if (type === 0 || type === 15) return fault(MALFORMED, `reserved packet type ${type}`);
+  // Only the four with a statement of their own are even and over 5, but for PINGREQ.
+  const own = type > 5 && type % 2 === 0 && type !== 12;
+  return fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
 }
 
 /**
@@ -64,8 +53,12 @@ function headerFault(first: number, length: number): HubwireError {
  */
 export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacketSize: number): number {
   const first = bytes[at]!;
-  const rule = RULES[first]!;
-  if (rule === ILLEGAL) throw headerFault(first, 0);
+  const type = first >> 4;
+  if (first !== FIRST_BYTES[type]) {
+    const error = flagsFault(first);
+    if (error !== undefined) throw error;
+  }
+  const only = LENGTHS[type]!;
   let length = 0;
   for (let size = 1; ; size++) {
     if (size > 4) throw fault(MALFORMED, "remaining length over four bytes");
@@ -73,10 +66,10 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
     const byte = bytes[at + size]!;
     length |= (byte & 0x7f) << (7 * (size - 1));
     if (byte < 0x80) {
-      if (rule !== ANY && rule !== length) throw headerFault(first, length);
+      if (only !== ANY && only !== length) throw fault(MALFORMED, `${NAMES[type]} with remaining length ${length}`);
       const total = 1 + size + length;
       if (total > maxPacketSize) {
-        throw fault(TOO_LARGE, `${NAMES[first >> 4]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`);
+        throw fault(TOO_LARGE, `${NAMES[type]} of ${total} bytes; maxPacketSize is ${maxPacketSize}`);
       }
       return total;
     }

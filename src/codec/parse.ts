@@ -20,42 +20,44 @@ export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
   if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
   const packetId = fields.packetId();
-  /** What `next` reads, over and over to the end of the packet; kept only where somebody waits for it. */
-  const all = <T>(statement: string, next: () => T): T[] => {
-    if (!fields.more) throw fault(MALFORMED, `empty ${NAMES[type]}`, statement);
-    const entries: T[] = [];
-    const wanted = sink[NAMES[type] as keyof PacketSink] !== undefined;
-    for (let count = 0; fields.more; count++) {
-      if (count === MAX_ENTRIES) throw fault(TOO_LARGE, `${NAMES[type]} of over ${MAX_ENTRIES} entries`);
-      const entry = next();
-      if (wanted) entries.push(entry);
-    }
-    return entries;
-  };
-  const topicFilter = (): string => {
-    const filter = fields.text();
-    checkFilter(filter, MALFORMED);
-    return filter;
-  };
-  if (type === 8) {
-    const subscriptions = all("3.8.3-3", (): SubscriptionRequest => {
-      const filter = topicFilter();
-      const qos = fields.byte();
-      if (qos > 2) throw fault(MALFORMED, `requested QoS ${qos}`, "3-8.3-4");
-      return { topicFilter: filter, qos: qos as QoS };
-    });
-    sink.subscribe?.(packetId, subscriptions);
-  } else if (type === 9) {
-    const returnCodes = all("3.8.4-5", () => {
-      const code = fields.byte();
-      if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback return code ${code}`, "3.9.3-2");
-      return code;
-    });
-    sink.suback?.(packetId, returnCodes);
-  } else if (type === 10) {
-    const topicFilters = all("3.10.3-2", topicFilter);
-    sink.unsubscribe?.(packetId, topicFilters);
-  } else sink.unsuback?.(packetId);
+  if (type === 11) return sink.unsuback?.(packetId);
+  const [statement, next] = LISTS[type]!;
+  if (!fields.more) throw fault(MALFORMED, `empty ${NAMES[type]}`, statement);
+  // Kept only where somebody waits for them.
+  const wanted = sink[NAMES[type] as "suback"] !== undefined;
+  const entries: never[] = [];
+  for (let count = 0; fields.more; count++) {
+    if (count === MAX_ENTRIES) throw fault(TOO_LARGE, `${NAMES[type]} of over ${MAX_ENTRIES} entries`);
+    const entry = next(fields);
+    if (wanted) entries.push(entry as never);
+  }
+  sink[NAMES[type] as "suback"]?.(packetId, entries);
+}
+
+/** By packet type: the statement that an empty list breaks, and what reads an entry. */
+const LISTS: { readonly [type: number]: readonly [statement: string, next: (fields: Fields) => unknown] } = {
+  8: ["3.8.3-3", parseSubscription],
+  9: ["3.8.4-5", parseReturnCode],
+  10: ["3.10.3-2", parseFilter],
+};
+
+function parseFilter(fields: Fields): string {
+  const filter = fields.text();
+  checkFilter(filter, MALFORMED);
+  return filter;
+}
+
+function parseSubscription(fields: Fields): SubscriptionRequest {
+  const topicFilter = parseFilter(fields);
+  const qos = fields.byte();
+  if (qos > 2) throw fault(MALFORMED, `requested QoS ${qos}`, "3-8.3-4");
+  return { topicFilter, qos: qos as QoS };
+}
+
+function parseReturnCode(fields: Fields): number {
+  const code = fields.byte();
+  if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback return code ${code}`, "3.9.3-2");
+  return code;
 }
 
 function parseConnack(sink: PacketSink, flags: number, returnCode: number): void {

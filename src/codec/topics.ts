@@ -5,7 +5,7 @@
  * length of its arguments.
  */
 import type { ErrorCode } from "../errors.js";
-import { fault, invalidArgument } from "./fault.js";
+import { ARGUMENT, fault, invalidArgument } from "./fault.js";
 import { stringLength } from "./utf8.js";
 
 const SLASH = 0x2f;
@@ -31,16 +31,22 @@ export function checkFilter(filter: string, code: ErrorCode): void {
   }
 }
 
+/** Checks a topic name and returns its bytes in UTF-8. Throws `code`. */
+export function topicLength(topic: string, code: ErrorCode): number {
+  const length = stringLength(topic, "topic", code);
+  checkName(topic, code);
+  return length;
+}
+
 /** Throws ERR_INVALID_ARGUMENT where a PUBLISH can't be sent to `topic` (sections 4.7.1 and 4.7.3). */
 export function checkTopicName(topic: string): void {
-  stringLength(topic, "topic", "ERR_INVALID_ARGUMENT");
-  checkName(topic, "ERR_INVALID_ARGUMENT");
+  topicLength(topic, ARGUMENT);
 }
 
 /** Throws ERR_INVALID_ARGUMENT where nothing can be subscribed with `filter` (sections 4.7.1 and 4.7.3). */
 export function checkTopicFilter(filter: string): void {
-  stringLength(filter, "topicFilter", "ERR_INVALID_ARGUMENT");
-  checkFilter(filter, "ERR_INVALID_ARGUMENT");
+  stringLength(filter, "topicFilter", ARGUMENT);
+  checkFilter(filter, ARGUMENT);
 }
 
 /**

@@ -2,6 +2,7 @@
  * What the types promise, and callers without types get wrong. Invariant: nothing is read twice, nothing
  * converted.
  */
+import { Buffer } from "node:buffer";
 import { INVALID, fault } from "./fault.js";
 import { utf8Length } from "./utf8.js";
 

@@ -7,9 +7,10 @@
  */
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
-import { checkFlags, checkPacketId, topicLength, wholeSize } from "./check.js";
+import { checkFlags, checkPacketId, wholeSize } from "./check.js";
 import { INVALID, fault } from "./fault.js";
 import { FIRST_BYTES, NAMES } from "./header.js";
+import { topicLength } from "./topics.js";
 import { dataLength } from "./values.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 import type { NativeBuffer } from "./utf8.js";
@@ -108,7 +109,7 @@ export class PacketWriter {
 
   /** Checks a topic name and keeps its bytes, for it will come again. */
   #learn(topic: string): void {
-    const length = topicLength(topic);
+    const length = topicLength(topic, INVALID);
     if (this.#topicMemory.length < length) this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
     this.#topicBytes = this.#topicMemory.subarray(0, length);
     (this.#topicBytes as NativeBuffer).utf8Write(topic, 0, length);
@@ -128,8 +129,9 @@ export class PacketWriter {
   }
 
   /**
-   * Writes a PUBLISH and returns its size, bytes. `packetId` is 0 with QoS 0. A `Uint8Array` payload of 16
-   * KiB and more is lent: it must not change until the output was sent. Throws ERR_INVALID_PACKET.
+   * Writes a PUBLISH and returns its size, bytes. `packetId` is 0 with QoS 0. A `Uint8Array` payload of `lend` bytes
+   * and more, 16 KiB where nothing is said, is lent: it must not change until the output was sent. Throws
+   * ERR_INVALID_PACKET.
    */
   publish(
     topic: string,
@@ -138,18 +140,7 @@ export class PacketWriter {
     retain: boolean,
     dup: boolean,
     packetId: number,
-  ): number {
-    return this.#publish(topic, payload, qos, retain, dup, packetId, LEND);
-  }
-
-  #publish(
-    topic: string,
-    payload: Uint8Array | string,
-    qos: QoS,
-    retain: boolean,
-    dup: boolean,
-    packetId: number,
-    lend: number,
+    lend: number = LEND,
   ): number {
     if (topic !== this.#topic || topic === "") this.#learn(topic);
     checkFlags(qos, retain, dup, packetId);
@@ -244,7 +235,7 @@ export class PacketWriter {
   #publishPacket({ topic, payload = "", qos = 0, retain = false, dup = false, packetId }: PublishInit): void {
     // With QoS 0 an identifier may be left out, but not be there, even as 0.
     const identifier = qos !== 0 ? packetId! : packetId === undefined ? 0 : -1;
-    this.#publish(topic, payload, qos, retain, dup, identifier, Infinity);
+    this.publish(topic, payload, qos, retain, dup, identifier, Infinity);
   }
 }
 
