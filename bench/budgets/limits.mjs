@@ -1,7 +1,7 @@
 // The limits that continuous integration holds. A limit is only ever lowered, or raised by a commit that says why.
 
 // The design asks for less in some places than is held today: codec 6,500, MqttClient 18,000, DeviceClient 27,000 bytes;
-// a fifth of MQTT.js's heap; 450 bytes a message; 1.25 times a bare socket. The limits below are what is held, so that it
+// a fifth of MQTT.js's heap; 1.25 times a bare socket. The limits below are what is held, so that it
 // becomes no worse unnoticed: WebSocket, proxies, the suspicion of poisonous messages and a session cut by its owners came
 // in, and the heap of an import follows the amount of code.
 
@@ -21,7 +21,7 @@ export const importing = { time: 0.5, heap: 0.55 };
 
 export const memory = {
   /** Bytes of a message that waits, over its payload. */
-  queued: 900,
+  queued: 470,
   /** KiB that a decoder keeps after a million topics. */
   decoder: 64,
   /** Resident memory of an idle connection, times that of a bare TLS socket. */

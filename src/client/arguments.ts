@@ -17,7 +17,6 @@ import type {
   SubscribeOptions,
 } from "./api.js";
 import type { MessageHandler } from "./deliveries.js";
-import type { PublishRequest } from "./requests.js";
 
 const PUBLISH: Rules = { qos: [0, 2], retain: "boolean", signal: "object" };
 const SUBSCRIBE: Rules = { qos: [0, 2], signal: "object" };
@@ -53,28 +52,28 @@ export function checkMessage(topic: unknown, payload: unknown): void {
   throw invalid("the payload must be a string or a Uint8Array");
 }
 
-/** Puts the options of `publish` into the request. Throws ERR_INVALID_ARGUMENT, ERR_ABORTED. */
-export function usePublishOptions(request: PublishRequest, options: PublishOptions): void {
-  if (useUsualOptions(request, options)) return;
-  const { qos = 0, retain = false, signal } = read(options, PUBLISH, "publish");
-  request.qos = qos;
-  request.retain = retain;
-  request.signal = signal;
+/** The options of `publish` that are neither a signal nor wrong, all of them. */
+const USUAL: readonly PublishOptions[] = [false, true].flatMap((retain) =>
+  ([0, 1, 2] as const).map((qos) => ({ qos, retain, signal: undefined })),
+);
+
+/** The options of `publish`, checked. Throws ERR_INVALID_ARGUMENT, ERR_ABORTED. */
+export function publishOptions(options: PublishOptions | undefined): PublishOptions {
+  return usualOptions(options) ?? read(options, PUBLISH, "publish");
 }
 
-/** The same without a copy, for `qos` and `retain` as they should be. False: there is more to look at. */
-function useUsualOptions(request: PublishRequest, options: PublishOptions): boolean {
-  if (typeof options !== "object" || options === null) return false;
+/** The same without a copy; undefined where there is more to look at. */
+function usualOptions(options: PublishOptions | undefined): PublishOptions | undefined {
+  if (options === undefined) return USUAL[0];
+  if (typeof options !== "object" || options === null) return undefined;
   try {
-    for (const name in options) if (name !== "qos" && name !== "retain") return false;
+    for (const name in options) if (name !== "qos" && name !== "retain") return undefined;
     const { qos = 0, retain = false } = options;
-    if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return false;
-    request.qos = qos;
-    request.retain = retain;
-    return true;
+    if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return undefined;
+    return USUAL[retain ? qos + 3 : qos];
   } catch {
     // Told by whoever reads them next.
-    return false;
+    return undefined;
   }
 }
 

@@ -17,9 +17,9 @@ export class ConnectCalls {
   /** A promise for the next acceptance; `deadline`: monotonic ms. */
   add(signal: AbortSignal | undefined, deadline: number): Promise<void> {
     const promise = new Promise<void>(capture);
-    const request = new ConnectRequest(signal, deadline);
+    const request = new ConnectRequest(deadline);
     this.#waiting.add(request);
-    this.#signals.add(request);
+    this.#signals.add(request, signal);
     return promise;
   }
 

@@ -10,7 +10,7 @@ import { Session, UNSUBACK } from "../session/index.js";
 import type { Message, SessionEvent, SessionOptions } from "../session/index.js";
 import type { MessageRoute } from "./deliveries.js";
 import type { Flow } from "./flow.js";
-import { type AskRequest, type PublishRequest, settle, type Signals } from "./requests.js";
+import { type AskRequest, PublishRequest, settle, type Signals } from "./requests.js";
 
 /** What the desk asks of its owner. */
 export interface DeskOwner {
@@ -23,6 +23,8 @@ export interface DeskOwner {
 
 export class Desk {
   readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
+  /** What callers hear of an error that a message ended with. */
+  explain = (error: HubwireError): HubwireError => error;
   /** Requests that are not settled. */
   pending = 0;
   readonly #clock: Clock;
@@ -53,8 +55,9 @@ export class Desk {
   #settle(request: PublishRequest | AskRequest, error: HubwireError | undefined, value: unknown): void {
     this.pending--;
     this.#signals.remove(request);
+    if (request instanceof PublishRequest) return settle(request, error && this.explain(error));
     settle(request, error, value);
-    if ("subscriptions" in request) this.#settled.push(request);
+    this.#settled.push(request);
   }
 
   /** Runs what calls the session, and takes what comes of it unless another call does. */
@@ -75,12 +78,12 @@ export class Desk {
   }
 
   /** See `Session.publish`. */
-  publish(request: PublishRequest): void {
+  publish(request: PublishRequest, signal: AbortSignal | undefined): void {
     const isInside = this.#isBusy;
     this.#isBusy = true;
     try {
       if (this.session.publish(request, this.#flow().now)) request.resolve(undefined);
-      else this.#begun(request);
+      else this.#begun(request, signal);
     } finally {
       this.#isBusy = isInside;
       if (!isInside) this.#take();
@@ -88,14 +91,14 @@ export class Desk {
   }
 
   /** See `Session.ask`. */
-  ask(request: AskRequest): void {
+  ask(request: AskRequest, signal: AbortSignal | undefined): void {
     this.run(() => this.session.ask(request, this.#flow().now));
-    this.#begun(request);
+    this.#begun(request, signal);
   }
 
-  #begun(request: PublishRequest | AskRequest): void {
+  #begun(request: PublishRequest | AskRequest, signal: AbortSignal | undefined): void {
     this.pending++;
-    this.#signals.add(request);
+    this.#signals.add(request, signal);
   }
 
   /** The caller waits no longer. */

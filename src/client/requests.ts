@@ -11,57 +11,36 @@ import { Asking, Publication, type SUBACK, type UNSUBACK } from "../session/inde
 import type { MessageRoute } from "./deliveries.js";
 
 type Resolve = (value: unknown) => void;
-type Reject = (error: unknown) => void;
 
 // One executor for all promises: a closure a call would be the largest allocation of a publish.
 let resolveNext: Resolve;
-let rejectNext: Reject;
 
 /** The executor of a promise; the request that is made next settles it. */
-export const capture = (resolve: (value: never) => void, reject: Reject): void => {
+export const capture = (resolve: (value: never) => void): void => {
   resolveNext = resolve as Resolve;
-  rejectNext = reject;
 };
 
 /** `publish`; of the promise that `capture` was called for last. */
 export class PublishRequest extends Publication {
   readonly resolve: Resolve = resolveNext;
-  readonly reject: Reject = rejectNext;
-  signal: AbortSignal | undefined = undefined;
-
-  constructor(topic: string, payload: Uint8Array | string) {
-    super(topic, payload, 0, false);
-  }
 }
 
 /** `subscribe` or `unsubscribe`; of the promise that `capture` was called for last. */
 export class AskRequest extends Asking<MessageRoute> {
   readonly resolve: Resolve = resolveNext;
-  readonly reject: Reject = rejectNext;
-  readonly signal: AbortSignal | undefined;
 
-  constructor(
-    awaits: typeof SUBACK | typeof UNSUBACK,
-    topicFilter: string,
-    qos: QoS,
-    routes: readonly MessageRoute[],
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(awaits: typeof SUBACK | typeof UNSUBACK, topicFilter: string, qos: QoS, routes: readonly MessageRoute[]) {
     super(awaits, [topicFilter], [qos], routes);
-    this.signal = signal;
   }
 }
 
 /** `connect` or `reconnect`; of the promise that `capture` was called for last. */
 export class ConnectRequest {
   readonly resolve: Resolve = resolveNext;
-  readonly reject: Reject = rejectNext;
-  readonly signal: AbortSignal | undefined;
   /** ms on the monotonic clock. */
   readonly deadline: number;
 
-  constructor(signal: AbortSignal | undefined, deadline: number) {
-    this.signal = signal;
+  constructor(deadline: number) {
     this.deadline = deadline;
   }
 }
@@ -71,6 +50,8 @@ export type Request = PublishRequest | AskRequest | ConnectRequest;
 /** Who has to be told when a signal is aborted. */
 export class Signals {
   readonly #waiting = new Map<AbortSignal, { requests: Set<Request>; listener: () => void }>();
+  /** Of the requests that have one. */
+  readonly #signals = new Map<Request, AbortSignal>();
   readonly #onAbort: (request: Request, error: HubwireError) => void;
 
   /** `onAbort` hears of each request whose signal was aborted; all of one signal get one error, for they may be many. */
@@ -79,9 +60,9 @@ export class Signals {
   }
 
   /** The request ends with its signal, where it has one. */
-  add(request: Request): void {
-    const { signal } = request;
+  add(request: Request, signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
+    this.#signals.set(request, signal);
     const known = this.#waiting.get(signal);
     if (known) return void known.requests.add(request);
     const requests = new Set([request]);
@@ -96,7 +77,9 @@ export class Signals {
 
   /** The request is over. */
   remove(request: Request): void {
-    const { signal } = request;
+    if (this.#signals.size === 0) return;
+    const signal = this.#signals.get(request);
+    this.#signals.delete(request);
     const known = signal && this.#waiting.get(signal);
     if (!known) return;
     known.requests.delete(request);
@@ -106,8 +89,19 @@ export class Signals {
   }
 }
 
-/** Ends the request's promise. */
+/** A rejected promise of each error: many requests may end with one. */
+const failures = new WeakMap<HubwireError, Promise<never>>();
+
+/**
+ * Ends the request's promise. Of the two functions that do so one is kept, which is a sixth of what a waiting message
+ * takes; whoever fails follows a promise that has failed.
+ */
 export function settle(request: Request, error: HubwireError | undefined, value?: unknown): void {
-  if (error) request.reject(error);
-  else request.resolve(value);
+  request.resolve(error ? failed(error) : value);
+}
+
+function failed(error: HubwireError): Promise<never> {
+  let failure = failures.get(error);
+  if (!failure) failures.set(error, (failure = Promise.reject(error)));
+  return failure;
 }

@@ -6,7 +6,7 @@
  * or connected. Whether there is a connection, and whether the client has given up, is the MqttClient's to know.
  */
 import type { ClientEvents, CloseOptions } from "../client/api.js";
-import { MqttClient } from "../client/client.js";
+import { explainPublishes, MqttClient } from "../client/client.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { invalid, readOptions } from "../check.js";
 import type { Clock } from "../clock.js";
@@ -171,6 +171,7 @@ export class HubConnection {
       store: typeof store === "function" ? openStore(store, { hostName, deviceId, moduleId }) : store,
       credentials: () => source.next(),
     } satisfies MqttClientOptions);
+    explainPublishes(mqtt, (error) => this.explain(error));
     this.#renewal?.end();
     this.#identity = identity;
     this.#telemetryTopic = topic;

@@ -51,9 +51,6 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   readonly #twin: TwinClient;
   readonly #methods: Methods;
   readonly #inbox: Inbox;
-  readonly #explainAndThrow = (error: unknown): never => {
-    throw this.#connection.explain(error);
-  };
   #closed = false;
 
   /**
@@ -292,7 +289,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
       const { topic, payload, size, qos, retain, signal } = encodeTelemetry(telemetryTopic, body, options, outputName);
       this.#activity.sending(size);
       const how = signal !== undefined ? { qos, retain, signal } : qos === 1 && !retain ? USUAL : { qos, retain };
-      return mqtt.publish(topic, payload, how).catch(this.#explainAndThrow);
+      return mqtt.publish(topic, payload, how);
     } catch (error) {
       return Promise.reject(error as HubwireError);
     }

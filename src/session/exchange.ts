@@ -9,6 +9,7 @@
  */
 import type { QoS } from "../codec/types.js";
 import type { Link } from "./list.js";
+import { packed, withoutPinning } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
 export const QUEUED = 0;
@@ -18,32 +19,79 @@ export const PUBCOMP = 7;
 export const SUBACK = 9;
 export const UNSUBACK = 11;
 
-/** A PUBLISH. */
+// What a publication's bits mean, besides its QoS.
+const RETAIN = 4;
+const SETTLED = 8;
+const PACKED = 16;
+const AWAITS = 5;
+
+const EMPTY = new Uint8Array(0);
+
+/** A PUBLISH. Its small values share a number: a field for each would take eight bytes of every message that waits. */
 export class Publication implements Link {
   prev: Link = undefined!;
   next: Link = undefined!;
-  awaits = QUEUED;
   packetId = 0;
-  settled = false;
   /** Whole ms, as all times of an exchange: a fraction would take memory of its own. */
   acceptedAt = 0;
   /** The last packet sent for it. */
   sentAt = 0;
   topic: string;
-  payload: Uint8Array | string;
-  qos: QoS;
-  retain: boolean;
   /** The memory that it takes, bytes. */
   size = 0;
-  /** The store's keys of the message and of its state; 0 where there is no such record. */
-  key = 0;
-  stateKey = 0;
+  #payload: Uint8Array | string;
+  #bits: number;
 
   constructor(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean) {
     this.topic = topic;
-    this.payload = payload;
-    this.qos = qos;
-    this.retain = retain;
+    this.#payload = payload;
+    this.#bits = qos | (retain ? RETAIN : 0);
+  }
+
+  get qos(): QoS {
+    return (this.#bits & 3) as QoS;
+  }
+
+  get retain(): boolean {
+    return (this.#bits & RETAIN) !== 0;
+  }
+
+  get awaits(): number {
+    return this.#bits >> AWAITS;
+  }
+
+  set awaits(type: number) {
+    this.#bits = (this.#bits & ((1 << AWAITS) - 1)) | (type << AWAITS);
+  }
+
+  get settled(): boolean {
+    return (this.#bits & SETTLED) !== 0;
+  }
+
+  /** Nobody waits for it any more. */
+  settle(): void {
+    this.#bits |= SETTLED;
+  }
+
+  get payload(): Uint8Array | string {
+    return this.#bits & PACKED ? Buffer.from(this.#payload as string, "latin1") : this.#payload;
+  }
+
+  /** From now on it waits: a small payload is kept in as little memory as can be. */
+  pack(): void {
+    if (this.#bits & PACKED) return;
+    const text = packed(this.#payload);
+    if (text !== undefined) {
+      this.#payload = text;
+      this.#bits |= PACKED;
+    } else if (typeof this.#payload !== "string") this.#payload = withoutPinning(this.#payload);
+  }
+
+  /** PUBREC came: what was to be sent is not needed any more. */
+  empty(): void {
+    this.topic = "";
+    this.#payload = EMPTY;
+    this.#bits &= ~PACKED;
   }
 }
 

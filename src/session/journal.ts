@@ -30,6 +30,8 @@ const INBOUND = 4;
  */
 export abstract class SessionStore {
   #lastKey = 0xffff;
+  /** The keys of what is recorded: of a message, and of its state. */
+  readonly #keys = new Map<Publication, { message: number; state: number }>();
 
   /** All live records, in the order in which their keys were first put. Called once, before anything else. */
   abstract load(): Iterable<readonly [key: number, record: Uint8Array]>;
@@ -73,17 +75,21 @@ export abstract class SessionStore {
       else if (kind === STATE) {
         const message = messages.get(key - 1);
         if (message) {
-          message.stateKey = key;
+          this.#keys.get(message)!.state = key;
           message.packetId = packetId;
-          message.settled = record[3] === 1;
+          if (record[3] === 1) message.settle();
         } else stale.push(key);
       } else if (kind === RELEASE) {
         const release = new Restored("", "", 2, false);
         release.packetId = packetId;
         release.awaits = PUBCOMP;
-        release.stateKey = key;
+        this.#keys.set(release, { message: 0, state: key });
         released.push(release);
-      } else messages.set(key, messageOf(record, key, packetId));
+      } else {
+        const message = messageOf(record, packetId);
+        this.#keys.set(message, { message: key, state: 0 });
+        messages.set(key, message);
+      }
     }
     // Killed between a release and the removal of its message, or between the two removals at the end.
     for (const key of stale) this.#remove(key);
@@ -117,7 +123,7 @@ export abstract class SessionStore {
     // Two apart, so that the state's key is the next one.
     this.#lastKey += 2;
     this.#put(this.#lastKey, Buffer.concat([head, topic, payload]));
-    exchange.key = this.#lastKey;
+    this.#keys.set(exchange, { message: this.#lastKey, state: 0 });
   }
 
   /**
@@ -125,10 +131,10 @@ export abstract class SessionStore {
    * @internal
    */
   state(exchange: Publication, packetId: number, givenUp = false): void {
-    const key = exchange.key + 1;
-    if (!exchange.key) return;
-    this.#put(key, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
-    exchange.stateKey = key;
+    const keys = this.#keys.get(exchange);
+    if (!keys?.message) return;
+    this.#put(keys.message + 1, Uint8Array.of(STATE, packetId >> 8, packetId, +givenUp));
+    keys.state = keys.message + 1;
   }
 
   /**
@@ -139,7 +145,7 @@ export abstract class SessionStore {
     this.#lastKey += 2;
     this.#put(this.#lastKey, Uint8Array.of(RELEASE, exchange.packetId >> 8, exchange.packetId));
     this.done(exchange);
-    exchange.stateKey = this.#lastKey;
+    this.#keys.set(exchange, { message: 0, state: this.#lastKey });
   }
 
   /**
@@ -147,9 +153,10 @@ export abstract class SessionStore {
    * @internal
    */
   done(exchange: Publication): void {
-    if (exchange.key) this.#remove(exchange.key);
-    if (exchange.stateKey) this.#remove(exchange.stateKey);
-    exchange.key = exchange.stateKey = 0;
+    const keys = this.#keys.get(exchange);
+    if (keys?.message) this.#remove(keys.message);
+    if (keys?.state) this.#remove(keys.state);
+    this.#keys.delete(exchange);
   }
 
   /**
@@ -173,13 +180,13 @@ function stored<T>(work: () => T): T {
 }
 
 /** The message of a MESSAGE record. */
-function messageOf(record: Buffer, key: number, packetId: number): Restored {
+function messageOf(record: Buffer, packetId: number): Restored {
   const end = 6 + record.readUInt16BE(4);
   const qos = (record[3]! & 3) as QoS;
   const payload = record.subarray(end);
   const message = new Restored(record.toString("utf8", 6, end), payload, qos, record[3]! > 3);
   message.packetId = packetId;
-  message.key = key;
   message.size = messageMemory(message.topic, payload);
+  message.pack();
   return message;
 }

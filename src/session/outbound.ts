@@ -14,13 +14,11 @@ import { Expiry, firstSentAt, queueFull } from "./expiry.js";
 import { PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
 import { insert, type Link, members, newList, unlink } from "./list.js";
-import { messageMemory, withoutPinning } from "./memory.js";
+import { messageMemory } from "./memory.js";
 import type { SessionParts } from "./parts.js";
 import { refusedMessage, sessionLost } from "./refusals.js";
 import { Suspect } from "./suspect.js";
 import { Window } from "./window.js";
-
-const EMPTY = new Uint8Array(0);
 
 export class Outbound {
   /** Messages in flight for which somebody waits. */
@@ -76,7 +74,7 @@ export class Outbound {
     publication.size = topic.length + payload.length;
     if (this.isQueueEmpty && this.#maySend(publication)) {
       if (!qos) {
-        output.publish(topic, payload, 0, retain, false, 0, time.now);
+        output.publish(publication, false, time.now);
         return true;
       }
       if (ids.take(publication)) {
@@ -85,7 +83,7 @@ export class Outbound {
             checkPublish(topic, payload, qos, retain);
             this.#journal.accepted(publication, publication.packetId);
           }
-          output.publish(topic, payload, qos, retain, false, publication.packetId, time.now);
+          output.publish(publication, false, time.now);
         } catch (error) {
           ids.release(publication);
           throw error;
@@ -134,7 +132,7 @@ export class Outbound {
     // One that is held back counts too, and is not dropped for another.
     if (isFull()) throw queueFull();
     if (qos) this.#journal?.accepted(publication, 0);
-    publication.payload = withoutPinning(payload);
+    publication.pack();
     insert(publication, this.#queue);
     this.#window.count(publication, 1);
     time.schedule(publication.acceptedAt + maxAge);
@@ -146,10 +144,10 @@ export class Outbound {
     if (this.suspect.stage === "alone") this.#trySuspect();
     while (queue.next !== queue) {
       const publication = queue.next as Publication;
-      const { qos, topic, payload, retain } = publication;
+      const { qos } = publication;
       const { time, output, ids } = this.#parts;
       if (!this.#maySend(publication) || (qos && !ids.take(publication))) return;
-      output.publish(topic, payload, qos, retain, false, publication.packetId, time.now);
+      output.publish(publication, false, time.now);
       unlink(publication);
       this.#window.count(publication, -1);
       if (qos) {
@@ -171,9 +169,9 @@ export class Outbound {
   /** The held one takes its place as the oldest of all, and is sent. */
   #sendHeld(publication: Publication): void {
     const { output, ids, time } = this.#parts;
-    const { topic, payload, qos, retain, packetId } = publication;
+    const { packetId } = publication;
     if (!packetId && !ids.take(publication)) return;
-    output.publish(topic, payload, qos, retain, packetId > 0, publication.packetId, time.now);
+    output.publish(publication, packetId > 0, time.now);
     unlink(publication);
     if (!packetId) {
       this.#window.count(publication, -1);
@@ -204,8 +202,7 @@ export class Outbound {
     if (type === PUBREC) {
       this.#journal?.released(publication);
       publication.awaits = PUBCOMP;
-      publication.topic = "";
-      publication.payload = EMPTY;
+      publication.empty();
       unlink(publication);
       insert(publication, this.#released);
       this.release(publication);
@@ -267,11 +264,10 @@ export class Outbound {
     this.#isDeferred = false;
     for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
       const publication = link as Publication;
-      const { topic, payload, qos, retain, packetId } = publication;
       if (publication === this.#goneAlone) continue;
       metrics.resends++;
       publication.sentAt = Math.floor(time.now);
-      output.publish(topic, payload, qos, retain, true, packetId, time.now);
+      output.publish(publication, true, time.now);
     }
   }
 
@@ -296,6 +292,7 @@ export class Outbound {
     if (!(publication instanceof Restored)) this.awaited--;
     publication.awaits = QUEUED;
     publication.size = messageMemory(publication.topic, publication.payload);
+    publication.pack();
     this.#window.count(publication, 1);
     insert(publication, before);
   }
@@ -379,7 +376,7 @@ export class Outbound {
 
   #settle(publication: Publication, error: HubwireError | undefined): void {
     if (publication.settled) return;
-    publication.settled = true;
+    publication.settle();
     if (publication instanceof Restored) return;
     if (publication.awaits !== QUEUED) this.awaited--;
     this.#parts.settle(publication, error);

@@ -5,7 +5,8 @@
  * (MQTT-3.14.4-2), nothing is written, whoever asks for it.
  */
 import { PacketWriter } from "../codec/index.js";
-import type { PacketInit, QoS } from "../codec/types.js";
+import type { PacketInit } from "../codec/types.js";
+import type { Publication } from "./exchange.js";
 import type { SessionMetrics, Trace } from "./types.js";
 
 /** The packets that are an identifier and that a client sends. */
@@ -45,15 +46,7 @@ export class Output {
   }
 
   /** Throws ERR_INVALID_PACKET, and has written nothing then. */
-  publish(
-    topic: string,
-    payload: Uint8Array | string,
-    qos: QoS,
-    retain: boolean,
-    dup: boolean,
-    packetId: number,
-    now: number,
-  ): void {
+  publish({ topic, payload, qos, retain, packetId }: Publication, dup: boolean, now: number): void {
     if (!this.#isOpen) return;
     const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId);
     this.#metrics.messagesSent++;

@@ -56,11 +56,15 @@ test("no order of steps loses, doubles, reorders or forgets anything", { timeout
 });
 
 const mutants: Record<string, Mutation> = {
-  "a re-send without DUP": ["outbound.ts", "qos, retain, true, packetId", "qos, retain, false, packetId"],
+  "a re-send without DUP": [
+    "outbound.ts",
+    "output.publish(publication, true, time.now);",
+    "output.publish(publication, false, time.now);",
+  ],
   "re-sends in the wrong order": [
     "outbound.ts",
-    "for (let link = this.#sent.next; link !== this.#sent; link = link.next) {\n      const publication = link as Publication;\n      const { topic",
-    "for (let link = this.#sent.prev; link !== this.#sent; link = link.prev) {\n      const publication = link as Publication;\n      const { topic",
+    "for (let link = this.#sent.next; link !== this.#sent; link = link.next) {\n      const publication = link as Publication;\n      if",
+    "for (let link = this.#sent.prev; link !== this.#sent; link = link.prev) {\n      const publication = link as Publication;\n      if",
   ],
   "a release that is not sent again": ["outbound.ts", "this.release(link as Publication);", ""],
   "an identifier that is free as soon as the user gives up": [
@@ -95,7 +99,7 @@ const mutants: Record<string, Mutation> = {
     "if (publication.settled || publication.qos > 1)",
     "if (publication.qos > 1)",
   ],
-  "a request settled twice": ["outbound.ts", "if (publication.settled) return;\n    publication.settled = true;", ""],
+  "a request settled twice": ["outbound.ts", "if (publication.settled) return;\n    publication.settle();", ""],
   "a request never settled": [
     "outbound.ts",
     "this.#parts.settle(publication, error);",
@@ -125,7 +129,7 @@ const mutants: Record<string, Mutation> = {
   "a message removed before its release is recorded": [
     "journal.ts",
     "this.#lastKey += 2;\n    this.#put(this.#lastKey, Uint8Array.of(RELEASE",
-    "this.#lastKey += 2; this.#remove(exchange.key);\n    this.#put(this.#lastKey, Uint8Array.of(RELEASE",
+    "this.#lastKey += 2; this.#remove(this.#keys.get(exchange)!.message);\n    this.#put(this.#lastKey, Uint8Array.of(RELEASE",
   ],
   "a release that does not win over its message": [
     "journal.ts",

@@ -4,14 +4,17 @@
  * Invariant: objects that both graphs have already keep their identity and their functions, which hold on to them; what
  * only the source has (members of lists) is made anew with its class; typed arrays and maps are copied, payloads shared.
  */
-const SHARED = new Set(["payload"]);
+const SHARED = new Set(["__payload"]);
 /** Each side has its own already, or its caller makes it. */
 const SKIPPED = new Set(["__decoder", "__writer", "__journal", "options", "__options"]);
 
 type Graph = Record<string, unknown>;
 
-export function transplant(from: object, to: object): void {
-  copyInto(from as Graph, to as Graph, new Map(), new Set());
+/** Returns what stands for what. */
+export function transplant(from: object, to: object): Map<object, object> {
+  const made = new Map<object, object>();
+  copyInto(from as Graph, to as Graph, made, new Set());
+  return made;
 }
 
 function copyInto(from: Graph, to: Graph, made: Map<object, object>, taken: Set<object>): void {

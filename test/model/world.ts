@@ -121,7 +121,7 @@ interface Data {
 }
 
 /** The opened session's `SessionStore` with its records in a map. */
-type Store = { records: Map<number, Uint8Array>; __lastKey: number; left: number };
+type Store = { records: Map<number, Uint8Array>; __lastKey: number; __keys: Map<object, object>; left: number };
 
 function newStore(SessionStore: any, records = new Map<number, Uint8Array>()): Store {
   const store = new SessionStore();
@@ -173,7 +173,7 @@ export class World {
         this.store.__lastKey = from.store.__lastKey;
       }
       this.#newSession();
-      this.#copySession(from.session);
+      this.#copySession(from);
       return;
     }
     const { publishes, sends, cuts, forgets, cancels, kills = 0, refusals = 0, stalls = 0 } = scenario;
@@ -244,10 +244,11 @@ export class World {
   }
 
   /** A deep copy of another world's session, between two calls. */
-  #copySession(from: any): void {
+  #copySession({ session: from, store }: World): void {
     const to = this.session;
     check(from.__parts.output.byteLength === 0, "output was left");
-    transplant(from, to);
+    const made = transplant(from, to);
+    for (const [exchange, keys] of store?.__keys ?? []) this.store!.__keys.set(made.get(exchange)!, { ...keys });
     to.__decoder = from.__decoder && new Decoder(to.__packets, { maxPacketSize: 10_000 });
     for (const part of ["__outbound", "__arrivals"]) to[part].__journal = from[part].__journal && this.store;
   }
@@ -484,6 +485,7 @@ export class World {
         if (data.subscription === "asked") data.subscription = "";
         // The next process knows only what the records tell it.
         this.store!.__lastKey = 0xffff;
+        this.store!.__keys.clear();
         this.#newSession();
         break;
       case "forget":
