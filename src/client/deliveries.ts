@@ -94,15 +94,19 @@ export class Deliveries {
 
   /** `id` is the session's delivery, 0 with QoS 0. */
   deliver(message: Message, id: number, routes: readonly MessageRoute[]): void {
-    // Handlers may change the message that they are given.
+    const { topic, qos, retain, dup } = message;
     let { payload } = message;
     let work: Work | undefined;
     let failed = false;
     for (const { handler, mailbox } of routes) {
       let result: void | Promise<void> = undefined;
+      // What waits in a mailbox must not keep the chunk alive that it came in.
+      if (mailbox) payload = withoutPinning(payload);
+      // Each has an object of its own, to change or to freeze.
+      const own = mailbox || routes.length > 1 ? { topic, payload, qos, retain, dup } : message;
       if (handler) {
         try {
-          result = handler(message);
+          result = handler(own);
           if (typeof result?.then !== "function") continue;
         } catch (error) {
           failed = true;
@@ -110,11 +114,9 @@ export class Deliveries {
           continue;
         }
       }
-      // What waits in a mailbox must not keep the chunk alive that it came in.
-      if (mailbox) message.payload = payload = withoutPinning(payload);
       work ??= this.#begin(id, payload.buffer);
       work.left++;
-      if (mailbox) mailbox.put(message, this.#delivery(work));
+      if (mailbox) mailbox.put(own, this.#delivery(work));
       else this.#follow(result as Promise<void>, work);
     }
     if (work) {
