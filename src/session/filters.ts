@@ -16,8 +16,6 @@ export interface Filter<R> {
   readonly topicFilter: string;
   /** Without the prefix of a shared subscription. */
   readonly matched: string;
-  /** What was granted last was asked for with this. */
-  qos: QoS;
   /** The server has it. */
   granted: boolean;
   routes: readonly R[];
@@ -61,7 +59,7 @@ export class Filters<R extends Route> {
       return;
     }
     const matched = topicFilter.replace(SHARED, "");
-    const added: Filter<R> = { topicFilter, matched, qos: route.qos, granted: false, routes: [route] };
+    const added: Filter<R> = { topicFilter, matched, granted: false, routes: [route] };
     this.#filters.set(topicFilter, added);
     this.#former.delete(topicFilter);
     this.#place(matched, (others) => [...others, added]);
@@ -107,6 +105,16 @@ export class Filters<R extends Route> {
   forgetFormer(): void {
     this.#former.clear();
   }
+}
+
+/**
+ * The highest QoS that anybody wants the filter's messages with, `asked` or more: a server knows one for each filter, and
+ * takes the last (MQTT-3.8.4-3).
+ */
+export function wantedQos<R extends Route>(filter: Filter<R> | undefined, asked: QoS): QoS {
+  let most = asked;
+  for (const { state, qos } of filter?.routes ?? []) if (state !== "ending" && qos > most) most = qos;
+  return most;
 }
 
 /** Whether somebody wants the messages of the filter beyond what is under way. */

@@ -8,10 +8,9 @@
  *   request, which the server answers later.
  * - What the server may have and nobody wants is ended by an UNSUBSCRIBE of the session's own.
  */
-import type { QoS } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import { Asking, OwnAsking, SUBACK, UNSUBACK } from "./exchange.js";
-import { Filters, isWanted } from "./filters.js";
+import { Filters, isWanted, wantedQos } from "./filters.js";
 import { insert, type Link, members, newList, unlink } from "./list.js";
 import type { SessionParts } from "./parts.js";
 import type { Route } from "./route.js";
@@ -70,7 +69,10 @@ export class Subscriptions<R extends Route> {
       const asking = this.#unsent.next as Asking<R>;
       if (!ids.take(asking)) return;
       const { topicFilters, qos, packetId } = asking;
-      const subscriptions = topicFilters.map((topicFilter, index) => ({ topicFilter, qos: qos[index] ?? (0 as QoS) }));
+      const subscriptions = topicFilters.map((topicFilter, index) => ({
+        topicFilter,
+        qos: wantedQos(this.filters.get(topicFilter), qos[index] ?? 0),
+      }));
       output.packet(
         asking.awaits === SUBACK
           ? { type: "subscribe", packetId, subscriptions }
@@ -102,10 +104,7 @@ export class Subscriptions<R extends Route> {
     const route = asking.subscriptions[index];
     if (route?.state === "asked") route.state = "granted";
     const filter = this.filters.get(topicFilter);
-    if (filter) {
-      filter.granted = true;
-      filter.qos = asking.qos[index]!;
-    }
+    if (filter) filter.granted = true;
     if (!isWanted(filter)) this.#endUnwanted(topicFilter);
   }
 
@@ -203,8 +202,7 @@ export class Subscriptions<R extends Route> {
     for (let at = 0; at < wanted.length; at += RESTORE_BATCH) {
       const some = wanted.slice(at, at + RESTORE_BATCH);
       const topicFilters = some.map(({ topicFilter }) => topicFilter);
-      const qos = some.map((filter) => filter.qos);
-      insert(new OwnAsking<R>(SUBACK, topicFilters, qos, []), first);
+      insert(new OwnAsking<R>(SUBACK, topicFilters, [], []), first);
     }
   }
 

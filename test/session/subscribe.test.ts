@@ -36,6 +36,25 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
     expect(h.failures).toEqual([]);
   });
 
+  test("a filter that several want is asked for with the highest QoS of theirs, also when it is restored", () => {
+    const h = new Harness().connect();
+    const ask = (qos: 0 | 1 | 2): void => h.session.subscribe([{ topicFilter: "f", qos }], `s${qos}`, h.now);
+    const asked = (): unknown => h.sent().map((packet) => (packet.type === "subscribe" ? packet.subscriptions : packet));
+    ask(1);
+    h.feed({ type: "suback", packetId: 1, returnCodes: [1] });
+    ask(0);
+    ask(2);
+    expect(asked()).toEqual([
+      [{ topicFilter: "f", qos: 1 }],
+      // One of 0 would take from the first what it was granted.
+      [{ topicFilter: "f", qos: 1 }],
+      [{ topicFilter: "f", qos: 2 }],
+    ]);
+    h.feed({ type: "suback", packetId: 2, returnCodes: [1] }, { type: "suback", packetId: 3, returnCodes: [2] });
+    h.reconnect(false);
+    expect(asked()).toEqual([[{ topicFilter: "f", qos: 2 }]]);
+  });
+
   test.each<PacketInit>([
     { type: "unsuback", packetId: 1 },
     { type: "puback", packetId: 1 },
