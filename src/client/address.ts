@@ -37,8 +37,7 @@ export const PORTS: Readonly<Record<Protocol, number>> = { mqtts: 8883, mqtt: 18
 /** Completes the options. @throws HubwireError ERR_INVALID_ARGUMENT, which says what to write. */
 export function resolveAddress(options: Address): Omit<Endpoint, "tls"> {
   const { protocol = "mqtts", path, proxy, createConnection } = options;
-  const host = options.host ?? (createConnection && "localhost");
-  checkHost(host);
+  const host = checkHost(options.host ?? (createConnection && "localhost"));
   if (!Object.hasOwn(PORTS, protocol)) throw invalid(`option protocol must be one of ${Object.keys(PORTS).join(", ")}`);
   if (path !== undefined) {
     if (protocol !== "wss" && protocol !== "ws") throw invalid("option path is for protocol wss and ws");
@@ -50,7 +49,7 @@ export function resolveAddress(options: Address): Omit<Endpoint, "tls"> {
   return { host, port: options.port ?? PORTS[protocol], protocol, path, proxy, createConnection };
 }
 
-function checkHost(host: string | undefined): asserts host is string {
+function checkHost(host: string | undefined): string {
   if (!host) throw invalid("option host is missing");
   if (host.includes("://")) {
     throw invalid('option host is a URL: write new MqttClient("mqtts://…"), or the name alone with protocol and port');
@@ -58,6 +57,17 @@ function checkHost(host: string | undefined): asserts host is string {
   if (/^[^:]*:\d+$/.test(host)) throw invalid("option host ends with a port: give it as option port");
   if (/[/@?#\\[\]\x00-\x20\x7f]/.test(host)) {
     throw invalid("option host must be a name or an address alone, without brackets, path or user");
+  }
+  return asciiOf(host);
+}
+
+/** As DNS, TLS and HTTP know a name with other letters (RFC 5891, section 4.4). */
+function asciiOf(host: string): string {
+  if (/^[!-~]*$/.test(host)) return host;
+  try {
+    return new URL(`ws://${host}`).hostname;
+  } catch {
+    throw invalid("option host is no name that can be looked up");
   }
 }
 

@@ -7,7 +7,7 @@
  * of fighting, however quickly each connection succeeds.
  */
 
-/** ms. */
+/** ms, a day at most. */
 export interface ReconnectOptions {
   /** The first delay is random between 0 and this. Default 1,000. */
   minDelay?: number | undefined;

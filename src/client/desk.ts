@@ -2,12 +2,14 @@
  * Where requests meet the session: the one place that calls it, and takes what comes of a call.
  *
  * Invariants: the session's cold events, and the ends of subscriptions, are taken when its method has returned, so that
- * nothing calls it from inside itself; each request that was begun is settled once, and its signal then forgotten.
+ * nothing calls it from inside itself; each request that was begun is settled once, and its signal then forgotten; a store
+ * has one desk at a time.
  */
 import type { Clock } from "../clock.js";
+import { invalid } from "../check.js";
 import type { HubwireError } from "../errors.js";
 import { Session, UNSUBACK } from "../session/index.js";
-import type { Message, SessionEvent, SessionOptions } from "../session/index.js";
+import type { Message, SessionEvent, SessionOptions, SessionStore } from "../session/index.js";
 import type { MessageRoute } from "./deliveries.js";
 import type { Flow } from "./flow.js";
 import { type AskRequest, PublishRequest, settle, type Signals } from "./requests.js";
@@ -21,6 +23,9 @@ export interface DeskOwner {
   event(event: SessionEvent): void;
 }
 
+/** Stores of clients that have not ended: a second one would send the other's messages, and forget them. */
+const storesInUse = new WeakSet<SessionStore>();
+
 export class Desk {
   readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
   /** What callers hear of an error that a message ended with. */
@@ -31,6 +36,7 @@ export class Desk {
   readonly #flow: () => Flow;
   readonly #signals: Signals;
   readonly #owner: DeskOwner;
+  readonly #store: SessionStore | undefined;
   /** Requests that ended while the session was at work, and whose subscriptions may have ended with them. */
   readonly #settled: AskRequest[] = [];
   /** The session is at work, and what comes of it is taken by whoever began. */
@@ -41,6 +47,10 @@ export class Desk {
     this.#flow = flow;
     this.#signals = signals;
     this.#owner = owner;
+    const { store } = options;
+    if (store && storesInUse.has(store)) throw invalid("option store of MqttClient is in use by another client");
+    if (store) storesInUse.add(store);
+    this.#store = store;
     this.session = new Session<PublishRequest, AskRequest, MessageRoute>(
       {
         wantsWrite: () => flow().wantsWrite(),
@@ -104,6 +114,12 @@ export class Desk {
   /** The caller waits no longer. */
   cancel(request: PublishRequest | AskRequest, error: HubwireError): void {
     this.run(() => this.session.cancel(request, error, this.#clock.now()));
+  }
+
+  /** See `Session.end`. */
+  end(error: HubwireError): void {
+    if (this.#store) storesInUse.delete(this.#store);
+    this.run(() => this.session.end(error));
   }
 
   /** A delivery is done with; `isRefused`: given up. */

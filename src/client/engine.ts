@@ -282,12 +282,13 @@ export class Engine {
     const now = this.options.clock.now();
     this.#detach();
     this.#enter("stopped", Infinity, error);
+    for (const { mailbox } of this.session.routes()) mailbox?.fail(error);
+    // Before a listener can call connect() anew.
+    this.connectCalls.settleAll(error);
     this.desk.run(() => {
       this.session.lost(error, now);
       this.session.cancelAll(error, now);
     });
-    for (const { mailbox } of this.session.routes()) mailbox?.fail(error);
-    this.connectCalls.settleAll(error);
     this.arm();
     if (isUp) this.#emit("disconnect", error);
     // The first connect() told its caller; nobody waits for what happens later.
@@ -327,7 +328,7 @@ export class Engine {
   /** What the store failed with. */
   #endSession(error: HubwireError): HubwireError | undefined {
     try {
-      this.desk.run(() => this.session.end(error));
+      this.desk.end(error);
       return undefined;
     } catch (cause) {
       if (cause instanceof HubwireError) return cause;

@@ -107,7 +107,8 @@ export class LifeCycle {
     let delay = this.#backoff.next(isTakeover);
     if (!reconnect) return { do: "stop" };
     if (!error.retryable) {
-      if (!this.#wasAccepted || error.kind === "caller") return { do: "stop" };
+      // What worked may work again: a certificate or token was read while it was being replaced. One that can only expire does not.
+      if (!this.#wasAccepted || error.code === "ERR_SAS_EXPIRED") return { do: "stop" };
       delay = (reconnect.maxDelay * (1 + random())) / 2;
     }
     const left = this.#wasAccepted ? Infinity : patience;

@@ -80,7 +80,7 @@ export interface MqttClientOptions extends Credentials, Address {
    * hold up all others for ever (a knowing breach of MQTT-4.4.0-1). Default true.
    */
   poisonDetection?: boolean | undefined;
-  /** Keeps QoS 1 and 2 messages beyond the life of the process. */
+  /** Keeps QoS 1 and 2 messages beyond the life of the process; one client's at a time. */
   store?: SessionStore | undefined;
   /** Where the time and all timers come from. Default: `systemClock`. */
   clock?: Clock | undefined;
@@ -107,6 +107,8 @@ export interface ResolvedOptions {
  * them.
  */
 const MAX_INFLIGHT_QOS2 = 16;
+/** ms of the longest delay: one without an end would be the end of the client. */
+const DAY = 86_400_000;
 
 const OPTIONS: Rules = {
   host: "string",
@@ -155,7 +157,8 @@ export function resolveOptions(
   const options = checkOptions(isUrl ? withUrl(target, beside ?? {}) : target, OPTIONS, "MqttClient");
   const { reconnect = true, operationTimeout = 30_000, maxInflight } = options;
   const backoff = checkOptions(typeof reconnect === "object" ? reconnect : {}, RECONNECT, "reconnect");
-  const { minDelay = 1_000, maxDelay = 60_000 } = backoff;
+  const minDelay = Math.min(DAY, backoff.minDelay ?? 1_000);
+  const maxDelay = Math.min(DAY, Math.max(minDelay, backoff.maxDelay ?? 60_000));
   return {
     endpoint: { ...resolveAddress(options), tls: options.tls },
     connect: resolveConnect(options),
@@ -171,7 +174,7 @@ export function resolveOptions(
     connectTimeout: options.connectTimeout ?? 10_000,
     operationTimeout,
     handlerTimeout: options.handlerTimeout ?? 300_000,
-    reconnect: reconnect ? { minDelay, maxDelay: Math.max(minDelay, maxDelay) } : undefined,
+    reconnect: reconnect ? { minDelay, maxDelay } : undefined,
     credentials: options.credentials,
     clock: resolveClock(options.clock),
     random: options.random ?? Math.random,

@@ -167,6 +167,8 @@ export class CredentialSource {
   /** Wall time minus monotonic time of the latest that the hub accepted, ms. */
   #offset = -Infinity;
   #signedOffset = -Infinity;
+  /** The hub took what was made here at least once. */
+  #wasAccepted = false;
   /** Monotonic ms; Infinity where nothing expires. */
   expiresAt = Infinity;
   /** Monotonic ms; Infinity where nothing can be renewed. */
@@ -209,6 +211,7 @@ export class CredentialSource {
 
   /** The hub took them: by now the time that they were signed for is known to be right enough. */
   accepted(): void {
+    this.#wasAccepted = true;
     this.#offset = Math.max(this.#offset, this.#signedOffset);
   }
 
@@ -247,6 +250,8 @@ export class CredentialSource {
         "ERR_SAS_EXPIRED",
         `${what} expired ${Math.ceil(-left / 1000)} s ago by this machine's clock` +
           (sas ? "" : "; a token given as text cannot be renewed: give a key, or a sas provider"),
+        // Before the hub took any, it is the provider that has to be mended.
+        { retryable: sas !== undefined && this.#wasAccepted },
       );
     }
     this.#expires(this.#clock.now(), left, sas ? (renewAt as number) : Infinity);

@@ -33,6 +33,35 @@ describe("handlers", () => {
     expect(client.metrics).toMatchObject({ undelivered: 0, undeliveredBytes: 0 });
   });
 
+  test("a handler that freezes or changes its message does so to its own: another handler and a loop see what came", async () => {
+    const { client, connection } = await connectedScene({});
+    const errors: unknown[] = [];
+    client.on("error", (error) => void errors.push(error));
+    const seen: Message[] = [];
+    const calls = [
+      client.subscribe("a", { qos: 1 }, (given) => void Object.freeze(given)),
+      client.subscribe("#", { qos: 1 }, (given) => void Object.assign(given, { topic: "b", qos: 0 })),
+      client.subscribe("+", { qos: 1 }, (given) => void seen.push(given)),
+      client.subscribe("+/#", { qos: 1 }),
+    ];
+    for (let count = 0; count < 4; count++) {
+      const subscribe = await connection.packetOfType(8);
+      connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    }
+    const subscriptions = await Promise.all(calls);
+    connection.send(message(1, 7));
+    for await (const given of subscriptions[3]!) {
+      seen.push(given);
+      break;
+    }
+    expect((await connection.packetOfType(4)).toString("hex")).toBe("40020007");
+    expect(seen).toMatchObject([
+      { topic: "a", qos: 1 },
+      { topic: "a", qos: 1 },
+    ]);
+    expect(errors).toEqual([]);
+  });
+
   test("a payload whose memory is given away counts no longer than its handler runs", async () => {
     const { client, connection } = await connectedScene({});
     const subscribed = client.subscribe("a", { qos: 1 }, async ({ payload }) => {
@@ -143,6 +172,17 @@ class FailingStore extends SessionStore {
     this.#call("close");
   }
 }
+
+test("a store is one client's: another is refused it until the first has ended", async () => {
+  const store = new FailingStore();
+  const options = { host: "h.example", clientId: "c", store, clock: new FakeClock() };
+  const first = new MqttClient(options);
+  expect(() => new MqttClient(options)).toThrow(
+    expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", message: expect.stringContaining("store") as string }),
+  );
+  await first.close();
+  await new MqttClient(options).close();
+});
 
 describe("a store that throws errors of its own", () => {
   test.each(["load", "put"])("publish rejects with ERR_STORE where %s does", async (name) => {

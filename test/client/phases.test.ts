@@ -55,8 +55,9 @@ describe("phases", () => {
 });
 
 describe("after a connection or attempt", () => {
-  const error = (code: "ERR_CONNECTION_LOST" | "ERR_NOT_AUTHORIZED" | "ERR_SAS_EXPIRED" | "ERR_STORE") =>
-    new HubwireError(code, code);
+  const error = (
+    code: "ERR_CONNECTION_LOST" | "ERR_NOT_AUTHORIZED" | "ERR_SAS_EXPIRED" | "ERR_STORE" | "ERR_INVALID_ARGUMENT",
+  ) => new HubwireError(code, code);
 
   test("before the first acceptance what cannot pass stops; what may pass is tried again", () => {
     const made = lifeIn("connecting");
@@ -67,13 +68,16 @@ describe("after a connection or attempt", () => {
     });
   });
 
-  test.each(["ERR_NOT_AUTHORIZED", "ERR_STORE"] as const)("after it %s is tried again, slowly", (code) => {
-    const made = lifeIn("connecting");
-    made.accepted(0, Infinity);
-    expect(made.ended(error(code), 10, -Infinity)).toMatchObject({ do: "retry", delay: 45_000 });
-  });
+  test.each(["ERR_NOT_AUTHORIZED", "ERR_STORE", "ERR_INVALID_ARGUMENT"] as const)(
+    "after it %s is tried again, slowly",
+    (code) => {
+      const made = lifeIn("connecting");
+      made.accepted(0, Infinity);
+      expect(made.ended(error(code), 10, -Infinity)).toMatchObject({ do: "retry", delay: 45_000 });
+    },
+  );
 
-  test("what the caller has to mend stops it at any time", () => {
+  test("a token that cannot be renewed stops it at any time", () => {
     const made = lifeIn("connecting");
     made.accepted(0, Infinity);
     expect(made.ended(error("ERR_SAS_EXPIRED"), 10, -Infinity)).toEqual({ do: "stop" });

@@ -1,7 +1,9 @@
 /** Addresses as URLs, and where an address is written wrongly: what to write is said, and no password is quoted. */
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { MqttClient, type MqttClientOptions } from "../../src/client/index.js";
+import { MqttClient, type MqttClientOptions, type ReconnectOptions } from "../../src/client/index.js";
+import { resolveAddress } from "../../src/client/address.js";
+import { resolveOptions } from "../../src/client/options.js";
 import { parseUrl, withUrl } from "../../src/client/url.js";
 
 function thrownBy(call: () => unknown): unknown {
@@ -12,6 +14,22 @@ function thrownBy(call: () => unknown): unknown {
   }
   return undefined;
 }
+
+test("a name with other letters than ASCII's is looked up and verified as DNS and certificates know it", () => {
+  const hostOf = (host: string): string => resolveAddress({ host }).host;
+  expect(hostOf("b\u00fccher.example")).toBe("xn--bcher-kva.example");
+  expect(hostOf("B\u00fccher\u3002example")).toBe("xn--bcher-kva.example");
+  expect(hostOf("Broker_1.example")).toBe("Broker_1.example");
+  expect(() => hostOf("a\u2100b")).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+});
+
+test("a delay without an end is a day at most", () => {
+  const delays = (reconnect: ReconnectOptions): unknown =>
+    resolveOptions({ host: "h", reconnect }, undefined).reconnect;
+  expect(delays({ maxDelay: Infinity })).toEqual({ minDelay: 1_000, maxDelay: 86_400_000 });
+  expect(delays({ minDelay: Infinity })).toEqual({ minDelay: 86_400_000, maxDelay: 86_400_000 });
+  expect(delays({ minDelay: 9e4 })).toEqual({ minDelay: 9e4, maxDelay: 9e4 });
+});
 
 describe("a URL", () => {
   test.each([

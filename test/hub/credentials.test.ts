@@ -115,7 +115,10 @@ describe("a provider", () => {
     await made.source.next();
     expect(made.source.renewAt - made.clock.now()).toBe(1_000);
     made.clock.advance(200);
-    await expect(made.source.next()).rejects.toMatchObject({ code: "ERR_SAS_EXPIRED" });
+    await expect(made.source.next()).rejects.toMatchObject({ code: "ERR_SAS_EXPIRED", retryable: false });
+    made.source.accepted();
+    // What gave a good one before will do so again.
+    await expect(made.source.next()).rejects.toMatchObject({ code: "ERR_SAS_EXPIRED", retryable: true });
   });
 });
 

@@ -39,7 +39,8 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
   test("a filter that several want is asked for with the highest QoS of theirs, also when it is restored", () => {
     const h = new Harness().connect();
     const ask = (qos: 0 | 1 | 2): void => h.session.subscribe([{ topicFilter: "f", qos }], `s${qos}`, h.now);
-    const asked = (): unknown => h.sent().map((packet) => (packet.type === "subscribe" ? packet.subscriptions : packet));
+    const asked = (): unknown =>
+      h.sent().map((packet) => (packet.type === "subscribe" ? packet.subscriptions : packet));
     ask(1);
     h.feed({ type: "suback", packetId: 1, returnCodes: [1] });
     ask(0);
