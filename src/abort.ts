@@ -38,13 +38,31 @@ export function throwIfAborted(signal: unknown): void {
   if (signal?.aborted) throw aborted(signal);
 }
 
+/** Calls `listener` when `signal` is aborted. Throws ERR_INVALID_ARGUMENT for one of a caller's own that cannot do that. */
+export function listenTo(signal: AbortSignal, listener: () => void): void {
+  try {
+    signal.addEventListener("abort", listener, { once: true });
+  } catch {
+    throw invalid("signal must be an AbortSignal: its addEventListener failed");
+  }
+}
+
+/** Ends what `listenTo` began. */
+export function unlisten(signal: AbortSignal, listener: () => void): void {
+  try {
+    signal.removeEventListener("abort", listener);
+  } catch {
+    // The fault of a signal of the caller's own. The call is over, so its listener finds nothing to end.
+  }
+}
+
 /** Runs `operation` unless and until `signal` is aborted, which rejects with ERR_ABORTED. */
 export function abortable<T>(signal: AbortSignal | undefined, operation: Promise<T>): Promise<T> {
   if (!signal) return operation;
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(aborted(signal));
-    signal.addEventListener("abort", abort, { once: true });
-    operation.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    listenTo(signal, abort);
+    operation.then(resolve, reject).finally(() => unlisten(signal, abort));
     if (signal.aborted) abort();
   });
 }

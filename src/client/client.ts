@@ -112,8 +112,9 @@ export class MqttClient extends EventEmitter<ClientEvents> {
   async reconnect(options?: RenewOptions): Promise<void> {
     const { signal, timeout = CONNECT, drainTimeout = DRAIN } = renewOptions(options);
     if (this.#closing) throw closedError();
-    if (this.#engine.phase === "connected") this.#engine.renew(drainTimeout);
-    return this.#engine.connect(signal, drainTimeout + timeout);
+    const engine = this.#engine;
+    const inAll = drainTimeout + timeout;
+    return engine.phase === "connected" ? engine.renew(drainTimeout, signal, inAll) : engine.connect(signal, inAll);
   }
 
   /**

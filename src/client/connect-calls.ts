@@ -7,7 +7,8 @@ import type { HubwireError } from "../errors.js";
 import { ConnectRequest, capture, settle, type Signals } from "./requests.js";
 
 export class ConnectCalls {
-  readonly #waiting = new Set<ConnectRequest>();
+  /** Made when somebody waits. */
+  #waiting: Set<ConnectRequest> | undefined;
   readonly #signals: Signals;
 
   constructor(signals: Signals) {
@@ -18,33 +19,33 @@ export class ConnectCalls {
   add(signal: AbortSignal | undefined, deadline: number): Promise<void> {
     const promise = new Promise<void>(capture);
     const request = new ConnectRequest(deadline);
-    this.#waiting.add(request);
     this.#signals.add(request, signal);
+    (this.#waiting ??= new Set()).add(request);
     return promise;
   }
 
   /** Whether somebody waits. */
   get some(): boolean {
-    return this.#waiting.size > 0;
+    return !!this.#waiting?.size;
   }
 
   /** The earliest deadline, ms. */
   get nextDeadline(): number {
     let next = Infinity;
-    for (const { deadline } of this.#waiting) next = Math.min(next, deadline);
+    for (const { deadline } of this.#waiting ?? []) next = Math.min(next, deadline);
     return next;
   }
 
   /** The latest deadline, ms; -Infinity where nobody waits. */
   get lastDeadline(): number {
     let last = -Infinity;
-    for (const { deadline } of this.#waiting) last = Math.max(last, deadline);
+    for (const { deadline } of this.#waiting ?? []) last = Math.max(last, deadline);
     return last;
   }
 
   /** One waits no longer. False: it had been settled. */
   giveUp(request: ConnectRequest, error: HubwireError): boolean {
-    if (!this.#waiting.delete(request)) return false;
+    if (!this.#waiting?.delete(request)) return false;
     this.#signals.remove(request);
     settle(request, error);
     return true;
@@ -53,7 +54,7 @@ export class ConnectCalls {
   /** Whose time has come gets `error`. Whether there was one. */
   expire(now: number, error: () => HubwireError): boolean {
     let some = false;
-    for (const request of this.#waiting) {
+    for (const request of this.#waiting ?? []) {
       if (request.deadline > now) continue;
       this.giveUp(request, error());
       some = true;
@@ -63,8 +64,8 @@ export class ConnectCalls {
 
   /** All are over: accepted, or failed with `error`. */
   settleAll(error: HubwireError | undefined): void {
-    const all = [...this.#waiting];
-    this.#waiting.clear();
+    const all = this.#waiting ?? [];
+    this.#waiting = undefined;
     for (const request of all) {
       this.#signals.remove(request);
       settle(request, error);

@@ -84,7 +84,8 @@ export class Deliveries {
   readonly #handlerTimeout: number;
   /** In order of their start. */
   readonly #running = newList();
-  readonly #chunks = new Map<ArrayBufferLike, Chunk>();
+  /** Made for the first message that somebody still works on. */
+  #chunks: Map<ArrayBufferLike, Chunk> | undefined;
 
   /** `handlerTimeout`: ms. */
   constructor(owner: DeliveryOwner, handlerTimeout: number) {
@@ -126,9 +127,10 @@ export class Deliveries {
   }
 
   #begin(id: number, memory: ArrayBufferLike): Work {
-    let chunk = this.#chunks.get(memory);
+    const chunks = (this.#chunks ??= new Map());
+    let chunk = chunks.get(memory);
     if (!chunk) {
-      this.#chunks.set(memory, (chunk = { memory, bytes: memory.byteLength, messages: 0 }));
+      chunks.set(memory, (chunk = { memory, bytes: memory.byteLength, messages: 0 }));
       this.bytes += chunk.bytes;
     }
     const work = new Work(id, chunk);
@@ -144,7 +146,7 @@ export class Deliveries {
     if (--work.left > 0) return this.#owner.pressure();
     const { chunk } = work;
     if (--chunk.messages === 0) {
-      this.#chunks.delete(chunk.memory);
+      this.#chunks?.delete(chunk.memory);
       this.bytes -= chunk.bytes;
     }
     this.count--;

@@ -9,13 +9,14 @@ import type { Clock } from "../clock.js";
 import { invalid } from "../check.js";
 import type { HubwireError } from "../errors.js";
 import { Session, UNSUBACK } from "../session/index.js";
-import type { Message, SessionEvent, SessionOptions, SessionStore } from "../session/index.js";
+import type { Message, SessionEvent, SessionOptions, SessionSink, SessionStore } from "../session/index.js";
 import type { MessageRoute } from "./deliveries.js";
 import type { Flow } from "./flow.js";
 import { type AskRequest, PublishRequest, settle, type Signals } from "./requests.js";
 
 /** What the desk asks of its owner. */
 export interface DeskOwner {
+  readonly flow: Flow;
   /** See `SessionSink`. */
   deliver(message: Message, deliveryId: number, routes: readonly MessageRoute[] | undefined): void;
   deadlineChanged(): void;
@@ -26,14 +27,15 @@ export interface DeskOwner {
 /** Stores of clients that have not ended: a second one would send the other's messages, and forget them. */
 const storesInUse = new WeakSet<SessionStore>();
 
-export class Desk {
+const asItIs = (error: HubwireError): HubwireError => error;
+
+export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRoute> {
   readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
   /** What callers hear of an error that a message ended with. */
-  explain = (error: HubwireError): HubwireError => error;
+  explain = asItIs;
   /** Requests that are not settled. */
   pending = 0;
   readonly #clock: Clock;
-  readonly #flow: () => Flow;
   readonly #signals: Signals;
   readonly #owner: DeskOwner;
   readonly #store: SessionStore | undefined;
@@ -42,33 +44,40 @@ export class Desk {
   /** The session is at work, and what comes of it is taken by whoever began. */
   #isBusy = false;
 
-  constructor(options: SessionOptions, clock: Clock, flow: () => Flow, signals: Signals, owner: DeskOwner) {
+  constructor(options: SessionOptions, clock: Clock, signals: Signals, owner: DeskOwner) {
     this.#clock = clock;
-    this.#flow = flow;
     this.#signals = signals;
     this.#owner = owner;
     const { store } = options;
     if (store && storesInUse.has(store)) throw invalid("option store of MqttClient is in use by another client");
     if (store) storesInUse.add(store);
     this.#store = store;
-    this.session = new Session<PublishRequest, AskRequest, MessageRoute>(
-      {
-        wantsWrite: () => flow().wantsWrite(),
-        deliver: (message, deliveryId, routes) => owner.deliver(message, deliveryId, routes),
-        settle: (request, error, returnCodes) => this.#settle(request, error, returnCodes),
-        deadlineChanged: () => owner.deadlineChanged(),
-      },
-      options,
-    );
+    this.session = new Session<PublishRequest, AskRequest, MessageRoute>(this, options);
   }
 
-  #settle(request: PublishRequest | AskRequest, error: HubwireError | undefined, value: unknown): void {
+  // --- what the session says while it is at work ---
+
+  wantsWrite(): void {
+    this.#owner.flow.wantsWrite();
+  }
+
+  deliver(message: Message, deliveryId: number, routes: readonly MessageRoute[] | undefined): void {
+    this.#owner.deliver(message, deliveryId, routes);
+  }
+
+  deadlineChanged(): void {
+    this.#owner.deadlineChanged();
+  }
+
+  settle(request: PublishRequest | AskRequest, error: HubwireError | undefined, value: unknown): void {
     this.pending--;
     this.#signals.remove(request);
     if (request instanceof PublishRequest) return settle(request, error && this.explain(error));
     settle(request, error, value);
     this.#settled.push(request);
   }
+
+  // --- what the owner asks for ---
 
   /** Runs what calls the session, and takes what comes of it unless another call does. */
   run<T>(work: () => T): T {
@@ -92,23 +101,34 @@ export class Desk {
     const isInside = this.#isBusy;
     this.#isBusy = true;
     try {
-      if (this.session.publish(request, this.#flow().now)) request.resolve(undefined);
-      else this.#begun(request, signal);
+      // First: a signal that cannot be listened to must not let the message go.
+      this.#signals.add(request, signal);
+      if (this.session.publish(request, this.#owner.flow.now)) this.#sent(request);
+      else this.pending++;
+    } catch (error) {
+      this.#signals.remove(request);
+      throw error;
     } finally {
       this.#isBusy = isInside;
       if (!isInside) this.#take();
     }
   }
 
-  /** See `Session.ask`. */
-  ask(request: AskRequest, signal: AbortSignal | undefined): void {
-    this.run(() => this.session.ask(request, this.#flow().now));
-    this.#begun(request, signal);
+  #sent(request: PublishRequest): void {
+    this.#signals.remove(request);
+    request.resolve(undefined);
   }
 
-  #begun(request: PublishRequest | AskRequest, signal: AbortSignal | undefined): void {
-    this.pending++;
+  /** See `Session.ask`. */
+  ask(request: AskRequest, signal: AbortSignal | undefined): void {
     this.#signals.add(request, signal);
+    try {
+      this.run(() => this.session.ask(request, this.#owner.flow.now));
+    } catch (error) {
+      this.#signals.remove(request);
+      throw error;
+    }
+    this.pending++;
   }
 
   /** The caller waits no longer. */
@@ -124,7 +144,7 @@ export class Desk {
 
   /** A delivery is done with; `isRefused`: given up. */
   finished(deliveryId: number, isRefused: boolean): void {
-    const { now } = this.#flow();
+    const { now } = this.#owner.flow;
     if (isRefused) this.run(() => this.session.refuse(deliveryId, now));
     else if (this.#isBusy) this.session.acknowledge(deliveryId, now);
     else this.run(() => this.session.acknowledge(deliveryId, now));

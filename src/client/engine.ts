@@ -10,21 +10,21 @@
  */
 import { Alarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
-import type { SessionEvent } from "../session/index.js";
+import type { Message, SessionEvent } from "../session/index.js";
 import type { ConnectionSink } from "../transport/connection.js";
 import type { ClientEvents, ClientState } from "./api.js";
 import { bounds } from "./bounds.js";
 import { ConnectCalls } from "./connect-calls.js";
-import type { MessageRoute } from "./deliveries.js";
+import type { DeliveryOwner, MessageRoute } from "./deliveries.js";
 import { tellEnd, tellReconnect, tellState, traceOf } from "./diagnostics.js";
-import { Desk } from "./desk.js";
+import { Desk, type DeskOwner } from "./desk.js";
 import { Dialer } from "./dialer.js";
 import * as failures from "./failures.js";
-import { Flow } from "./flow.js";
+import { Flow, type FlowOwner } from "./flow.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { ResolvedOptions } from "./options.js";
 import { Reception } from "./reception.js";
-import { ConnectRequest, type Request, Signals } from "./requests.js";
+import { ConnectRequest, type Request, type SignalOwner, Signals } from "./requests.js";
 
 /** ms that DISCONNECT, and what was written before it, may take to leave. */
 const LINGER = 5_000;
@@ -33,7 +33,7 @@ const FAREWELL = 250;
 
 type Emit = <E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]) => void;
 
-export class Engine {
+export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwner, SignalOwner {
   readonly desk: Desk;
   readonly session: Desk["session"];
   readonly flow: Flow;
@@ -57,63 +57,66 @@ export class Engine {
     const { clock, handlerTimeout } = options;
     this.#life = new LifeCycle(options);
     this.#alarm = new Alarm(clock, () => this.#timeIsUp());
-    const signals = new Signals((request, error) => this.#giveUp(request, error));
+    const signals = new Signals(this);
     this.connectCalls = new ConnectCalls(signals);
-    this.desk = new Desk(options.session, clock, () => this.flow, signals, {
-      // While closing, reading goes on for the acknowledgements; what has no room stays the server's.
-      deliver: (message, deliveryId, routes) => {
-        const hasRoom = this.phase !== "closing" || this.reception.load(true) < 1;
-        if (hasRoom) this.reception.deliver(message, deliveryId, routes);
-      },
-      deadlineChanged: () => this.arm(),
-      event: (event) => this.#take(event),
-    });
+    this.desk = new Desk(options.session, clock, signals, this);
     this.session = this.desk.session;
-    const load = (): number => (this.phase === "closing" ? 0 : this.reception.load(this.desk.pending > 0));
-    this.flow = new Flow(this.session, clock, load, () => this.flush());
-    this.reception = new Reception(
-      {
-        now: () => clock.now(),
-        finished: (deliveryId, failed) => {
-          if (this.phase !== "closed") this.desk.finished(deliveryId, failed && !options.connect.cleanSession);
-        },
-        failed: (error) => this.#emit("error", error),
-        pressure: () => this.flow.feel(),
-        deadlineChanged: () => this.arm(),
-      },
-      handlerTimeout,
-      bounds(),
-    );
-    this.#dialer = new Dialer(options, this.#connectionSink());
+    this.flow = new Flow(this.session, clock, this);
+    this.reception = new Reception(this, handlerTimeout, bounds());
+    this.#dialer = new Dialer(options, this);
   }
 
-  readonly #emit: Emit = (event, ...values) => {
+  #emit<E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]): void {
     if (this.phase !== "closed") this.#emitLast(event, ...values);
-  };
+  }
 
   get phase(): ClientState {
     return this.#life.phase;
   }
 
-  // --- the session and the connection ---
+  // --- what the parts ask for (their owners' interfaces) ---
 
-  #connectionSink(): ConnectionSink {
-    const { clock } = this.options;
-    return {
-      opened: () => this.#opened(),
-      received: (chunk) => this.#received(chunk),
-      writable: () => this.desk.run(() => this.flow.writable()),
-      progress: () => this.session.progressed(clock.now()),
-      flushed: () => {
-        this.#life.wakeAt = Math.min(this.#life.wakeAt, clock.now() + FAREWELL);
-        this.arm();
-      },
-      closed: (error) => this.#down(error),
-    };
+  /** While closing, reading goes on for the acknowledgements; what has no room stays the server's. */
+  deliver(message: Message, deliveryId: number, routes: readonly MessageRoute[] | undefined): void {
+    const hasRoom = this.phase !== "closing" || this.reception.load(true) < 1;
+    if (hasRoom) this.reception.deliver(message, deliveryId, routes);
+  }
+
+  load(): number {
+    return this.phase === "closing" ? 0 : this.reception.load(this.desk.pending > 0);
+  }
+
+  now(): number {
+    return this.options.clock.now();
+  }
+
+  finished(deliveryId: number, failed: boolean): void {
+    if (this.phase !== "closed") this.desk.finished(deliveryId, failed && !this.options.connect.cleanSession);
+  }
+
+  failed(error: HubwireError): void {
+    this.#emit("error", error);
+  }
+
+  pressure(): void {
+    this.flow.feel();
+  }
+
+  writable(): void {
+    this.desk.run(() => this.flow.writable());
+  }
+
+  progress(): void {
+    this.session.progressed(this.now());
+  }
+
+  flushed(): void {
+    this.#life.wakeAt = Math.min(this.#life.wakeAt, this.now() + FAREWELL);
+    this.deadlineChanged();
   }
 
   /** The caller waits no longer. */
-  #giveUp(request: Request, error: HubwireError): void {
+  giveUp(request: Request, error: HubwireError): void {
     if (!(request instanceof ConnectRequest)) return this.desk.cancel(request, error);
     // Nobody left who waits for the first connection: no more attempts.
     if (this.connectCalls.giveUp(request, error) && !this.#life.wasAccepted) this.#connectCallsEnded(error);
@@ -124,13 +127,13 @@ export class Engine {
     if (isTrying && !this.#life.wasAccepted && !this.connectCalls.some) this.#stop(error);
   }
 
-  #take(event: SessionEvent): void {
+  event(event: SessionEvent): void {
     switch (event.type) {
       case "accepted":
         // A handler of a message that came with CONNACK may have ended it all.
         return this.phase === "connecting" ? this.#accepted(event.sessionPresent) : undefined;
       case "failed":
-        return this.#down(event.error);
+        return this.closed(event.error);
       case "drained":
         return this.#leave();
       case "refused":
@@ -162,14 +165,17 @@ export class Engine {
       this.#life.restart();
       this.#dial();
     }
-    this.arm();
+    this.deadlineChanged();
     return promise;
   }
 
   /** `reconnect()`, from `connected`. */
-  renew(drainTimeout: number): void {
+  renew(drainTimeout: number, signal: AbortSignal | undefined, timeout: number): Promise<void> {
+    // First: a signal that cannot be listened to must not end the connection.
+    const promise = this.connectCalls.add(signal, this.now() + timeout);
     this.#enter("renewing", drainTimeout);
-    this.desk.run(() => this.session.drain(false, this.options.clock.now()));
+    this.desk.run(() => this.session.drain(false, this.now()));
+    return promise;
   }
 
   /** `close()`; it calls back once, when all is over. */
@@ -197,7 +203,7 @@ export class Engine {
     this.#dialer.dial();
   }
 
-  #opened(): void {
+  opened(): void {
     const { username, password } = this.#dialer.credentials;
     const { connect, clock } = this.options;
     this.flow.attach(this.#dialer.connection!);
@@ -206,15 +212,15 @@ export class Engine {
     try {
       this.desk.run(() => this.session.open({ ...connect, username, password }, clock.now()));
     } catch (error) {
-      this.#down(error as HubwireError);
+      this.closed(error as HubwireError);
     }
   }
 
-  #received(chunk: Uint8Array): void {
+  received(chunk: Uint8Array): void {
     this.flow.received(chunk.length);
     this.session.trace = traceOf(this.options.connect.clientId, this.session.trace);
     if (this.phase === "connecting" && (chunk[0] === 0x15 || chunk[0] === 0x16) && chunk[1] === 3) {
-      return this.#down(failures.speaksTlsError());
+      return this.closed(failures.speaksTlsError());
     }
     this.desk.run(() => this.session.receive(chunk, this.options.clock.now()));
     this.flow.feel();
@@ -225,22 +231,22 @@ export class Engine {
     const isResumed = this.connects++ === 0 && sessionPresent && !connect.cleanSession;
     if (!isResumed) this.reception.endEarly();
     this.#life.accepted(clock.now(), isResumed ? operationTimeout : Infinity);
-    this.#publishState();
+    tellState(this.options.connect.clientId, this.phase, undefined);
     for (const { mailbox } of this.session.routes()) mailbox?.fail(undefined);
     this.flow.feel();
     this.connectCalls.settleAll(undefined);
-    this.arm();
+    this.deadlineChanged();
     this.#emit("connect", { sessionPresent });
   }
 
   /** The connection or the attempt is over; what next? */
-  #down(error: HubwireError | undefined): void {
+  closed(error: HubwireError | undefined): void {
     const before = this.phase;
     if (before === "closed" || before === "stopped") return;
     const isEarly = before === "connecting" && error?.code === "ERR_CONNECTION_LOST";
     const reason = isEarly ? failures.beforeConnackError(error) : error;
     const now = this.options.clock.now();
-    tellEnd(this.#clientId, reason);
+    tellEnd(this.options.connect.clientId, reason);
     this.#detach();
     this.desk.run(() => this.session.lost(reason, now));
     // A listener of what the session says of it may have called anything.
@@ -262,7 +268,7 @@ export class Engine {
     const { delay, attempt, isTakeover } = sequel;
     const event = { attempt, delay, error };
     this.#enter("waiting", delay, error);
-    tellReconnect(this.#clientId, event);
+    tellReconnect(this.options.connect.clientId, event);
     if (wasUp) this.#emit("disconnect", error);
     if (isTakeover) this.#emit("error", failures.takeoverError(error));
     else if (wasAccepted && (error.kind === "peer" || !error.retryable)) this.#emit("error", error);
@@ -289,7 +295,7 @@ export class Engine {
       this.session.lost(error, now);
       this.session.cancelAll(error, now);
     });
-    this.arm();
+    this.deadlineChanged();
     if (isUp) this.#emit("disconnect", error);
     // The first connect() told its caller; nobody waits for what happens later.
     if (wasAccepted && (this.options.reconnect || error.kind === "peer")) this.#emit("error", error);
@@ -336,19 +342,11 @@ export class Engine {
     }
   }
 
-  get #clientId(): string {
-    return this.options.connect.clientId;
-  }
-
   /** `timeout`: ms after which the phase ends by itself. */
   #enter(phase: ClientState, timeout = Infinity, error?: HubwireError): void {
     this.#life.enter(phase, this.options.clock.now(), timeout);
-    this.arm();
-    this.#publishState(error);
-  }
-
-  #publishState(error?: HubwireError): void {
-    tellState(this.#clientId, this.phase, error);
+    this.deadlineChanged();
+    tellState(this.options.connect.clientId, phase, error);
   }
 
   /** Writes what the session has, now. */
@@ -358,7 +356,8 @@ export class Engine {
 
   // --- time ---
 
-  arm(): void {
+  /** Some part has another deadline. */
+  deadlineChanged(): void {
     const { phase } = this;
     if (phase === "closed") return this.#alarm.stop();
     const next = Math.min(this.reception.nextDeadline, this.#life.wakeAt, this.connectCalls.nextDeadline);
@@ -373,7 +372,7 @@ export class Engine {
     if (now >= this.#life.wakeAt) this.#wake();
     this.desk.run(() => this.session.tick(now));
     this.reception.tick(now);
-    this.arm();
+    this.deadlineChanged();
   }
 
   #wake(): void {
@@ -383,7 +382,7 @@ export class Engine {
         this.reconnects++;
         return this.#dial();
       case "connecting":
-        return this.#down(failures.timeoutError(this.options.connectTimeout));
+        return this.closed(failures.timeoutError(this.options.connectTimeout));
       case "connected":
         return this.reception.endEarly();
       case "closing":
@@ -392,7 +391,7 @@ export class Engine {
         return this.#leave();
       case "leaving":
       case "ending":
-        return this.#down(undefined);
+        return this.closed(undefined);
     }
   }
 }

@@ -17,19 +17,27 @@ export interface FlowSession {
   reading(on: boolean, now: number): void;
 }
 
+/** What the flow asks of its owner. */
+export interface FlowOwner {
+  /** How full handlers and mailboxes are: 1 is full. */
+  load(): number;
+  /** Calls the flow's `flush`, and does what else comes with it. */
+  flush(): void;
+}
+
 /** Output that is written at once instead of at the end of the tick, bytes. */
 const BATCH = 64 * 1024;
 /** Answers that wait for a peer that does not read, bytes, above which nothing more is read from it. */
 const ANSWERS = 256 * 1024;
+
+const flush = (owner: FlowOwner): void => owner.flush();
 
 export class Flow {
   bytesReceived = 0;
   bytesSent = 0;
   readonly #session: FlowSession;
   readonly #clock: Clock;
-  /** How full handlers and mailboxes are: 1 is full. */
-  readonly #load: () => number;
-  readonly #onFlush: () => void;
+  readonly #owner: FlowOwner;
   #connection: Connection | undefined;
   /** A write is to come in this tick. */
   #isFlushing = false;
@@ -41,12 +49,10 @@ export class Flow {
   #isLooking = false;
   #now = 0;
 
-  /** `flush` calls this one's `flush`, and does what else comes with it. */
-  constructor(session: FlowSession, clock: Clock, load: () => number, flush: () => void) {
+  constructor(session: FlowSession, clock: Clock, owner: FlowOwner) {
     this.#session = session;
     this.#clock = clock;
-    this.#load = load;
-    this.#onFlush = flush;
+    this.#owner = owner;
   }
 
   get isPaused(): boolean {
@@ -77,13 +83,13 @@ export class Flow {
     this.#isFlushing = true;
     this.#now = this.#clock.now();
     // After the I/O callbacks and all promises of this turn: their answers share one write.
-    setImmediate(this.#onFlush);
+    setImmediate(flush, this.#owner);
   }
 
   /** A message of so many bytes was handed to the session. */
   accepted(bytes: number): void {
     this.#unflushed += bytes;
-    if (this.#unflushed > BATCH) this.#onFlush();
+    if (this.#unflushed > BATCH) this.#owner.flush();
   }
 
   flush(): void {
@@ -106,7 +112,7 @@ export class Flow {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
     this.#session.writable(true, this.#clock.now());
-    this.#onFlush();
+    this.#owner.flush();
     this.feel();
   }
 
@@ -142,7 +148,7 @@ export class Flow {
   /** Stops or resumes reading by how much waits. */
   feel(): void {
     if (this.#connection === undefined) return;
-    const isFull = this.#load() >= (this.#isPaused ? 0.5 : 1);
+    const isFull = this.#owner.load() >= (this.#isPaused ? 0.5 : 1);
     const isPaused = isFull || this.#isStuck;
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;

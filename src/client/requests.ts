@@ -4,7 +4,7 @@
  * Invariants: a request is its own exchange with the server, so that neither is ever searched for; the session settles it,
  * once; a signal has one listener a client, however many calls share it.
  */
-import { aborted } from "../abort.js";
+import { aborted, listenTo, unlisten } from "../abort.js";
 import type { QoS } from "../codec/types.js";
 import type { HubwireError } from "../errors.js";
 import { Asking, Publication, type SUBACK, type UNSUBACK } from "../session/index.js";
@@ -47,45 +47,57 @@ export class ConnectRequest {
 
 export type Request = PublishRequest | AskRequest | ConnectRequest;
 
-/** Who has to be told when a signal is aborted. */
-export class Signals {
-  readonly #waiting = new Map<AbortSignal, { requests: Set<Request>; listener: () => void }>();
-  /** Of the requests that have one. */
-  readonly #signals = new Map<Request, AbortSignal>();
-  readonly #onAbort: (request: Request, error: HubwireError) => void;
+/** Who hears of an aborted signal. */
+export interface SignalOwner {
+  /** The signal of the request was aborted; all requests of one signal get one error, for they may be many. */
+  giveUp(request: Request, error: HubwireError): void;
+}
 
-  /** `onAbort` hears of each request whose signal was aborted; all of one signal get one error, for they may be many. */
-  constructor(onAbort: (request: Request, error: HubwireError) => void) {
-    this.#onAbort = onAbort;
+type Waiting = Map<AbortSignal, { requests: Set<Request>; listener: () => void }>;
+
+/** Who has to be told when a signal is aborted. The maps are made for the first one. */
+export class Signals {
+  #waiting: Waiting | undefined;
+  /** Of the requests that have one. */
+  #signals: Map<Request, AbortSignal> | undefined;
+  readonly #owner: SignalOwner;
+
+  constructor(owner: SignalOwner) {
+    this.#owner = owner;
   }
 
-  /** The request ends with its signal, where it has one. */
+  /** The request ends with its signal, where it has one. Throws ERR_INVALID_ARGUMENT for one that cannot be listened to. */
   add(request: Request, signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
-    this.#signals.set(request, signal);
-    const known = this.#waiting.get(signal);
-    if (known) return void known.requests.add(request);
+    const all = (this.#waiting ??= new Map());
+    const known = all.get(signal);
+    if (known) known.requests.add(request);
+    else this.#listen(all, request, signal);
+    (this.#signals ??= new Map()).set(request, signal);
+  }
+
+  #listen(all: Waiting, request: Request, signal: AbortSignal): void {
     const requests = new Set([request]);
     const listener = (): void => {
-      this.#waiting.delete(signal);
+      all.delete(signal);
       const error = aborted(signal);
-      for (const waiting of requests) this.#onAbort(waiting, error);
+      for (const waiting of requests) this.#owner.giveUp(waiting, error);
     };
-    this.#waiting.set(signal, { requests, listener });
-    signal.addEventListener("abort", listener, { once: true });
+    listenTo(signal, listener);
+    all.set(signal, { requests, listener });
   }
 
   /** The request is over. */
   remove(request: Request): void {
-    if (this.#signals.size === 0) return;
+    if (!this.#signals?.size) return;
     const signal = this.#signals.get(request);
     this.#signals.delete(request);
-    const known = signal && this.#waiting.get(signal);
+    const known = signal && this.#waiting?.get(signal);
     if (!known) return;
     known.requests.delete(request);
     if (known.requests.size > 0) return;
-    this.#waiting.delete(signal);
-    signal.removeEventListener("abort", known.listener);
+    this.#waiting?.delete(signal);
+    unlisten(signal, known.listener);
   }
 }
 

@@ -10,32 +10,38 @@ import type { SessionStore } from "./journal.js";
 import type { SessionParts } from "./parts.js";
 import { violation } from "./refusals.js";
 import type { Route } from "./route.js";
-import type { Message } from "./types.js";
+import type { SessionSink } from "./types.js";
 
 /** A peer that repeats one without end must not fill the memory. */
 const ALL_IDS = 65_535;
 
-type Deliver<S> = (message: Message, deliveryId: number, routes: readonly S[] | undefined) => void;
+/** Who gets the messages; what `SessionSink` says of it. */
+type Receiver<S extends Route> = Pick<SessionSink<never, never, S>, "deliver">;
 
 export class Arrivals<S extends Route> {
-  /** Between CONNACK and the end of the connection. */
+  /** Between CONNACK and the end of the connection, or DISCONNECT: anything may come. */
   isOpen = false;
   readonly #parts: SessionParts;
   readonly #filters: Filters<S>;
-  readonly #deliver: Deliver<S>;
-  readonly #inbound: Inbound;
+  readonly #receiver: Receiver<S>;
+  readonly #inbound = new Inbound(this);
   #journal: SessionStore | undefined;
 
-  constructor(parts: SessionParts, filters: Filters<S>, deliver: Deliver<S>) {
+  constructor(parts: SessionParts, filters: Filters<S>, receiver: Receiver<S>) {
     this.#parts = parts;
     this.#filters = filters;
-    this.#deliver = deliver;
-    this.#inbound = new Inbound(
-      (qos2, packetId) => {
-        if (this.isOpen) parts.output.answer(qos2 ? "pubrec" : "puback", packetId, parts.time.now);
-      },
-      (packetId) => this.#journal?.inbound(packetId, true),
-    );
+    this.#receiver = receiver;
+  }
+
+  /** See `InboundOwner`. */
+  answer(qos2: boolean, packetId: number): void {
+    const { output, time } = this.#parts;
+    if (this.isOpen) output.answer(qos2 ? "pubrec" : "puback", packetId, time.now);
+  }
+
+  /** See `InboundOwner`. */
+  taken(packetId: number): void {
+    this.#journal?.inbound(packetId, true);
   }
 
   /** Takes over the QoS 2 identifiers that the store has of an earlier process. */
@@ -67,7 +73,7 @@ export class Arrivals<S extends Route> {
     metrics.messagesReceived++;
     const routes = this.#filters.match(topic);
     const isLate = routes.length === 0 && this.#filters.wasSubscribed(topic);
-    this.#deliver({ topic, payload, qos, retain, dup }, deliveryId, isLate ? undefined : routes);
+    this.#receiver.deliver({ topic, payload, qos, retain, dup }, deliveryId, isLate ? undefined : routes);
   }
 
   /** PUBREL. */

@@ -29,8 +29,8 @@ const SHARED = /^(\$share\/[^/]+|\$queue)\/(?=.)/;
 export class Filters<R extends Route> {
   readonly #filters = new Map<string, Filter<R>>();
   readonly #tree = new TopicTree<readonly Filter<R>[]>();
-  /** Filters that ended a short time ago. */
-  readonly #former = new Set<string>();
+  /** Filters that ended a short time ago; made when one does. */
+  #former: Set<string> | undefined;
   #count = 0;
   /** The routes of the topic that came last: it often comes again. */
   #lastTopic: string | undefined;
@@ -61,7 +61,7 @@ export class Filters<R extends Route> {
     const matched = topicFilter.replace(SHARED, "");
     const added: Filter<R> = { topicFilter, matched, granted: false, routes: [route] };
     this.#filters.set(topicFilter, added);
-    this.#former.delete(topicFilter);
+    this.#former?.delete(topicFilter);
     this.#place(matched, (others) => [...others, added]);
   }
 
@@ -76,8 +76,8 @@ export class Filters<R extends Route> {
     if (filter.routes.length > 0) return;
     this.#filters.delete(topicFilter);
     this.#place(filter.matched, (others) => others.filter((other) => other !== filter));
-    this.#former.add(topicFilter);
-    if (this.#former.size > FORMER) for (const oldest of this.#former) return void this.#former.delete(oldest);
+    const former = (this.#former ??= new Set()).add(topicFilter);
+    if (former.size > FORMER) for (const oldest of former) return void former.delete(oldest);
   }
 
   #place(matched: string, change: (others: readonly Filter<R>[]) => readonly Filter<R>[]): void {
@@ -98,12 +98,12 @@ export class Filters<R extends Route> {
 
   /** Whether a message of `topic` may still come of a subscription that has ended. */
   wasSubscribed(topic: string): boolean {
-    for (const filter of this.#former) if (matchTopic(filter.replace(SHARED, ""), topic)) return true;
+    for (const filter of this.#former ?? []) if (matchTopic(filter.replace(SHARED, ""), topic)) return true;
     return false;
   }
 
   forgetFormer(): void {
-    this.#former.clear();
+    this.#former = undefined;
   }
 }
 

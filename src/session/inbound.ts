@@ -15,6 +15,14 @@ const SKIP = 1 << 18;
 
 const DOUBTFUL = -1;
 
+/** Whom `Inbound` tells. */
+export interface InboundOwner {
+  /** Sends PUBREC or PUBACK. */
+  answer(qos2: boolean, packetId: number): void;
+  /** A QoS 2 message became the receiver's; its PUBREC comes after this. */
+  taken(packetId: number): void;
+}
+
 export class Inbound {
   /**
    * Arrivals on this connection that wait for their turn, oldest at `#head`; delivery `#base + n` is slot n.
@@ -22,30 +30,25 @@ export class Inbound {
   #slots: number[] = [];
   #head = 0;
   #base = 1;
+  // The maps are made when they are needed: most clients never get a QoS 2 message.
   /**
    * QoS 2 packet identifier to its delivery, 0 once that is acknowledged, DOUBTFUL where the server may have
    * forgotten it.
    */
-  #known = new Map<number, number>();
+  #known: Map<number, number> | undefined;
   /** Delivery to QoS 2 packet identifier, of deliveries of earlier connections that are not settled. */
-  #carried = new Map<number, number>();
+  #carried: Map<number, number> | undefined;
   /** QoS 2 packet identifier to the first slot behind those that were given up with their message. */
-  readonly #refused = new Map<number, number>();
-  #write: (qos2: boolean, packetId: number) => void;
-  #taken: (packetId: number) => void;
+  #refused: Map<number, number> | undefined;
+  readonly #owner: InboundOwner;
 
-  /**
-   * `write` sends PUBREC or PUBACK; `taken` hears of a QoS 2 message that became the receiver's, before its
-   * PUBREC.
-   */
-  constructor(write: (qos2: boolean, packetId: number) => void, taken: (packetId: number) => void) {
-    this.#write = write;
-    this.#taken = taken;
+  constructor(owner: InboundOwner) {
+    this.#owner = owner;
   }
 
   /** A QoS 2 message that became the receiver's in an earlier process and is not released. */
   restore(packetId: number): void {
-    this.#known.set(packetId, 0);
+    (this.#known ??= new Map()).set(packetId, 0);
   }
 
   /** Those that arrived on this connection and are not answered. */
@@ -57,13 +60,13 @@ export class Inbound {
   arrived(qos2: boolean, packetId: number, dup: boolean): number {
     const deliveryId = this.#base + this.#slots.push(qos2 ? packetId | QOS_2 : packetId) - 1;
     if (!qos2) return deliveryId;
-    const known = this.#known.get(packetId);
+    const known = this.#known?.get(packetId);
     if (known !== undefined && (dup || known !== DOUBTFUL)) {
-      if (known === 0) this.#taken(packetId);
+      if (known === 0) this.#owner.taken(packetId);
       this.#advance();
       return 0;
     }
-    this.#known.set(packetId, deliveryId);
+    (this.#known ??= new Map()).set(packetId, deliveryId);
     return deliveryId;
   }
 
@@ -76,19 +79,19 @@ export class Inbound {
     let qos2Id = 0;
     if (slot === undefined) {
       // From an earlier connection: only a QoS 2 message that is still known means anything on this one.
-      qos2Id = this.#carried.get(deliveryId) ?? 0;
-      this.#carried.delete(deliveryId);
+      qos2Id = this.#carried?.get(deliveryId) ?? 0;
+      this.#carried?.delete(deliveryId);
     } else if (slot & QOS_2) qos2Id = slot & 0xffff;
     else this.#slots[index] = slot | (refused ? SKIP : DONE);
-    if (qos2Id && this.#known.get(qos2Id) === deliveryId) {
+    if (qos2Id && this.#known?.get(qos2Id) === deliveryId) {
       if (refused) {
         // Repeats of it that arrived meanwhile must not be answered either.
-        this.#known.delete(qos2Id);
-        this.#refused.set(qos2Id, this.#base + this.#slots.length);
+        this.#known?.delete(qos2Id);
+        (this.#refused ??= new Map()).set(qos2Id, this.#base + this.#slots.length);
       } else {
         // First: where the store fails, the message is taken all the same, and recorded when it comes again.
-        this.#known.set(qos2Id, 0);
-        this.#taken(qos2Id);
+        this.#known?.set(qos2Id, 0);
+        this.#owner.taken(qos2Id);
       }
     }
     this.#advance();
@@ -96,7 +99,7 @@ export class Inbound {
 
   /** PUBREL: the identifier is free for a new message. Whether it was known. */
   released(packetId: number): boolean {
-    return this.#known.delete(packetId);
+    return this.#known?.delete(packetId) ?? false;
   }
 
   /** The connection is gone, and with it everything that waited for its turn. */
@@ -104,16 +107,18 @@ export class Inbound {
     this.#base += this.#slots.length;
     this.#slots = [];
     this.#head = 0;
-    this.#refused.clear();
-    for (const [id, known] of this.#known) if (known > 0) this.#carried.set(known, id);
+    this.#refused = undefined;
+    for (const [id, known] of this.#known ?? []) {
+      if (known > 0) (this.#carried ??= new Map()).set(known, id);
+    }
   }
 
   /** The session is gone: the identifiers that were known. */
   forget(): Iterable<number> {
     const known = this.#known;
-    this.#known = new Map();
-    this.#carried.clear();
-    return known.keys();
+    this.#known = undefined;
+    this.#carried = undefined;
+    return known?.keys() ?? [];
   }
 
   /**
@@ -121,7 +126,7 @@ export class Inbound {
    * message.
    */
   doubt(): void {
-    for (const [id, known] of this.#known) if (!known) this.#known.set(id, DOUBTFUL);
+    for (const [id, known] of this.#known ?? []) if (!known) this.#known!.set(id, DOUBTFUL);
   }
 
   #advance(): void {
@@ -130,10 +135,10 @@ export class Inbound {
       const slot = slots[this.#head]!;
       const id = slot & 0xffff;
       const qos2 = (slot & QOS_2) !== 0;
-      const isSkipped = qos2 ? (this.#refused.get(id) ?? 0) > this.#base + this.#head : (slot & SKIP) !== 0;
-      if (!isSkipped && (qos2 ? this.#known.get(id)! > 0 : !(slot & DONE))) break;
+      const isSkipped = qos2 ? (this.#refused?.get(id) ?? 0) > this.#base + this.#head : (slot & SKIP) !== 0;
+      if (!isSkipped && (qos2 ? (this.#known?.get(id) ?? 0) > 0 : !(slot & DONE))) break;
       this.#head++;
-      if (!isSkipped) this.#write(qos2, id);
+      if (!isSkipped) this.#owner.answer(qos2, id);
     }
     // Emptied at once where nothing waits; otherwise when half of it is history.
     if (this.#head === slots.length || this.#head > Math.max(1023, slots.length / 2)) {

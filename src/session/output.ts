@@ -18,14 +18,14 @@ export class Output {
   /** When a packet was last written, ms. */
   writtenAt = 0;
   readonly #metrics: SessionMetrics;
-  readonly #wantsWrite: () => void;
+  readonly #owner: { wantsWrite(): void };
   #writer = new PacketWriter();
   #told = false;
   #isOpen = false;
 
-  constructor(metrics: SessionMetrics, wantsWrite: () => void) {
+  constructor(metrics: SessionMetrics, owner: { wantsWrite(): void }) {
     this.#metrics = metrics;
-    this.#wantsWrite = wantsWrite;
+    this.#owner = owner;
   }
 
   /** Bytes that wait to be taken. */
@@ -92,7 +92,7 @@ export class Output {
     this.trace?.("out", type, packetId, size, topic);
     if (this.#told) return;
     this.#told = true;
-    this.#wantsWrite();
+    this.#owner.wantsWrite();
   }
 
   /** All of it since the last call, in order. */

@@ -23,7 +23,7 @@ import { Output } from "./output.js";
 import { PacketIds } from "./packet-ids.js";
 import { violation } from "./refusals.js";
 import type { Route } from "./route.js";
-import { serverPackets } from "./server-packets.js";
+import { ServerPackets } from "./server-packets.js";
 import { Subscriptions } from "./subscriptions.js";
 import { Time } from "./time.js";
 import { newMetrics } from "./types.js";
@@ -53,8 +53,8 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
 
   constructor(sink: SessionSink<P, A, S>, options: SessionOptions) {
     this.#options = options;
-    const time = new Time(() => sink.deadlineChanged());
-    const output = new Output(this.metrics, () => sink.wantsWrite());
+    const time = new Time(sink);
+    const output = new Output(this.metrics, sink);
     this.#parts = {
       time,
       output,
@@ -66,13 +66,11 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     };
     this.#outbound = new Outbound(this.#parts);
     this.#subscriptions = new Subscriptions(this.#parts);
-    this.#arrivals = new Arrivals(this.#parts, this.#subscriptions.filters, (message, deliveryId, routes) =>
-      sink.deliver(message, deliveryId, routes),
-    );
+    this.#arrivals = new Arrivals(this.#parts, this.#subscriptions.filters, sink);
     this.#answers = new Answers(this.#parts, this.#outbound);
     this.#watch = new Watch(this.#parts, this.#answers.liveness);
     this.#drain = new Drain(this.#parts, this.#outbound, this.#subscriptions);
-    this.#packets = serverPackets({
+    this.#packets = new ServerPackets({
       parts: this.#parts,
       outbound: this.#outbound,
       subscriptions: this.#subscriptions,
@@ -80,8 +78,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
       answers: this.#answers,
       keepAlive: this.#watch.keepAlive,
       drain: this.#drain,
-      isConnected: () => this.#state === "connected",
-      connack: (sessionPresent, returnCode) => this.#onConnack(sessionPresent, returnCode),
+      onConnack: (sessionPresent, returnCode) => this.#onConnack(sessionPresent, returnCode),
     });
   }
 
@@ -301,6 +298,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     if (!this.#decoder) return;
     this.#parts.output.disconnect(now);
     this.#state = "closing";
+    this.#arrivals.isOpen = false;
     this.#outbound.isHolding = true;
     this.#decoder = undefined;
   }

@@ -8,11 +8,11 @@ export class Time {
   /** ms, of the call that is being served. */
   now = 0;
   due = Infinity;
-  readonly #changed: () => void;
+  readonly #owner: { deadlineChanged(): void };
 
-  /** `changed` hears that `due` moved to an earlier time. */
-  constructor(changed: () => void) {
-    this.#changed = changed;
+  /** `owner` hears that `due` moved to an earlier time. */
+  constructor(owner: { deadlineChanged(): void }) {
+    this.#owner = owner;
   }
 
   /** Whether `time` has come; where not, it will be looked at then. Inside a look at all deadlines. */
@@ -26,6 +26,6 @@ export class Time {
   schedule(time: number): void {
     if (time >= this.due) return;
     this.due = time;
-    this.#changed();
+    this.#owner.deadlineChanged();
   }
 }

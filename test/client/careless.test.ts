@@ -276,3 +276,49 @@ describe("connections", () => {
     await expect(client.connect()).rejects.toMatchObject({ name: "HubwireError", code: "ERR_CONNECTION_LOST" });
   });
 });
+
+describe("signals", () => {
+  const broken = {
+    aborted: false,
+    addEventListener: () => {
+      throw new Error("the caller's");
+    },
+    removeEventListener: () => {},
+  } as unknown as AbortSignal;
+
+  test.each<[string, (client: MqttClient) => Promise<unknown>]>([
+    ["publish", (client) => client.publish("t", "x", { qos: 1, signal: broken })],
+    ["publish with QoS 0", (client) => client.publish("t", "x", { signal: broken })],
+    ["subscribe", (client) => client.subscribe("t", { signal: broken }, () => {})],
+    ["unsubscribe", (client) => client.unsubscribe("t", { signal: broken })],
+    ["reconnect", (client) => client.reconnect({ signal: broken })],
+  ])("%s with a signal that cannot be listened to is refused before anything is sent", async (_name, call) => {
+    const { client } = await connectedScene({});
+    const { packetsSent } = client.metrics;
+    await expect(call(client)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    expect(client.metrics).toMatchObject({ packetsSent, inflight: 0, queued: 0 });
+  });
+
+  test("connect with a signal that cannot be listened to is refused, and nothing is dialled", async () => {
+    const client = new MqttClient({ host: "localhost", port: 1, protocol: "mqtt" });
+    cleanups.push(() => client.close());
+    await expect(client.connect({ signal: broken })).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+    expect(client.state).toBe("idle");
+  });
+
+  test("a signal that keeps its listener does not keep a call from its end", async () => {
+    const { client, connection } = await connectedScene({});
+    const signal = {
+      ...broken,
+      addEventListener: () => {},
+      removeEventListener: () => {
+        throw new Error("the caller's");
+      },
+    } as unknown as AbortSignal;
+    const published = client.publish("t", "x", { qos: 1, signal });
+    const publish = await connection.packetOfType(3);
+    connection.send(`40 02 ${publish.toString("hex", 5, 7)}`);
+    await published;
+    expect(client.metrics.inflight).toBe(0);
+  });
+});

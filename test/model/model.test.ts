@@ -114,8 +114,8 @@ const mutants: Record<string, Mutation> = {
   ],
   "an inbound identifier never forgotten": [
     "inbound.ts",
-    "return this.#known.delete(packetId);",
-    "return this.#known.has(packetId);",
+    "return this.#known?.delete(packetId) ?? false;",
+    "return this.#known?.has(packetId) ?? false;",
   ],
   "acknowledgements as they come": [
     "inbound.ts",

@@ -658,7 +658,7 @@ export class World {
       "an identifier is left taken",
     );
     check(ring.length === 0 || free === ring.length - 1, "an identifier was lost");
-    check(data.unnoticed || !session.__arrivals.__inbound.__known.size, "a QoS 2 identifier is left over");
+    check(data.unnoticed || !session.__arrivals.__inbound.__known?.size, "a QoS 2 identifier is left over");
     check(data.serverOut.length === 0 && data.serverKnown.length === 0, "the server still waits");
     check(data.unnoticed || !this.store?.records.size, "records are left over");
     if (data.subscription) check(data.subscription === "ok" && data.serverSubscribed, "a subscription was lost");
@@ -698,7 +698,7 @@ export class World {
     const place = (deliveryId: number): number =>
       deliveryId && data.pending.findIndex((pending) => pending.deliveryId === deliveryId) + 1;
     {
-      const { __slots: slots, __head: head, __base: base, __known: known } = session.__arrivals.__inbound;
+      const { __slots: slots, __head: head, __base: base, __known: known = new Map() } = session.__arrivals.__inbound;
       // The server's identifiers are as they are; they count up with its messages.
       text += "|" + slots.slice(head).join() + "|";
       for (const [id, deliveryId] of known) text += `${id}=${place(deliveryId)},`;

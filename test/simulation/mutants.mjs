@@ -86,7 +86,7 @@ export const mutants = [
   },
   {
     name: "requests made while reading is paused see no answer",
-    edits: [["src/client/engine.ts", "this.reception.load(this.desk.pending > 0));", "this.reception.load(false));"]],
+    edits: [["src/client/engine.ts", "this.reception.load(this.desk.pending > 0);", "this.reception.load(false);"]],
   },
   {
     name: "a handler that never resolves stalls every later acknowledgement",
