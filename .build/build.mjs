@@ -18,11 +18,12 @@ const internal = ["cli/main", "wire/index", "transport/index"];
 
 /**
  * The chunks, lower layers first: what importing one of the client's entries loads at once goes by folders, so that few
- * files are read; what only the emulator or an `import()` needs is left to the bundler.
+ * files are read; what only the emulator or an `import()` needs is left to the bundler. The transport has a chunk of its
+ * own because what is loaded later needs it, and bundlers wrap all that such a chunk needs in functions.
  */
 function chunks() {
   const source = join(root, "src");
-  const layers = [["base", "."], ["codec"], ["wire"], ["client", "session", "transport", "client"], ["hub"]];
+  const layers = [["base", "."], ["codec"], ["wire"], ["transport"], ["client", "session", "client"], ["hub"]];
   let atOnce;
   return layers.map(([name, ...folders], index) => ({
     priority: layers.length - index,

@@ -4,7 +4,7 @@
  * Invariants: a signal is checked before it is used, so that one that is none is ERR_INVALID_ARGUMENT; one listener a
  * signal and owner is enough, however many calls share it, so that Node has no leak to warn of.
  */
-import { invalid } from "./check.js";
+import { attempt, invalid } from "./check.js";
 import { HubwireError } from "./errors.js";
 
 /** The error of a call that its signal ended. */
@@ -14,22 +14,15 @@ export const aborted = (signal: AbortSignal): HubwireError =>
 /** Throws ERR_INVALID_ARGUMENT where `signal` is there and is no AbortSignal. */
 export function checkSignal(signal: unknown): asserts signal is AbortSignal | undefined {
   if (signal === undefined) return;
-  if (!isSignal(signal)) throw invalid("signal must be an AbortSignal");
+  if (!attempt(() => isSignal(signal), false)) throw invalid("signal must be an AbortSignal");
 }
 
 /** By its parts, because another copy of the class, e.g. a polyfill's, does as well. */
 function isSignal(signal: unknown): boolean {
-  try {
-    const { aborted, addEventListener, removeEventListener } = (signal ?? {}) as Partial<AbortSignal>;
-    return (
-      typeof aborted === "boolean" &&
-      typeof addEventListener === "function" &&
-      typeof removeEventListener === "function"
-    );
-  } catch {
-    // A getter that throws is none of an AbortSignal's.
-    return false;
-  }
+  const { aborted, addEventListener, removeEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  return (
+    typeof aborted === "boolean" && typeof addEventListener === "function" && typeof removeEventListener === "function"
+  );
 }
 
 /** Throws ERR_INVALID_ARGUMENT where `signal` is none, ERR_ABORTED where it is aborted already. */

@@ -5,7 +5,7 @@
  * each option is read once, so that what was checked is what is used; whatever is wrong, a getter that throws included,
  * leaves as ERR_INVALID_ARGUMENT, which names the option and never quotes a value: it may be a secret.
  */
-import { HubwireError } from "./errors.js";
+import { type ErrorDetails, HubwireError } from "./errors.js";
 
 /** A type as `typeof` names it (several: `string|object`; null is `null`; `any`), or the bounds of a number. */
 export type Rule = string | readonly [least: number, most: number];
@@ -14,14 +14,34 @@ export type Rule = string | readonly [least: number, most: number];
 export type Rules = { readonly [name: string]: Rule };
 
 /** The error of a wrong argument. */
-export const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", text);
+export const invalid = (text: string, details?: ErrorDetails): HubwireError =>
+  new HubwireError("ERR_INVALID_ARGUMENT", text, details);
+
+/** What `ask` returns, or `otherwise` where it throws: a caller's object may throw whatever it is asked. */
+export function attempt<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask();
+  } catch {
+    return otherwise;
+  }
+}
+
+/** What `ask` returns. Where it throws, the error is `invalid(text)`, without a cause, which may quote what was given. */
+export function orInvalid<T>(ask: () => T, text: string): T {
+  try {
+    return ask();
+  } catch {
+    throw invalid(text);
+  }
+}
 
 const typeName = (value: unknown): string => (value === null ? "null" : typeof value);
 
 /** A copy of `options`, each read once, of any name. Throws ERR_INVALID_ARGUMENT where that is not possible. */
 export function readOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
-  if (typeof options !== "object" || options === null || isArray(options)) {
+  // A revoked proxy throws when it is asked, and when it is read.
+  if (typeof options !== "object" || options === null || attempt(() => Array.isArray(options), false)) {
     throw invalid(`the options of ${what} must be an object`);
   }
   try {
@@ -31,15 +51,6 @@ export function readOptions<T extends object>(options: T | undefined, what: stri
     // One of them throws: which?
   }
   return readEach(options, what);
-}
-
-function isArray(value: object): boolean {
-  try {
-    return Array.isArray(value);
-  } catch {
-    // A revoked proxy, of which nothing can be read either.
-    return false;
-  }
 }
 
 function readEach<T extends object>(options: T, what: string): T {

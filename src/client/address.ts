@@ -3,7 +3,7 @@
  *
  * Invariant: no text made here quotes a value, for a URL may hold a password.
  */
-import { invalid } from "../check.js";
+import { attempt, invalid } from "../check.js";
 import type { Endpoint } from "../transport/connection.js";
 
 /** The options that say where to connect. */
@@ -71,19 +71,10 @@ function asciiOf(host: string): string {
   }
 }
 
-/** Empty where the caller's object makes none. */
-function textOf(url: string | URL): string {
-  try {
-    return String(url);
-  } catch {
-    return "";
-  }
-}
-
 /** As far as it costs nothing; the rest is checked where the proxy is used. */
 function checkProxy(proxy: string | URL, createConnection: Address["createConnection"]): void {
   if (createConnection !== undefined) throw invalid("options proxy and createConnection exclude each other");
   if (proxy === "environment") return;
-  if (/^https?:\/\/[^/]/.test(textOf(proxy))) return;
+  if (/^https?:\/\/[^/]/.test(attempt(() => String(proxy), ""))) return;
   throw invalid("option proxy is written http://host:port, http://user:password@host:port, or environment");
 }

@@ -5,10 +5,10 @@
  * An unknown name is an error, because a misspelt option that is silently ignored is found out in production.
  */
 import type { ConnectionOptions } from "node:tls";
-import { checkOptions, invalid, type Rules } from "../check.js";
+import { attempt, checkOptions, invalid, type Rules } from "../check.js";
 import { MAX_PACKET_SIZE, PacketWriter } from "../codec/index.js";
 import type { WillInit } from "../codec/types.js";
-import { HubwireError } from "../errors.js";
+import type { HubwireError } from "../errors.js";
 import type { ConnectOptions, SessionOptions, SessionStore } from "../session/types.js";
 import type { ReconnectOptions } from "./backoff.js";
 import { type Clock, systemClock } from "../clock.js";
@@ -152,7 +152,7 @@ export function resolveOptions(
   beside: MqttClientOptions | undefined,
 ): ResolvedOptions {
   if (target === undefined) throw invalid("options are missing: give at least a host");
-  const isUrl = typeof target === "string" || isUrlObject(target);
+  const isUrl = isUrlLike(target);
   if (!isUrl && beside !== undefined) throw invalid("the second argument of MqttClient goes with a URL as the first");
   const options = checkOptions(isUrl ? withUrl(target, beside ?? {}) : target, OPTIONS, "MqttClient");
   const { reconnect = true, operationTimeout = 30_000, maxInflight } = options;
@@ -169,14 +169,14 @@ export function resolveOptions(
       operationTimeout,
       poisonDetection: options.poisonDetection ?? true,
       queue: resolveQueue(options.offlineQueue ?? true),
-      store: resolveStore(options.store),
+      store: checkMethods(options.store, ["load", "put", "remove", "close", "restore"], "store"),
     },
     connectTimeout: options.connectTimeout ?? 10_000,
     operationTimeout,
     handlerTimeout: options.handlerTimeout ?? 300_000,
     reconnect: reconnect ? { minDelay, maxDelay } : undefined,
     credentials: options.credentials,
-    clock: resolveClock(options.clock),
+    clock: checkMethods(options.clock, ["now", "wallTime", "setTimer", "clearTimer"], "clock") ?? systemClock,
     random: options.random ?? Math.random,
   };
 }
@@ -195,7 +195,7 @@ function resolveConnect({
     new PacketWriter().packet({ type: "connect", ...connect });
   } catch (error) {
     const { message, statement } = error as HubwireError;
-    throw new HubwireError("ERR_INVALID_ARGUMENT", `the options make no CONNECT: ${message}`, { statement });
+    throw invalid(`the options make no CONNECT: ${message}`, { statement });
   }
   return connect;
 }
@@ -215,38 +215,15 @@ function resolveQueue(offlineQueue: boolean | OfflineQueueOptions): SessionOptio
   };
 }
 
-/** A caller's object may throw when it is asked. */
-function isUrlObject(target: unknown): target is URL {
-  try {
-    return target instanceof URL;
-  } catch {
-    return false;
-  }
-}
+const isUrlLike = (target: unknown): target is string | URL =>
+  typeof target === "string" || attempt(() => target instanceof URL, false);
 
 /** Throws where an object has not the methods that are called later. */
-function checkMethods(value: object | undefined, methods: readonly string[], name: string): void {
+function checkMethods<T extends object>(value: T | undefined, methods: (keyof T)[], name: string): T | undefined {
   for (const method of value ? methods : []) {
-    if (!hasMethod(value as Record<string, unknown>, method)) {
-      throw invalid(`option ${name} of MqttClient needs a method ${method}`);
+    if (!attempt(() => typeof value?.[method] === "function", false)) {
+      throw invalid(`option ${name} of MqttClient needs a method ${String(method)}`);
     }
   }
-}
-
-function hasMethod(value: Record<string, unknown>, method: string): boolean {
-  try {
-    return typeof value[method] === "function";
-  } catch {
-    return false;
-  }
-}
-
-function resolveStore(store: SessionStore | undefined): SessionStore | undefined {
-  checkMethods(store, ["load", "put", "remove", "close", "restore"], "store");
-  return store;
-}
-
-function resolveClock(clock: Clock | undefined): Clock {
-  checkMethods(clock, ["now", "wallTime", "setTimer", "clearTimer"], "clock");
-  return clock ?? systemClock;
+  return value;
 }

@@ -1,6 +1,6 @@
 /** A subscription as the user holds it. */
 import type { QoS } from "../codec/types.js";
-import { HubwireError } from "../errors.js";
+import { invalid } from "../check.js";
 import type { Message } from "../session/types.js";
 import { type Mailbox, Reader } from "./mailbox.js";
 
@@ -37,6 +37,6 @@ export class Subscription implements AsyncIterable<Message> {
   /** Throws ERR_INVALID_ARGUMENT for a subscription that has a handler. */
   [Symbol.asyncIterator](): AsyncIterator<Message, undefined> {
     if (this.#mailbox) return new Reader(this.#mailbox);
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "a subscription with a handler cannot be iterated");
+    throw invalid("a subscription with a handler cannot be iterated");
   }
 }

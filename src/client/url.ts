@@ -4,7 +4,7 @@
  * Invariants: a URL says what the options would, and nothing twice; no text made here quotes any of it, for it may hold
  * a password.
  */
-import { invalid, readOptions } from "../check.js";
+import { invalid, orInvalid, readOptions } from "../check.js";
 import { type Address, PORTS, type Protocol } from "./address.js";
 
 /** The options that a URL stands for. */
@@ -27,12 +27,7 @@ const FORM = 'write "mqtts://host", "mqtts://user:password@host:8883" or "wss://
 
 /** Reads a URL. @throws HubwireError ERR_INVALID_ARGUMENT, which says what to write. */
 export function parseUrl(given: string | URL): UrlOptions {
-  let url: URL;
-  try {
-    url = new URL(given);
-  } catch {
-    throw invalid(`the URL cannot be read: ${FORM}`);
-  }
+  const url = orInvalid(() => new URL(given), `the URL cannot be read: ${FORM}`);
   const scheme = url.protocol.slice(0, -1);
   const synonym = Object.hasOwn(SYNONYMS, scheme) ? SYNONYMS[scheme] : undefined;
   if (synonym !== undefined) throw invalid(`the scheme ${scheme} is called ${synonym} here: ${FORM}`);
@@ -62,10 +57,8 @@ export function withUrl<T extends object>(url: string | URL, options: T): T & Ur
   return { ...(given as T), ...own };
 }
 
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw invalid("the URL has a % that is not followed by two hexadecimal digits: write it as %25");
-  }
-}
+const decode = (text: string): string =>
+  orInvalid(
+    () => decodeURIComponent(text),
+    "the URL has a % that is not followed by two hexadecimal digits: write it as %25",
+  );

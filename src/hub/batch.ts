@@ -1,5 +1,5 @@
 /** Many messages of telemetry at once: in order, each with its own outcome, a bounded number on their way. */
-import { invalid, readOptions } from "../check.js";
+import { orInvalid, readOptions } from "../check.js";
 import type { TelemetryBody, TelemetryOptions } from "./telemetry.js";
 
 /** One message of a batch. */
@@ -35,16 +35,9 @@ export async function sendBatch(
   return outcomes;
 }
 
-/** Reads on; what the caller's iterator throws becomes the cause of an ERR_INVALID_ARGUMENT. */
+/** Reads on; what the caller's iterator throws becomes an ERR_INVALID_ARGUMENT. */
 function reader(messages: Iterable<TelemetryMessage>): () => IteratorResult<TelemetryMessage> {
   const unreadable = "a batch is an array, or anything else that can be iterated, of { body, … }";
-  const attempt = <T>(read: () => T): T => {
-    try {
-      return read();
-    } catch {
-      throw invalid(unreadable);
-    }
-  };
-  const iterator = attempt(() => messages[Symbol.iterator]());
-  return () => attempt(() => iterator.next());
+  const iterator = orInvalid(() => messages[Symbol.iterator](), unreadable);
+  return () => orInvalid(() => iterator.next(), unreadable);
 }

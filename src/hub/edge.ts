@@ -3,6 +3,7 @@
  *
  * Invariant: the module holds no key; each token is signed by the daemon's workload API, over its unix socket or HTTP.
  */
+import { invalid } from "../check.js";
 import type { Clock } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import { parseConnectionString } from "../wire/connection-string.js";
@@ -24,7 +25,7 @@ export function edgeIdentity(
   const variable = (name: string): string => {
     const value = environment[`IOTEDGE_${name}`];
     if (value) return value;
-    throw new HubwireError("ERR_INVALID_ARGUMENT", `IOTEDGE_${name} is not set: does this run in an IoT Edge module?`);
+    throw invalid(`IOTEDGE_${name} is not set: does this run in an IoT Edge module?`);
   };
   const identity = {
     hostName: variable("IOTHUBHOSTNAME"),

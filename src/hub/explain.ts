@@ -2,6 +2,7 @@
  * What an unexplained close probably means. Over MQTT 3.1.1 the hub answers many a mistake by closing the connection
  * and nothing else, so the error lists what fits what was just done, most likely first.
  */
+import { invalid } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 
@@ -49,7 +50,7 @@ export function explainError(error: HubwireError, activity: Activity, identity: 
     new HubwireError(error.code, message, { cause: error, retryable: error.retryable });
   // A device's caller knows of no packets: what it handed over is wrong.
   if (error.code === "ERR_INVALID_PACKET") {
-    return new HubwireError("ERR_INVALID_ARGUMENT", error.message, { cause: error });
+    return invalid(error.message, { cause: error });
   }
   if (error.code === "ERR_CONNECTION_LOST") {
     return wrap(`the connection closed without a reason; likely: ${likelyCauses(activity).join("; ")}`);

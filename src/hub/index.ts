@@ -1,4 +1,8 @@
 /** `hubwire`: a device or module of Azure IoT Hub, over MQTT 3.1.1. */
+import { MqttClient } from "../client/client.js";
+import { checkX509 } from "./credentials.js";
+import { isRefusal } from "./explain.js";
+import { parseObject } from "./json.js";
 import type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
 export { HubwireError } from "../errors.js";
 export type { ErrorCode, ErrorDetails, ErrorKind } from "../errors.js";
@@ -28,5 +32,6 @@ export type { DesiredHandler, ReportedUpdate, Twin, TwinProperties } from "./twi
  */
 export async function provisionDevice(options: ProvisioningOptions): Promise<ProvisioningResult> {
   // A device needs it once, most programs never.
-  return (await import("./provisioning.js")).register(options);
+  const { register } = await import("./provisioning.js");
+  return register(options, { MqttClient, checkX509, isRefusal, parseObject });
 }

@@ -1,4 +1,5 @@
 /** JSON as it comes from the hub. */
+import { attempt } from "../check.js";
 
 export type JsonObject = Record<string, unknown>;
 
@@ -14,12 +15,8 @@ export const isJsonObject = (value: unknown): value is JsonObject =>
 
 /** The JSON object in a payload; undefined for anything else, and for what is too deep to be walked through. */
 export function parseObject(payload: Uint8Array): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(textOf(payload));
-    return isJsonObject(value) && isShallow(value, DEEPEST) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = attempt((): unknown => JSON.parse(textOf(payload)), undefined);
+  return isJsonObject(value) && isShallow(value, DEEPEST) ? value : undefined;
 }
 
 const isShallow = (value: unknown, levels: number): boolean =>

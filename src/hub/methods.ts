@@ -6,7 +6,7 @@
  * long). A response tells the caller nothing about a failure; the `error` event does. What is sent is JSON or empty, as
  * the hub wants it.
  */
-import { checkOptions, checkValue, invalid, type Rules } from "../check.js";
+import { checkOptions, checkValue, invalid, orInvalid, type Rules } from "../check.js";
 import { setAlarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
@@ -171,12 +171,13 @@ function encodeResponse(response: MethodResponse | void): Response {
 
 function encodeBody(payload: unknown): string | Uint8Array {
   if (!(payload instanceof Uint8Array)) return JSON.stringify(payload) ?? "null";
-  try {
-    if (payload.length > 0 && payload.length <= HUB_LIMITS.method) JSON.parse(textOf(payload));
-    return payload;
-  } catch {
-    throw invalid("the bytes of a method's response are JSON or empty; 500 was answered");
+  if (payload.length > 0 && payload.length <= HUB_LIMITS.method) {
+    orInvalid(
+      (): unknown => JSON.parse(textOf(payload)),
+      "the bytes of a method's response are JSON or empty; 500 was answered",
+    );
   }
+  return payload;
 }
 
 const describe = (value: unknown): string => (Array.isArray(value) ? "an array" : `a ${typeof value}`);

@@ -5,15 +5,15 @@
  * `timeout` or `signal` ends it; nothing stays open after that. Keys are in no error, and not among the result's
  * enumerable properties.
  */
-import { MqttClient, type SignalOptions } from "../client/client.js";
+import type { MqttClient, SignalOptions } from "../client/client.js";
 import { abortable, throwIfAborted } from "../abort.js";
 import { checkOptions, invalid, type Rules } from "../check.js";
 import { setAlarm, systemClock } from "../clock.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
-import { checkX509, type DeviceOptions, type X509 } from "./credentials.js";
-import { isRefusal } from "./explain.js";
-import { parseObject } from "./json.js";
+import type { checkX509, DeviceOptions, X509 } from "./credentials.js";
+import type { isRefusal } from "./explain.js";
+import type { parseObject } from "./json.js";
 import { deriveGroupKey, isBase64, signSasToken } from "../wire/sas.js";
 import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic, webSocketPath } from "../wire/topics.js";
 
@@ -105,8 +105,22 @@ const RULES: Rules = {
   keepAlive: [0, 65_535],
 };
 
+/**
+ * What a device client needs too. Handed over, not imported: bundlers wrap in functions all that an `import()` leads to,
+ * which would be the whole client.
+ */
+export interface Shared {
+  readonly MqttClient: typeof MqttClient;
+  readonly checkX509: typeof checkX509;
+  readonly isRefusal: typeof isRefusal;
+  readonly parseObject: typeof parseObject;
+}
+
 /** `provisionDevice`. */
-export async function register(given: ProvisioningOptions): Promise<ProvisioningResult> {
+export async function register(
+  given: ProvisioningOptions,
+  { MqttClient, checkX509, isRefusal, parseObject }: Shared,
+): Promise<ProvisioningResult> {
   const options = checkOptions(given, RULES, "provisionDevice");
   const { idScope, registrationId, groupKey, host = "global.azure-devices-provisioning.net" } = options;
   const {

@@ -4,7 +4,7 @@
  * Invariant: what is returned is within the hub's size limit and of a QoS that it takes; otherwise a typed error.
  */
 import { checkSignal } from "../abort.js";
-import { checkOptions, invalid, type Rules } from "../check.js";
+import { checkOptions, invalid, orInvalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { BagWriter, type PropertiesInit, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
@@ -147,11 +147,8 @@ function refuseTwice(options: TelemetryOptions, properties: PropertiesInit): voi
 
 function isoText(value: Date | string, name: string): string {
   if (typeof value === "string") return value;
-  try {
-    return Date.prototype.toISOString.call(value);
-  } catch {
-    throw invalid(`option ${name} of sendTelemetry must be a string or a valid Date`);
-  }
+  const text = `option ${name} of sendTelemetry must be a string or a valid Date`;
+  return orInvalid(() => Date.prototype.toISOString.call(value), text);
 }
 
 /** What is sent as it is; undefined for what is sent as JSON. */
@@ -162,7 +159,7 @@ function asItIs(body: unknown): string | Uint8Array | undefined {
     if (body instanceof ArrayBuffer) return new Uint8Array(body);
     if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
   } catch (cause) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "the body cannot be read", { cause });
+    throw invalid("the body cannot be read", { cause });
   }
   return undefined;
 }

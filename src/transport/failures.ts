@@ -4,6 +4,7 @@
  * Invariant: Node's own text goes no further than `cause`, and where it may quote an option, which may be a key, not
  * even there.
  */
+import { invalid } from "../check.js";
 import { type ErrorCode, HubwireError } from "../errors.js";
 
 /** How far the connection had come: on its way to the peer, in the TLS handshake, or usable. */
@@ -19,7 +20,7 @@ export function codeOf(error: unknown): string {
 export function badOptions(error: unknown): HubwireError {
   if (error instanceof HubwireError) return error;
   if (codeOf(error) === "ERR_ACCESS_DENIED") return accessDenied("the connection", error);
-  return new HubwireError("ERR_INVALID_ARGUMENT", `tls or connection options refused: ${codeOf(error)}`);
+  return invalid(`tls or connection options refused: ${codeOf(error)}`);
 }
 
 const accessDenied = (name: string, cause: unknown): HubwireError =>

@@ -65,6 +65,9 @@ export function statusOf({ firstLine }: HttpHead): { status: number; text: strin
   return status === undefined ? undefined : { status: Number(status), text: printable(text, 80) };
 }
 
+/** Whether the same request may be answered otherwise later. */
+export const isPassing = (status: number): boolean => status >= 500 || status === 408 || status === 429;
+
 /** Whether a field that is a list of tokens has this one, which is in lower case. */
 export const hasToken = (head: HttpHead, name: string, token: string): boolean =>
   (head.fields.get(name) ?? "").split(",").some((item) => item.trim().toLowerCase() === token);

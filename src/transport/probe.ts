@@ -12,7 +12,8 @@ import { HubwireError } from "../errors.js";
 import type { Endpoint } from "./endpoint.js";
 import { codeOf, explainFailure, type Stage } from "./failures.js";
 import { HttpFault } from "./http.js";
-import { connectTcp, exchange, opened } from "./streams.js";
+import { exchange } from "./http-exchange.js";
+import { connectTcp, opened } from "./streams.js";
 import { secure } from "./tls.js";
 import { TlsSessions } from "./tls-sessions.js";
 

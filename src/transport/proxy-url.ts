@@ -3,7 +3,7 @@
  *
  * Invariant: no text made here quotes a URL, which may hold a password.
  */
-import { HubwireError } from "../errors.js";
+import { invalid, orInvalid } from "../check.js";
 
 /** Where a proxy is, and what proves that one may use it. */
 export interface Proxy {
@@ -22,15 +22,10 @@ export const ENVIRONMENT = "environment";
 
 /** Reads the URL of a proxy. @throws HubwireError ERR_INVALID_ARGUMENT */
 export function parseProxy(value: string | URL): Proxy {
-  const invalid = (text: string): HubwireError => new HubwireError("ERR_INVALID_ARGUMENT", text);
-  let url: URL;
-  let user: string;
-  try {
-    url = new URL(value);
-    user = decodeURIComponent(url.username) + ":" + decodeURIComponent(url.password);
-  } catch {
-    throw invalid(`option proxy is no URL: ${FORM}`);
-  }
+  const [url, user] = orInvalid(() => {
+    const read = new URL(value);
+    return [read, decodeURIComponent(read.username) + ":" + decodeURIComponent(read.password)];
+  }, `option proxy is no URL: ${FORM}`);
   const secured = url.protocol === "https:";
   if (!secured && url.protocol !== "http:") {
     throw invalid(`option proxy must be of scheme http or https (for SOCKS there is createConnection): ${FORM}`);

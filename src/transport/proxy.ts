@@ -10,9 +10,10 @@ import { HubwireError } from "../errors.js";
 import { loadTls } from "./builtins.js";
 import type { Endpoint } from "./endpoint.js";
 import { explainFailure } from "./failures.js";
-import { HttpFault, type HttpHead, statusOf } from "./http.js";
+import { HttpFault, type HttpHead, isPassing, statusOf } from "./http.js";
+import { exchange } from "./http-exchange.js";
 import { ENVIRONMENT, parseProxy, type Proxy, proxyOfEnvironment } from "./proxy-url.js";
-import { connectTcp, exchange, opened } from "./streams.js";
+import { connectTcp, opened } from "./streams.js";
 import { secure } from "./tls.js";
 import { TlsSessions } from "./tls-sessions.js";
 
@@ -89,6 +90,6 @@ function tunnelFault(
   const advice = status === 403 || status === 405 ? ": it does not allow this host or port" : "";
   return proxyError(`${name} opened no tunnel to ${host}:${port}: ${status}${text && ` ${text}`}${advice}`, {
     status,
-    retryable: status >= 500 || status === 408 || status === 429,
+    retryable: isPassing(status),
   });
 }

@@ -7,13 +7,12 @@
 import type { Duplex } from "node:stream";
 import { loadNet } from "./builtins.js";
 import { badOptions } from "./failures.js";
-import { HttpFault, type HttpHead, responseReader } from "./http.js";
 
 /** Ends a wait. `error` undefined: the stream has ended. */
 type Fail = (error?: unknown) => void;
 
 /** Waits until `start`, which is given both outcomes and returns what stops it, has called one of them. */
-function waitOn<T>(
+export function waitOn<T>(
   stream: Duplex,
   signal: AbortSignal,
   start: (done: (value: T) => void, fail: Fail) => () => void,
@@ -71,27 +70,4 @@ export async function connectTcp(host: string, port: number, signal: AbortSignal
   }
   await opened(socket, "connect", signal);
   return socket;
-}
-
-/**
- * Sends an HTTP request and resolves with the head of the answer; the stream is paused behind it. Rejects as `opened`
- * does, and with HttpFault.
- */
-export function exchange(stream: Duplex, request: string, signal: AbortSignal): Promise<HttpHead> {
-  const reader = responseReader();
-  return waitOn(stream, signal, (done, fail) => {
-    const onData = (chunk: Uint8Array): void => {
-      try {
-        const head = reader.push(chunk);
-        if (head === undefined) return;
-        stream.pause();
-        done(head);
-      } catch (error) {
-        fail(error as HttpFault);
-      }
-    };
-    stream.on("data", onData);
-    stream.write(request);
-    return () => stream.off("data", onData);
-  });
 }

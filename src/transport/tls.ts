@@ -6,7 +6,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
-import { HubwireError } from "../errors.js";
+import { invalid } from "../check.js";
 import { loadCrypto, loadNet, loadTls } from "./builtins.js";
 import { badOptions } from "./failures.js";
 import { termsOf, type TlsSessions } from "./tls-sessions.js";
@@ -74,12 +74,11 @@ async function mergeOptions(host: string, given: ConnectionOptions = {}): Promis
   const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null));
   const forbidden = OWN.find((name) => name in own);
   if (forbidden !== undefined) {
-    const text = `tls.${forbidden} cannot be set: give host and port beside tls, or createConnection`;
-    throw new HubwireError("ERR_INVALID_ARGUMENT", text);
+    throw invalid(`tls.${forbidden} cannot be set: give host and port beside tls, or createConnection`);
   }
   const check = own["checkServerIdentity"];
   if (check !== undefined && typeof check !== "function") {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "tls.checkServerIdentity must be a function");
+    throw invalid("tls.checkServerIdentity must be a function");
   }
   // RFC 6066, section 3: an address is no server name.
   const name = (await loadNet()).isIP(host) ? {} : { servername: host };

@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import { HubwireError } from "../errors.js";
 import type { Endpoint } from "./endpoint.js";
 import { HttpFault, printable } from "./http.js";
-import { exchange } from "./streams.js";
+import { exchange } from "./http-exchange.js";
 import { CloseCode, closePayload, encodeFrame, FrameFault, FrameReader, Opcode } from "./websocket-frames.js";
 import { authority, upgradeFault, upgradeRequest } from "./websocket-handshake.js";
 

@@ -5,9 +5,9 @@
  * nothing behind a close or a breach; of the pings in one chunk only the newest is answered, so a flood of them costs its
  * sender more than it gets.
  */
-import { HttpFault, HttpHeadReader } from "./http.js";
+import { hasToken, HttpFault, type HttpHead, HttpHeadReader } from "./http.js";
 import { CloseCode, closePayload, encodeFrame, FrameFault, FrameReader, Opcode } from "./websocket-frames.js";
-import { answerUpgrade, refusal, type UpgradeAnswer } from "./websocket-handshake.js";
+import { acceptKey, SUBPROTOCOL } from "./websocket-handshake.js";
 
 /** The first byte of a client that wants a WebSocket; MQTT's first is 0x10. */
 export const FIRST_BYTE = 0x47;
@@ -102,4 +102,41 @@ export class WebSocketServer {
     this.#phase = "over";
     this.#sink.over(encodeFrame(Opcode.Close, [closePayload(code)]));
   }
+}
+
+/** A server's answer; with `accepted` frames follow, without it the end of the connection. */
+interface UpgradeAnswer {
+  readonly accepted: boolean;
+  readonly response: string;
+}
+
+/** A server's answer to a request for `path`, or for any path where it is undefined. */
+export function answerUpgrade(head: HttpHead, path: string | undefined): UpgradeAnswer {
+  const [method, target = "", version] = head.firstLine.split(" ");
+  if (version !== "HTTP/1.1") return refusal(505, "HTTP Version Not Supported");
+  if (method !== "GET") return refusal(405, "Method Not Allowed", ["Allow: GET"]);
+  if (path !== undefined && target.split("?")[0] !== path) return refusal(404, "Not Found");
+  const upgrade = hasToken(head, "upgrade", "websocket") && hasToken(head, "connection", "upgrade");
+  if (!upgrade) return refusal(426, "Upgrade Required", ["Upgrade: websocket", "Connection: Upgrade"]);
+  if (head.fields.get("sec-websocket-version") !== "13") {
+    return refusal(426, "Upgrade Required", ["Sec-WebSocket-Version: 13"]);
+  }
+  const key = head.fields.get("sec-websocket-key") ?? "";
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(key) || !head.fields.has("host")) return refusal(400, "Bad Request");
+  // MQTT-6.0.0-3, -4.
+  if (!hasToken(head, "sec-websocket-protocol", SUBPROTOCOL)) return refusal(400, "Bad Request");
+  const lines = [
+    "HTTP/1.1 101 Switching Protocols",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    `Sec-WebSocket-Accept: ${acceptKey(key)}`,
+    `Sec-WebSocket-Protocol: ${SUBPROTOCOL}`,
+  ];
+  return { accepted: true, response: `${lines.join("\r\n")}\r\n\r\n` };
+}
+
+/** The answer to what is no upgrade at all. */
+export function refusal(status: number, text: string, fields: readonly string[] = []): UpgradeAnswer {
+  const lines = [`HTTP/1.1 ${status} ${text}`, ...fields, "Content-Length: 0", "Connection: close"];
+  return { accepted: false, response: `${lines.join("\r\n")}\r\n\r\n` };
 }

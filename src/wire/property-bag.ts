@@ -22,7 +22,7 @@ export function percentEncode(text: string, what = "text"): string {
     );
   } catch {
     // Text with half a surrogate pair has no UTF-8 form. The text is not echoed: it may be a secret.
-    throw new HubwireError("ERR_INVALID_ARGUMENT", `${what} has a lone surrogate, which UTF-8 cannot carry`);
+    throw invalid(`${what} has a lone surrogate, which UTF-8 cannot carry`);
   }
 }
 
@@ -157,7 +157,7 @@ export function encodeProperties(properties: PropertiesInit): string {
  * throw; anything but text is ERR_INVALID_ARGUMENT.
  */
 export function decodeProperties(bag: string): Map<string, string | null> {
-  if (typeof bag !== "string") throw new HubwireError("ERR_INVALID_ARGUMENT", "a property bag is a string");
+  if (typeof bag !== "string") throw invalid("a property bag is a string");
   const properties = new Map<string, string | null>();
   let start = bag.startsWith("?") ? 1 : 0;
   let equals = -1;

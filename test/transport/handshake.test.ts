@@ -1,13 +1,8 @@
 /** The opening handshake of RFC 6455 and the HTTP below it: what either side sends, and what it refuses. */
 import { describe, expect, test } from "vitest";
 import { HttpFault, HttpHeadReader, responseReader, type HttpHead } from "../../src/transport/http.js";
-import {
-  acceptKey,
-  answerUpgrade,
-  authority,
-  upgradeFault,
-  upgradeRequest,
-} from "../../src/transport/websocket-handshake.js";
+import { acceptKey, authority, upgradeFault, upgradeRequest } from "../../src/transport/websocket-handshake.js";
+import { answerUpgrade } from "../../src/transport/websocket-server.js";
 
 /** RFC 6455, section 1.3. */
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -1,0 +1,27 @@
+/** One HTTP request on a stream, and the head of its answer; loaded only with what asks in HTTP. */
+import type { Duplex } from "node:stream";
+import { type HttpFault, type HttpHead, responseReader } from "./http.js";
+import { waitOn } from "./streams.js";
+
+/**
+ * Sends an HTTP request and resolves with the head of the answer; the stream is paused behind it. Rejects as `opened`
+ * does, and with HttpFault.
+ */
+export function exchange(stream: Duplex, request: string, signal: AbortSignal): Promise<HttpHead> {
+  const reader = responseReader();
+  return waitOn(stream, signal, (done, fail) => {
+    const onData = (chunk: Uint8Array): void => {
+      try {
+        const head = reader.push(chunk);
+        if (head === undefined) return;
+        stream.pause();
+        done(head);
+      } catch (error) {
+        fail(error as HttpFault);
+      }
+    };
+    stream.on("data", onData);
+    stream.write(request);
+    return () => stream.off("data", onData);
+  });
+}
