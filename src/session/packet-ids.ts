@@ -18,7 +18,7 @@ export class PacketIds {
   take(holder: Exchange): boolean {
     const size = this.#ring.length;
     if (this.#free === 0) {
-      if (size > 65_535) return false;
+      if (size >= 65_536) return false;
       this.#fill(size, size * 2 || 256);
     }
     this.#free--;

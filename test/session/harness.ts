@@ -132,7 +132,8 @@ export class Harness {
       else if (event.type === "abandoned") this.abandoned.push(event.error.code);
       else if (event.type === "downgraded") this.downgraded.push(event.error.code);
       else if (event.type === "look") this.looks++;
-      else this.drained++;
+      else if (event.type === "drained") this.drained++;
+      else throw new Error(`an event that nobody knows: ${JSON.stringify(event)}`);
     }
     return this;
   }

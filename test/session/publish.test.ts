@@ -260,6 +260,28 @@ describe("the window and the queue", () => {
     expect(h.sentLines().at(-1)).toBe("publish#7 q2 e");
   });
 
+  test("what is in flight is bounded by maxBytes too, or one message", () => {
+    const h = new Harness({ queue: { maxBytes: 4_000 } }).connect();
+    const [one, two, three] = ["1", "2", "3"].map((text) => text.repeat(1_400)) as [string, string, string];
+    h.publish(one).publish(two).publish(three);
+    expect(h.sentLines()).toEqual([`publish#1 q1 ${one}`, `publish#2 q1 ${two}`]);
+    h.feed({ type: "puback", packetId: 2 });
+    expect(h.sentLines()).toEqual([`publish#3 q1 ${three}`]);
+    h.feed({ type: "puback", packetId: 1 }, { type: "puback", packetId: 3 });
+    const large = "x".repeat(5_000);
+    expect(h.publish(large).publish("small").sentLines()).toEqual([`publish#4 q1 ${large}`]);
+    expect(() => h.publish(large), "it never fits into the queue").toThrow(HubwireError);
+    h.feed({ type: "puback", packetId: 4 });
+    expect(h.sentLines()).toEqual(["publish#5 q1 small"]);
+  });
+
+  test("after the end nothing is counted any more", () => {
+    const h = new Harness({ maxInflight: 1 }).connect().publish("a", 2).publish("b");
+    expect(h.session.metrics).toMatchObject({ inflight: 1, queued: 1 });
+    h.session.end(new HubwireError("ERR_CLOSED", "closed"));
+    expect(h.session.metrics).toMatchObject({ inflight: 0, queued: 0, queuedBytes: 0 });
+  });
+
   test("offline messages wait in order and are sent after CONNACK", () => {
     const h = new Harness().publish("a", 0).publish("b", 1).publish("c", 2);
     expect(h.results()).toEqual([]);
@@ -311,6 +333,16 @@ describe("the window and the queue", () => {
     expect(h.sentLines(), "its fate is still settled with the server").toEqual(["publish#1 dup q1 a"]);
     h.feed({ type: "puback", packetId: 1 });
     expect(h.sentLines()).toEqual(["publish#2 q1 c"]);
+  });
+
+  test("maxAge without a connection: each by its own age, in whatever order the server released them", () => {
+    const h = new Harness({ queue: { maxAge: 5_000 } }).connect().publish("a", 2).advance(1_000).publish("b", 2);
+    h.feed({ type: "pubrec", packetId: 2 }, { type: "pubrec", packetId: 1 }).lose().advance(3_999);
+    expect(h.results()).toEqual([]);
+    h.advance(1);
+    expect(h.results()).toEqual(["a:ERR_MESSAGE_EXPIRED"]);
+    h.advance(1_000);
+    expect(h.results()).toEqual(["a:ERR_MESSAGE_EXPIRED", "b:ERR_MESSAGE_EXPIRED"]);
   });
 
   test("a transport that takes no more holds PUBLISH back, nothing else", () => {
@@ -511,6 +543,20 @@ describe("drain", () => {
     cut.events();
     cut.lose();
     expect(cut.drained).toBe(1);
+  });
+
+  test("with the queue: not before the transport takes what is queued", () => {
+    const h = new Harness().connect();
+    h.session.writable(false, h.now);
+    h.publish("a");
+    h.session.drain(true, h.now);
+    expect(h.events().drained).toBe(0);
+    h.session.writable(true, h.now);
+    expect(h.events().drained).toBe(0);
+    h.feed({ type: "puback", packetId: 1 });
+    expect(h.drained).toBe(1);
+    h.publish("b").feed({ type: "puback", packetId: 2 });
+    expect(h.drained, "once").toBe(1);
   });
 
   test("is over at once where nothing is in flight", () => {

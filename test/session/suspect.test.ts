@@ -1,0 +1,219 @@
+/** Policy 12: a message that kills its connections is found and given up, and no other ever is. */
+import { describe, expect, test } from "vitest";
+import { type ErrorCode, HubwireError } from "../../src/errors.js";
+import { Harness } from "./harness.js";
+
+/** ms that a connection lives which the message ends, and ms until the first connection without it is asked whether it lives. */
+const LIFE = 200;
+const PROBE = LIFE + 50;
+
+/** A connection on which everything was sent again, and that the other end ended. */
+function die(h: Harness, life = LIFE): Harness {
+  h.connect(true).sent();
+  return h.advance(life).lose();
+}
+
+/** "poison" and "b" are under way, and `times` connections in a row ended with them. */
+function after(times: number, overrides: ConstructorParameters<typeof Harness>[0] = {}): Harness {
+  const h = new Harness(overrides).connect().publish("poison").publish("b");
+  h.sent();
+  h.advance(LIFE).lose();
+  for (let round = 1; round < times; round++) die(h);
+  return h;
+}
+
+/** The connection without it has thrived: it has gone alone. */
+function alone(overrides = {}): Harness {
+  const h = after(5, overrides).connect(true).advance(PROBE);
+  expect(h.sentLines()).toEqual(["pingreq"]);
+  h.feed({ type: "pingresp" });
+  expect(h.sentLines()).toEqual(["publish#1 dup q1 poison"]);
+  return h;
+}
+
+function end(h: Harness, code: ErrorCode | undefined): void {
+  h.session.lost(code && new HubwireError(code, "over"), h.now);
+  h.events();
+}
+
+const everything = ["publish#1 dup q1 poison", "publish#2 dup q1 b"];
+
+describe("accused", () => {
+  test("after five connections that ended with the same oldest message, and not after four", () => {
+    expect(after(4).connect(true).sentLines()).toEqual(everything);
+    expect(after(5).connect(true).sentLines()).toEqual([]);
+  });
+
+  test("not where anything was acknowledged on one of them", () => {
+    const h = after(4).connect(true).publish("c").feed({ type: "puback", packetId: 3 }).advance(LIFE).lose();
+    for (let round = 0; round < 4; round++) die(h);
+    h.connect(true);
+    expect(h.sentLines()).toEqual(everything);
+    h.advance(LIFE).lose();
+    expect(h.connect(true).sentLines()).toEqual([]);
+  });
+
+  test.each([["ERR_KEEP_ALIVE_TIMEOUT"], ["ERR_TIMEOUT"], ["ERR_PROTOCOL_VIOLATION"], [undefined]] as const)(
+    "not where this end gave one of them up: %s",
+    (code) => {
+      const h = after(4).connect(true);
+      end(h, code);
+      for (let round = 0; round < 4; round++) die(h);
+      expect(h.connect(true).sentLines()).toEqual(everything);
+    },
+  );
+
+  test("not where nothing was under way on one of them", () => {
+    const h = new Harness();
+    for (let round = 0; round < 9; round++) die(h);
+    expect(h.connect(true).publish("a").sentLines()).toEqual(["publish#1 q1 a"]);
+  });
+
+  test("never with `poisonDetection: false`", () => {
+    expect(after(20, { poisonDetection: false }).connect(true).sentLines()).toEqual(everything);
+  });
+
+  test("connections that were never accepted say nothing", () => {
+    const h = after(1);
+    for (let round = 0; round < 9; round++) {
+      h.open().advance(LIFE).lose();
+    }
+    expect(h.connect(true).sentLines()).toEqual(everything);
+  });
+});
+
+describe("a connection without it", () => {
+  test("carries no message, and is asked whether it lives once it is older than the others became", () => {
+    const h = after(4);
+    die(h, 3 * LIFE)
+      .connect(true)
+      .publish("c")
+      .advance(3 * LIFE + 49);
+    expect(h.sentLines()).toEqual([]);
+    h.advance(1);
+    expect(h.sentLines()).toEqual(["pingreq"]);
+    h.advance(10_000);
+    expect(h.sentLines(), "once").toEqual([]);
+  });
+
+  test("PINGRESP before that proves nothing", () => {
+    const h = after(5).connect(true).advance(LIFE).feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual([]);
+    h.advance(1).feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual(["publish#1 dup q1 poison"]);
+  });
+
+  test("that ends as well clears it: everything goes, in order, as ever", () => {
+    const h = after(5).connect(true).publish("c").advance(LIFE).lose();
+    expect(h.results()).toEqual([]);
+    expect(h.connect(true).sentLines()).toEqual([...everything, "publish#3 q1 c"]);
+  });
+
+  test("that does not answer in time clears it", () => {
+    const h = new Harness().connect().publish("poison");
+    h.sent();
+    h.advance(LIFE).lose();
+    for (let round = 1; round < 5; round++) die(h);
+    h.connect(true).publish("c").advance(PROBE);
+    expect(h.sentLines()).toEqual(["pingreq"]);
+    h.advance(29_999);
+    expect(h.sentLines()).toEqual([]);
+    h.advance(1);
+    expect(h.sentLines()).toEqual(["publish#1 dup q1 poison", "publish#2 q1 c"]);
+    h.advance(100).lose();
+    expect(h.results()).toEqual([]);
+  });
+
+  test("PUBREL goes out on it, and has to be answered before the accused goes", () => {
+    const h = new Harness().connect().publish("two", 2).publish("poison").feed({ type: "pubrec", packetId: 1 });
+    h.sent();
+    h.advance(LIFE).lose();
+    for (let round = 0; round < 5; round++) die(h);
+    h.connect(true);
+    expect(h.sentLines()).toEqual(["pubrel#1"]);
+    h.advance(PROBE).sent();
+    h.feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual([]);
+    h.feed({ type: "pubcomp", packetId: 1 });
+    expect(h.sentLines()).toEqual(["publish#2 dup q1 poison"]);
+  });
+
+  test("without a session the accused goes as a new message, alone", () => {
+    const h = after(5).connect(false).advance(PROBE);
+    expect(h.sentLines()).toEqual(["pingreq"]);
+    h.feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual(["publish#3 q1 poison"]);
+    h.feed({ type: "puback", packetId: 3 });
+    expect(h.sentLines()).toEqual(["publish#4 q1 b"]);
+    expect(h.results()).toEqual(["poison:ok"]);
+  });
+});
+
+describe("alone", () => {
+  test("it ends the connection again: it is given up, and the others go", () => {
+    const h = alone().publish("c").advance(LIFE).lose();
+    expect(h.results()).toEqual(["poison:ERR_MESSAGE_REFUSED"]);
+    expect(h.connect(true).sentLines()).toEqual(["publish#2 dup q1 b", "publish#3 q1 c"]);
+    expect(h.session.metrics).toMatchObject({ inflight: 2, queued: 0 });
+  });
+
+  test("a verdict allows for twice the life of the others, and no more", () => {
+    expect(
+      alone()
+        .advance(2 * LIFE + 50)
+        .lose()
+        .results(),
+    ).toEqual(["poison:ERR_MESSAGE_REFUSED"]);
+    const late = alone()
+      .advance(2 * LIFE + 51)
+      .lose();
+    expect(late.results()).toEqual([]);
+    expect(late.connect(true).sentLines()).toEqual(everything);
+  });
+
+  test.each([["ERR_TIMEOUT"], [undefined]] as const)("an end of this end's own doing (%s) clears it", (code) => {
+    const h = alone();
+    end(h, code);
+    expect(h.results()).toEqual([]);
+    expect(h.connect(true).sentLines()).toEqual(everything);
+  });
+
+  test("acknowledged: it was not the one, and the others go", () => {
+    const h = alone().feed({ type: "puback", packetId: 1 });
+    expect(h.results()).toEqual(["poison:ok"]);
+    expect(h.sentLines()).toEqual(["publish#2 dup q1 b"]);
+    for (let round = 0; round < 4; round++) die(h.lose());
+    expect(h.connect(true).sentLines(), "and is forgotten").toEqual(["publish#2 dup q1 b"]);
+  });
+
+  test("a connection that lives on with it clears it: the others go, and it is not sent twice", () => {
+    const h = alone().advance(PROBE);
+    expect(h.sentLines()).toEqual(["pingreq"]);
+    h.feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual(["publish#2 dup q1 b"]);
+    h.publish("c");
+    expect(h.sentLines()).toEqual(["publish#3 q1 c"]);
+  });
+
+  test("PINGRESP to an earlier PINGREQ clears nothing", () => {
+    const h = alone().advance(LIFE).feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual([]);
+    h.advance(1).feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual(["publish#2 dup q1 b"]);
+  });
+
+  test("of a message that its caller had given up, the end is told all the same", () => {
+    const h = after(5);
+    h.session.cancelNamed("poison", new HubwireError("ERR_ABORTED", "aborted"), h.now);
+    h.connect(true).advance(PROBE).feed({ type: "pingresp" }).advance(LIFE).lose();
+    expect(h.abandoned).toEqual(["ERR_MESSAGE_REFUSED"]);
+    expect(h.results()).toEqual(["poison:ERR_ABORTED"]);
+  });
+
+  test("the next one of its kind is found in the same way", () => {
+    const h = alone().advance(LIFE).lose();
+    for (let round = 0; round < 5; round++) die(h);
+    h.connect(true).advance(PROBE).feed({ type: "pingresp" }).advance(LIFE).lose();
+    expect(h.results()).toEqual(["poison:ERR_MESSAGE_REFUSED", "b:ERR_MESSAGE_REFUSED"]);
+  });
+});

@@ -1,0 +1,86 @@
+/** Filters in a tree give what `matchTopic` gives filter by filter, and leave nothing behind. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test } from "vitest";
+import { matchTopic } from "../../src/codec/index.js";
+import { TopicTree } from "../../src/session/topic-tree.js";
+import { seeded } from "../support/random.js";
+
+/** Every combination of up to `depth` of `parts`. */
+function levels(parts: readonly string[], depth: number): string[] {
+  if (depth === 1) return [...parts];
+  const shorter = levels(parts, depth - 1);
+  return [...new Set([...shorter, ...shorter.flatMap((text) => parts.map((part) => `${text}/${part}`))])];
+}
+const names = levels(["", "a", "$", "ab"], 3).filter(Boolean);
+const plain = levels(["", "a", "$", "ab", "+"], 3).filter(Boolean);
+const filters = [...plain, "#", ...plain.filter((text) => text.split("/").length < 3).map((text) => `${text}/#`)];
+
+function expectMatches(tree: TopicTree<string>, present: ReadonlySet<string>): void {
+  for (const name of names) {
+    const expected = filters.filter((filter) => present.has(filter) && matchTopic(filter, name));
+    expect(tree.match(name).sort(), name).toEqual(expected.sort());
+  }
+}
+
+describe("topic filters in a tree", () => {
+  test("match as filter by filter, all of them, and half of them after the others were taken out", () => {
+    const tree = new TopicTree<string>();
+    const present = new Set(filters);
+    for (const filter of filters) tree.set(filter, filter);
+    for (const filter of filters) expect(tree.get(filter)).toBe(filter);
+    expectMatches(tree, present);
+    const random = seeded(7);
+    for (const filter of filters) {
+      if (random.next() < 0.5) continue;
+      tree.set(filter, undefined);
+      present.delete(filter);
+    }
+    for (const filter of filters) expect(tree.get(filter)).toBe(present.has(filter) ? filter : undefined);
+    expectMatches(tree, present);
+    for (const filter of filters) tree.set(filter, undefined);
+    expectMatches(tree, new Set());
+  });
+
+  test.each([
+    ["a/b", "a/b/c"],
+    ["a/b/c", "a/b"],
+    ["a/#", "a"],
+    ["a", "a/#"],
+    ["#", "a"],
+    ["+", "a"],
+  ])("%s does not stand at %s", (one, other) => {
+    const tree = new TopicTree<number>();
+    tree.set(one, 1);
+    expect(tree.get(other)).toBeUndefined();
+    tree.set(other, undefined);
+    expect(tree.get(one)).toBe(1);
+    tree.set(other, 2);
+    tree.set(other, undefined);
+    expect([tree.get(one), tree.get(other)]).toEqual([1, undefined]);
+  });
+
+  test("thousands of filters that came and went leave nothing behind", () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const held = (): number => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const tree = new TopicTree<true>();
+    tree.set("devices/kept/#", true);
+    const pass = (from: number, to: number): void => {
+      for (let i = from; i < to; i++) {
+        for (const end of ["/state", "/#", ""]) tree.set(`devices/${i}/a${end}`, true);
+        for (const end of ["", "/#", "/state"]) tree.set(`devices/${i}/a${end}`, undefined);
+        tree.set(`devices/${i}/never`, undefined);
+      }
+    };
+    pass(0, 500);
+    const before = held();
+    pass(500, 6_000);
+    // A node and a map for each would be megabytes.
+    expect(held() - before).toBeLessThan(400_000);
+    expect(tree.match("devices/kept/x")).toEqual([true]);
+  });
+});
