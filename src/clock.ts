@@ -22,7 +22,7 @@ export interface Clock {
 }
 
 /** setTimeout fires at once above this, ms. */
-export const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2_147_483_647;
 
 /** The process's own clock. */
 export const systemClock: Clock = {
@@ -30,12 +30,6 @@ export const systemClock: Clock = {
   wallTime: () => Date.now(),
   setTimer: (callback, delay) => setTimeout(callback, Math.min(Math.ceil(delay), LONGEST_TIMER)),
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
-
-/** The same, but what waits for its timers doesn't keep the process alive. */
-export const backgroundClock: Clock = {
-  ...systemClock,
-  setTimer: (callback, delay) => (systemClock.setTimer(callback, delay) as NodeJS.Timeout).unref(),
 };
 
 /**

@@ -12,7 +12,7 @@ import type { ConnectPacket } from "../codec/index.js";
 import { emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { admitDevice } from "./admission.js";
-import { backgroundClock } from "../clock.js";
+import { backgroundClock } from "./background-clock.js";
 import type { CloudOutcome, SendOptions } from "./cloud-queue.js";
 import type { Device } from "./device.js";
 import type { Enrollment, EnrollmentOptions } from "./enrollments.js";
