@@ -9,6 +9,8 @@ export interface HubAccess {
   readonly random: () => number;
   /** ms that an answer may take. */
   readonly timeout: number;
+  /** ms that a handler may take whose end others wait for. */
+  readonly handlerTimeout: number;
   /** Whether CONNACK came and the connection is still there. */
   connected(): boolean;
   /** QoS 0, as the hub's answers and requests are. */

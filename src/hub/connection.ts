@@ -15,13 +15,16 @@ import type { Message, SessionStore } from "../session/types.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { asHubwireError } from "./access.js";
 import type { ActivityNotes } from "./activity.js";
-import type { Busy } from "./busy.js";
+import { type Busy, closedError } from "./busy.js";
 import { CredentialSource, type DeviceOptions, divideOptions, isSameIdentity, resolveIdentity } from "./credentials.js";
 import { isRefusal } from "./explain.js";
 import type { DeviceClientOptions, StoreIdentity } from "./options.js";
 import { Renewal } from "./renewal.js";
 import { telemetryTopic, webSocketPath } from "../wire/topics.js";
 import { encodeTelemetry } from "./telemetry.js";
+
+/** ms of a `connect()` in all. */
+export const CONNECT = 30_000;
 
 /** As `MqttClient.connect` takes them. */
 export type ConnectOptions = NonNullable<Parameters<MqttClient["connect"]>[0]>;
@@ -103,8 +106,17 @@ export class HubConnection {
 
   /** Resolves with CONNACK, of this identity or of the one that takes its place. */
   async connect(options?: ConnectOptions): Promise<void> {
+    const { clock, busy } = this.#owner;
+    const deadline = clock.now() + (options?.timeout ?? CONNECT);
     try {
-      await this.#dial(options).catch((error: unknown) => this.recover(error));
+      await this.#dial(options).catch((error: unknown) => {
+        const recovered = this.recover(error);
+        return busy.within(clock, deadline - clock.now(), recovered, () => {
+          // Nobody waits for what becomes of it.
+          recovered.catch((failure: HubwireError) => this.#gaveUp(failure));
+          return this.explain(error);
+        });
+      });
     } catch (error) {
       this.#lookWhetherStopped(error);
       throw error;
@@ -211,10 +223,12 @@ export class HubConnection {
   }
 
   #failed(error: HubwireError): void {
-    this.recover(error).catch((failure: HubwireError) => {
-      this.#lookWhetherStopped(failure);
-      this.#owner.failed(failure);
-    });
+    this.recover(error).catch((failure: HubwireError) => this.#gaveUp(failure));
+  }
+
+  #gaveUp(failure: HubwireError): void {
+    this.#lookWhetherStopped(failure);
+    this.#owner.failed(failure);
   }
 
   #lookWhetherStopped(error: unknown): void {
@@ -226,7 +240,8 @@ export class HubConnection {
   /** Takes on the identity that `reprovision` finds, and connects with it. */
   async #move(error: HubwireError): Promise<void> {
     try {
-      const given = await this.#options.reprovision?.(error);
+      const { clock, busy } = this.#owner;
+      const given = await busy.within(clock, Infinity, this.#options.reprovision?.(error), closedError);
       if (this.#closed || given === undefined) throw error;
       const [divided] = divideOptions(given, this.#options);
       const isSame = isSameIdentity(resolveIdentity(divided, this.#options.tls), this.#identity);
@@ -244,8 +259,6 @@ export class HubConnection {
     }
   }
 }
-
-export const closedError = (): HubwireError => new HubwireError("ERR_CLOSED", "the client is closed");
 
 function lastWords(prefix: string, will: NonNullable<DeviceClientOptions["will"]>): MqttClientOptions["will"] {
   const { payload: body, ...options } = readOptions(will, "will");

@@ -10,7 +10,7 @@ import { EventEmitter } from "node:events";
 import { checkOptions, checkValue, invalid, readOptions, type Rules } from "../check.js";
 import type { CloseOptions, MqttClient, SignalOptions } from "../client/client.js";
 import { asyncDispose } from "../dispose.js";
-import { systemClock } from "../clock.js";
+import { type Clock, systemClock } from "../clock.js";
 import { emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { abortable, throwIfAborted } from "../abort.js";
@@ -18,8 +18,8 @@ import type { Message } from "../session/types.js";
 import { cloudToDeviceTopic, DESIRED_FILTER, inputsFilter, METHODS_FILTER, parseInbound } from "../wire/topics.js";
 import type { HubAccess } from "./access.js";
 import { ActivityNotes } from "./activity.js";
-import { Busy } from "./busy.js";
-import { closedError, type ConnectOptions, HubConnection } from "./connection.js";
+import { Busy, closedError } from "./busy.js";
+import { CONNECT, type ConnectOptions, HubConnection } from "./connection.js";
 import { type DeviceOptions, divideOptions } from "./credentials.js";
 import { edgeIdentity } from "./edge.js";
 import { type HubMessage, hubMessage, Inbox, type MessageHandler } from "./inbox.js";
@@ -40,7 +40,7 @@ const MEANT: Record<string, string> = {
 /** How most telemetry is published; made once, because there is much of it. */
 const USUAL = { qos: 1 } as const;
 const SIGNAL: Rules = { signal: "object" };
-const CONNECT: Rules = { signal: "object", timeout: [0, Infinity] };
+const CONNECT_RULES: Rules = { signal: "object", timeout: [0, Infinity] };
 const CLOSE: Rules = { force: "boolean" };
 
 /** A device or module of IoT Hub. */
@@ -51,6 +51,8 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
   readonly #twin: TwinClient;
   readonly #methods: Methods;
   readonly #inbox: Inbox;
+  readonly #busy = new Busy();
+  readonly #clock: Clock;
   #closed = false;
 
   /**
@@ -64,6 +66,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     // What the new identity of a `reprovision` is to be combined with.
     const all: DeviceClientOptions = { ...divideOptions(identity, own)[1], ...own };
     const { clock = systemClock, random = Math.random, operationTimeout: timeout = 30_000, maxMethodCalls } = all;
+    const { handlerTimeout = 300_000 } = all;
     if (maxMethodCalls !== undefined) checkValue(maxMethodCalls, [1, 1e9], "option maxMethodCalls of DeviceClient");
     if (all.reprovision !== undefined) {
       checkValue(all.reprovision, "function", "option reprovision of DeviceClient");
@@ -71,7 +74,8 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
         throw invalid("store must be a function beside reprovision: (identity) => a store for that identity alone");
       }
     }
-    const busy = new Busy();
+    const busy = this.#busy;
+    this.#clock = clock;
     this.#activity = new ActivityNotes(clock);
     this.#connection = new HubConnection(
       {
@@ -106,6 +110,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
       clock,
       random,
       timeout,
+      handlerTimeout,
       busy,
       connected: () => this.connected,
       publish: (topic, payload) => this.#connection.mqtt.publish(topic, payload),
@@ -158,18 +163,22 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
 
   /**
    * Resolves when the hub accepted the device and granted what the handlers there are need. Rejects as
-   * `MqttClient.connect` does, and with ERR_SUBSCRIBE_REFUSED; then the connection stays, for what does not need the
-   * subscription.
+   * `MqttClient.connect` does, and with ERR_SUBSCRIBE_REFUSED or ERR_TIMEOUT; then the connection stays, for what does not
+   * need the subscription.
    */
   async connect(options?: ConnectOptions): Promise<void> {
-    const { signal } = checkOptions(options, CONNECT, "connect");
+    const { signal, timeout = CONNECT } = checkOptions(options, CONNECT_RULES, "connect");
     throwIfAborted(signal);
+    const deadline = this.#clock.now() + timeout;
     const connecting = this.#connection.connect(options);
     // Asked for before CONNACK, so that what the hub held back finds its handler.
     const subscribed = this.#connection.isRunning ? this.#subscriptions.all() : undefined;
     subscribed?.catch(() => {});
     await abortable(signal, connecting);
-    await abortable(signal, subscribed ?? this.#subscriptions.all());
+    const left = deadline - this.#clock.now();
+    const late = (): HubwireError =>
+      new HubwireError("ERR_TIMEOUT", "the hub has not granted the subscriptions in time");
+    await abortable(signal, this.#busy.within(this.#clock, left, subscribed ?? this.#subscriptions.all(), late));
   }
 
   /**
@@ -275,6 +284,7 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
     const closed = this.#connection.close(checked);
     this.#twin.close(closedError());
     this.#inbox.close();
+    this.#busy.end();
     await closed;
   }
 

@@ -2,7 +2,7 @@
 import { MqttClient } from "../client/client.js";
 import { checkX509 } from "./credentials.js";
 import { isRefusal } from "./explain.js";
-import { parseObject } from "./json.js";
+import { encodeJson, parseObject } from "./json.js";
 import type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
 export { HubwireError } from "../errors.js";
 export type { ErrorCode, ErrorDetails, ErrorKind } from "../errors.js";
@@ -33,5 +33,5 @@ export type { DesiredHandler, ReportedUpdate, Twin, TwinProperties } from "./twi
 export async function provisionDevice(options: ProvisioningOptions): Promise<ProvisioningResult> {
   // A device needs it once, most programs never.
   const { register } = await import("./provisioning.js");
-  return register(options, { MqttClient, checkX509, isRefusal, parseObject });
+  return register(options, { MqttClient, checkX509, isRefusal, parseObject, encodeJson });
 }

@@ -1,5 +1,5 @@
-/** JSON as it comes from the hub. */
-import { attempt } from "../check.js";
+/** JSON as it comes from the hub and goes there. */
+import { attempt, invalid } from "../check.js";
 
 export type JsonObject = Record<string, unknown>;
 
@@ -9,6 +9,29 @@ const DEEPEST = 100;
 /** UTF-8 text of a payload; ill-formed bytes become U+FFFD. */
 export const textOf = (payload: Uint8Array): string =>
   Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString();
+
+/** The bytes that `value` is or is a view of; undefined for anything else. Throws what the value does. */
+export function bytesOf(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  return ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : undefined;
+}
+
+/** What JSON writes as {} although there is something in it. */
+export const isEmptiedByJson = (value: unknown): boolean => value instanceof Map || value instanceof Set;
+
+/** `what` it is, for errors. Throws ERR_INVALID_ARGUMENT for what JSON cannot say. */
+export function encodeJson(value: unknown, what: string): string {
+  let json: string | undefined;
+  try {
+    if (!isEmptiedByJson(value)) json = JSON.stringify(value);
+  } catch (cause) {
+    throw invalid(`${what} cannot be written as JSON`, { cause });
+  }
+  if (json === undefined)
+    throw invalid(`${what} is missing, or no JSON value; text, bytes or a JSON value can be sent`);
+  return json;
+}
 
 export const isJsonObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);

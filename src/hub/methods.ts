@@ -7,12 +7,11 @@
  * the hub wants it.
  */
 import { checkOptions, checkValue, invalid, orInvalid, type Rules } from "../check.js";
-import { setAlarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { methodResponseTopic } from "../wire/topics.js";
 import { asHubwireError, type HubAccess } from "./access.js";
-import { textOf } from "./json.js";
+import { bytesOf, encodeJson, textOf } from "./json.js";
 
 /** A call of a direct method. */
 export interface MethodRequest {
@@ -131,20 +130,17 @@ export class Methods {
     }
     const timeout = found.options.timeout ?? this.#hub.timeout;
     let isLate = false;
-    let cancel = (): void => {};
+    const late = (): HubwireError => {
+      isLate = true;
+      return new HubwireError("ERR_TIMEOUT", `the handler took over ${timeout} ms; 504 was answered`);
+    };
     try {
-      const late = new Promise<never>((_resolve, reject) => {
-        cancel = setAlarm(this.#hub.clock, timeout, () => {
-          isLate = true;
-          reject(new HubwireError("ERR_TIMEOUT", `the handler took over ${timeout} ms; 504 was answered`));
-        });
-      });
-      return encodeResponse(await Promise.race([found.handler({ name, payload, requestId }), late]));
+      const { busy, clock } = this.#hub;
+      const response = found.handler({ name, payload, requestId });
+      return encodeResponse(await busy.within(clock, timeout, response, late));
     } catch (error) {
       this.#hub.report(asHubwireError(error, `the handler of method ${JSON.stringify(name)} failed`));
       return bare(isLate ? 504 : 500);
-    } finally {
-      cancel();
     }
   }
 }
@@ -170,14 +166,16 @@ function encodeResponse(response: MethodResponse | void): Response {
 }
 
 function encodeBody(payload: unknown): string | Uint8Array {
-  if (!(payload instanceof Uint8Array)) return JSON.stringify(payload) ?? "null";
-  if (payload.length > 0 && payload.length <= HUB_LIMITS.method) {
+  if (payload === undefined) return "null";
+  const bytes = bytesOf(payload);
+  if (bytes === undefined) return encodeJson(payload, "a method's payload");
+  if (bytes.length > 0 && bytes.length <= HUB_LIMITS.method) {
     orInvalid(
-      (): unknown => JSON.parse(textOf(payload)),
+      (): unknown => JSON.parse(textOf(bytes)),
       "the bytes of a method's response are JSON or empty; 500 was answered",
     );
   }
-  return payload;
+  return bytes;
 }
 
 const describe = (value: unknown): string => (Array.isArray(value) ? "an array" : `a ${typeof value}`);

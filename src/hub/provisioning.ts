@@ -13,7 +13,7 @@ import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
 import type { checkX509, DeviceOptions, X509 } from "./credentials.js";
 import type { isRefusal } from "./explain.js";
-import type { parseObject } from "./json.js";
+import type { encodeJson, parseObject } from "./json.js";
 import { deriveGroupKey, isBase64, signSasToken } from "../wire/sas.js";
 import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic, webSocketPath } from "../wire/topics.js";
 
@@ -114,12 +114,13 @@ export interface Shared {
   readonly checkX509: typeof checkX509;
   readonly isRefusal: typeof isRefusal;
   readonly parseObject: typeof parseObject;
+  readonly encodeJson: typeof encodeJson;
 }
 
 /** `provisionDevice`. */
 export async function register(
   given: ProvisioningOptions,
-  { MqttClient, checkX509, isRefusal, parseObject }: Shared,
+  { MqttClient, checkX509, isRefusal, parseObject, encodeJson }: Shared,
 ): Promise<ProvisioningResult> {
   const options = checkOptions(given, RULES, "provisionDevice");
   const { idScope, registrationId, groupKey, host = "global.azure-devices-provisioning.net" } = options;
@@ -141,7 +142,8 @@ export async function register(
     throw invalid("provisioning needs exactly one of symmetricKey, groupKey and x509 ({ cert, key })");
   }
   const x509 = options.x509 && checkX509(options.x509);
-  const register = encodeRegistration(registrationId, options.payload);
+  if (options.payload !== undefined) encodeJson(options.payload, "the payload");
+  const register = JSON.stringify({ registrationId, payload: options.payload });
   const key = groupKey === undefined ? options.symmetricKey : deriveGroupKey(groupKey, registrationId);
   if (key !== undefined && !isBase64(key)) throw invalid("symmetricKey is not base64");
   throwIfAborted(signal);
@@ -259,17 +261,6 @@ export async function register(
     fail(new HubwireError("ERR_CLOSED", "the registration is over"));
     void mqtt.close();
   }
-}
-
-function encodeRegistration(registrationId: string, payload: unknown): string {
-  let json: string | undefined;
-  try {
-    json = payload === undefined ? "" : JSON.stringify(payload);
-  } catch (cause) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "the payload cannot be written as JSON", { cause });
-  }
-  if (json === undefined) throw invalid(`the payload cannot be written as JSON: it is a ${typeof payload}`);
-  return JSON.stringify({ registrationId, payload });
 }
 
 function refusedRegistration(status: number, answer: Record<string, unknown>): HubwireError {

@@ -3,7 +3,7 @@ import { invalid } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { twinObjection, twinSize } from "../wire/twin-limits.js";
-import type { JsonObject } from "./json.js";
+import { isEmptiedByJson, type JsonObject } from "./json.js";
 
 /** The JSON of a patch that the hub will take. Throws ERR_LIMIT, or ERR_INVALID_ARGUMENT for what is not JSON. */
 export function encodeReported(patch: unknown): string {
@@ -13,6 +13,7 @@ export function encodeReported(patch: unknown): string {
       // JSON would write null, which deletes the property, or leave the property out without a word.
       if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError("not a finite number");
       if (typeof value === "function" || typeof value === "symbol") throw new TypeError(`a ${typeof value}`);
+      if (isEmptiedByJson(value)) throw new TypeError("a Map or Set");
       return value;
     });
   } catch (cause) {

@@ -8,6 +8,7 @@ import { checkOptions, invalid, orInvalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { BagWriter, type PropertiesInit, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
+import { bytesOf, encodeJson } from "./json.js";
 import { messageIdObjection } from "../wire/twin-limits.js";
 
 /** Text and bytes are sent as they are, anything else as JSON. */
@@ -92,7 +93,7 @@ export function encodeTelemetry(
   if (outputName !== undefined) options.outputName = outputName;
   let payload = asItIs(body);
   if (payload === undefined) {
-    payload = encodeJson(body);
+    payload = encodeJson(body, "the body");
     options.contentType ??= "application/json";
     options.contentEncoding ??= "utf-8";
   }
@@ -155,22 +156,8 @@ function isoText(value: Date | string, name: string): string {
 function asItIs(body: unknown): string | Uint8Array | undefined {
   if (typeof body === "string") return body;
   try {
-    if (body instanceof Uint8Array) return body;
-    if (body instanceof ArrayBuffer) return new Uint8Array(body);
-    if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+    return bytesOf(body);
   } catch (cause) {
     throw invalid("the body cannot be read", { cause });
   }
-  return undefined;
-}
-
-function encodeJson(body: unknown): string {
-  let json: string | undefined;
-  try {
-    json = JSON.stringify(body);
-  } catch (cause) {
-    throw new HubwireError("ERR_INVALID_ARGUMENT", "the body cannot be written as JSON", { cause });
-  }
-  if (json === undefined) throw invalid("the body is missing; text, bytes or a JSON value can be sent");
-  return json;
 }

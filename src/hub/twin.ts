@@ -128,13 +128,19 @@ export class TwinClient {
   #tell(patch: JsonObject, version: number): void {
     const call = async (): Promise<void> => {
       try {
-        if (!this.#closed) await this.#handler?.(patch, version);
+        if (!this.#closed) await this.#call(patch, version);
       } catch (error) {
         this.#hub.report(asHubwireError(error, "the handler of desired properties failed"));
       }
       this.#desired.taken();
     };
     this.#calls = this.#calls.then(call);
+  }
+
+  /** A handler that never settles must not keep all later changes from it. */
+  #call(patch: JsonObject, version: number): Promise<void> {
+    const { busy, clock, handlerTimeout } = this.#hub;
+    return busy.within(clock, handlerTimeout, this.#handler?.(patch, version), () => lateHandler(handlerTimeout));
   }
 
   async #readForHandler(): Promise<void> {
@@ -158,6 +164,9 @@ export class TwinClient {
     return twin as unknown as Twin;
   }
 }
+
+const lateHandler = (ms: number): HubwireError =>
+  new HubwireError("ERR_HANDLER", `the handler of desired properties has not settled within ${ms} ms; it is given up`);
 
 /** The properties themselves, without what the hub keeps beside them. */
 function sectionOf(section: JsonObject): { $version: number; properties: JsonObject } {

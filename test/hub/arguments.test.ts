@@ -65,7 +65,7 @@ const OPTIONS = ["undefined", "object", "an object of nothing", "date", "map", "
   (name) => name !== "bytes",
 );
 const TEXT = ["text", "empty text", "a lone surrogate"];
-const NOT_JSON = ["symbol", "bigint", "function", "an object that throws", "cycle"];
+const NOT_JSON = ["symbol", "bigint", "function", "map", "an object that throws", "cycle"];
 const NOT_SENT = ["a lone surrogate", "undefined", ...NOT_JSON];
 const telemetry = [
   "properties",
@@ -193,7 +193,7 @@ const PARAMETERS: Parameter[] = [
   {
     name: "updateReportedProperties(patch)",
     call: (value, client) => client.updateReportedProperties(value),
-    takes: ["object", "an object of nothing", "map", "bytes", "an unknown name", "the name __proto__"],
+    takes: ["object", "an object of nothing", "bytes", "an unknown name", "the name __proto__"],
   },
   {
     name: "updateReportedProperties(, options)",

@@ -243,6 +243,7 @@ class World {
       },
       subscribed: async () => {},
       report: () => {},
+      handlerTimeout: 300_000,
       busy: new Busy(),
     };
     this.twin = new TwinClient(hub);

@@ -151,6 +151,35 @@ test("a hiccup of the hub, answered by reprovision with the identity that it has
   expect(asked).toBe(1);
 });
 
+describe("connect() keeps to its timeout, and close() leaves nothing pending,", () => {
+  const nobody = `HostName=localhost;DeviceId=nobody;SharedAccessKey=${Buffer.alloc(32).toString("base64")}`;
+
+  test("while a new identity is looked for without end", async () => {
+    const device = lab.client(nobody, { reprovision: () => new Promise(() => {}) });
+    expect(await failure(device.connect({ timeout: 100 }))).toMatchObject({ code: "ERR_NOT_AUTHORIZED" });
+    const pending = [failure(device.connect({ timeout: Infinity })), failure(device.onMethod("m", () => {}))];
+    await device.close();
+    expect((await Promise.all(pending)).map(({ code }) => code)).toEqual(["ERR_CLOSED", "ERR_CLOSED"]);
+  });
+
+  test("while the hub grants no subscription", async () => {
+    const script = async (connection: PeerConnection): Promise<void> => {
+      await connection.packetOfType(1);
+      connection.socket.write(bytes("20 02 00 00"));
+    };
+    const peer = await Peer.listen({ script });
+    const device = lab.client(nobody, {
+      protocol: "mqtt",
+      createConnection: () => createConnection({ port: peer.port, host: "127.0.0.1" }),
+    });
+    await device.onMethod("m", () => {});
+    expect(await failure(device.connect({ timeout: 200 }))).toMatchObject({ code: "ERR_TIMEOUT" });
+    expect(device.connected).toBe(true);
+    await device.close({ force: true });
+    await peer.close();
+  });
+});
+
 describe("a hub that refuses a subscription", () => {
   /** Accepts, and answers SUBSCRIBE with 0x80 for direct methods. */
   const refusing = (connection: PeerConnection): Promise<void> =>

@@ -44,6 +44,23 @@ describe("through the hub", () => {
     });
   });
 
+  test("bytes of any kind as a payload are sent as they are; what JSON would empty is refused", async () => {
+    const device = await lab.device("kinds");
+    const json = new TextEncoder().encode("[1]").buffer;
+    const answers = [json, new DataView(json), new Uint16Array(0), new Map([["a", 1]]), () => 1];
+    await device.onMethod("give", ({ payload }) => ({ payload: answers[payload as number] }));
+    const got = [];
+    for (const index of answers.keys()) got.push(await lab.hub.invokeMethod("kinds", "give", index));
+    expect(got.map(({ status, payload }) => [status, payload])).toEqual([
+      [200, [1]],
+      [200, [1]],
+      [200, null],
+      [500, null],
+      [500, null],
+    ]);
+    expect(device.errors.map(({ code }) => code)).toEqual(["ERR_INVALID_ARGUMENT", "ERR_INVALID_ARGUMENT"]);
+  });
+
   test("a handler that fails is 500 and says nothing of why; the error event does", async () => {
     const device = await lab.device("failing");
     await device.onMethod("fail", async () => {
@@ -95,6 +112,7 @@ describe("from a hub that a test plays", () => {
       publish: async (topic, payload) => void published.push(`${topic} ${Buffer.from(payload)}`),
       subscribed: async () => {},
       report: (error) => errors.push(error),
+      handlerTimeout: 300_000,
       busy: new Busy(),
       random: Math.random,
     };

@@ -166,8 +166,15 @@ describe("by a clock that the test moves", () => {
     expect(device.errors).toEqual([]);
   });
 
-  test("close() leaves no timer", async () => {
+  test("close() leaves no timer, also where handlers never end", async () => {
     const { clock, device } = await withClock("timers");
+    let running = 0;
+    const never = (): Promise<never> => (running++, new Promise(() => {}));
+    await device.onMethod("m", never);
+    await device.onDesiredProperties(never);
+    lab.hub.updateDesiredProperties("timers", { a: 1 });
+    lab.hub.invokeMethod("timers", "m").catch(() => {});
+    await until(() => running === 2, "both handlers");
     await device.close();
     expect(clock.pending).toBe(0);
   });

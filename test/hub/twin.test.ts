@@ -80,6 +80,8 @@ describe("encodeReported", () => {
     ["not a number, which would delete", { a: Number.NaN }, "ERR_INVALID_ARGUMENT"],
     ["infinity", { a: [Infinity] }, "ERR_INVALID_ARGUMENT"],
     ["a bigint", { a: 1n }, "ERR_INVALID_ARGUMENT"],
+    ["a Map, which JSON would empty", { a: [new Map([["b", 1]])] }, "ERR_INVALID_ARGUMENT"],
+    ["a Set", new Set([1]), "ERR_INVALID_ARGUMENT"],
     ["an array", [1], "ERR_INVALID_ARGUMENT"],
     ["null", null, "ERR_INVALID_ARGUMENT"],
     ["text", "{}", "ERR_INVALID_ARGUMENT"],
@@ -156,6 +158,19 @@ describe("through the hub", () => {
     for (const value of [1, 2, 3]) lab.hub.updateDesiredProperties("serial", { value });
     await until(() => log.length === 6, "three calls");
     expect(log).toEqual(["start 2", "end 2", "start 3", "end 3", "start 4", "end 4"]);
+    expect(device.errors).toMatchObject([{ code: "ERR_HANDLER" }]);
+  });
+
+  test("a handler that never settles is given up, and what changes later is told", async () => {
+    const device = await lab.device("stuck", { handlerTimeout: 20 });
+    const versions: number[] = [];
+    await device.onDesiredProperties((_patch, version) => {
+      versions.push(version);
+      return version === 2 ? new Promise(() => {}) : undefined;
+    });
+    for (const value of [1, 2]) lab.hub.updateDesiredProperties("stuck", { value });
+    await until(() => versions.length === 2, "the second call");
+    expect(versions).toEqual([2, 3]);
     expect(device.errors).toMatchObject([{ code: "ERR_HANDLER" }]);
   });
 
