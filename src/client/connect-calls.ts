@@ -4,15 +4,27 @@
  * Invariant: each has a deadline of its own and settles once.
  */
 import type { HubwireError } from "../errors.js";
-import { ConnectRequest, capture, settle, type Signals } from "./requests.js";
+import { ConnectRequest, capture, settle, type SignalOwner, Signals } from "./requests.js";
 
-export class ConnectCalls {
+export interface ConnectCallsOwner {
+  /** Calls ended with `error`; perhaps nobody waits any more. */
+  connectCallsEnded(error: HubwireError): void;
+}
+
+export class ConnectCalls implements SignalOwner<ConnectRequest> {
   /** Made when somebody waits. */
   #waiting: Set<ConnectRequest> | undefined;
-  readonly #signals: Signals;
+  readonly #signals = new Signals<ConnectRequest>(this);
+  readonly #owner: ConnectCallsOwner;
 
-  constructor(signals: Signals) {
-    this.#signals = signals;
+  constructor(owner: ConnectCallsOwner) {
+    this.#owner = owner;
+  }
+
+  /** Their signal was aborted. */
+  giveUp(requests: Iterable<ConnectRequest>, error: HubwireError): void {
+    for (const request of requests) this.#end(request, error);
+    this.#owner.connectCallsEnded(error);
   }
 
   /** A promise for the next acceptance; `deadline`: monotonic ms. */
@@ -43,12 +55,11 @@ export class ConnectCalls {
     return last;
   }
 
-  /** One waits no longer. False: it had been settled. */
-  giveUp(request: ConnectRequest, error: HubwireError): boolean {
-    if (!this.#waiting?.delete(request)) return false;
+  /** One waits no longer. */
+  #end(request: ConnectRequest, error: HubwireError): void {
+    this.#waiting?.delete(request);
     this.#signals.remove(request);
     settle(request, error);
-    return true;
   }
 
   /** Whose time has come gets `error`. Whether there was one. */
@@ -56,7 +67,7 @@ export class ConnectCalls {
     let some = false;
     for (const request of this.#waiting ?? []) {
       if (request.deadline > now) continue;
-      this.giveUp(request, error());
+      this.#end(request, error());
       some = true;
     }
     return some;

@@ -2,8 +2,8 @@
  * Where requests meet the session: the one place that calls it, and takes what comes of a call.
  *
  * Invariants: the session's cold events, and the ends of subscriptions, are taken when its method has returned, so that
- * nothing calls it from inside itself; each request that was begun is settled once, and its signal then forgotten; a store
- * has one desk at a time.
+ * nothing calls it from inside itself; each request that was begun is handed on once to be settled; a store has one desk at a
+ * time.
  */
 import type { Clock } from "../clock.js";
 import { invalid } from "../check.js";
@@ -12,7 +12,8 @@ import { Session, UNSUBACK } from "../session/index.js";
 import type { Message, SessionEvent, SessionOptions, SessionSink, SessionStore } from "../session/index.js";
 import type { MessageRoute } from "./deliveries.js";
 import type { Flow } from "./flow.js";
-import { type AskRequest, PublishRequest, settle, type Signals } from "./requests.js";
+import { type AskRequest, PublishRequest, type SessionRequest, type SignalOwner } from "./requests.js";
+import { Settlements } from "./settlements.js";
 
 /** What the desk asks of its owner. */
 export interface DeskOwner {
@@ -29,14 +30,14 @@ const storesInUse = new WeakSet<SessionStore>();
 
 const asItIs = (error: HubwireError): HubwireError => error;
 
-export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRoute> {
+export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRoute>, SignalOwner<SessionRequest> {
   readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
   /** What callers hear of an error that a message ended with. */
   explain = asItIs;
-  /** Requests that are not settled. */
+  /** Requests that are not over. */
   pending = 0;
   readonly #clock: Clock;
-  readonly #signals: Signals;
+  readonly #settlements = new Settlements(this);
   readonly #owner: DeskOwner;
   readonly #store: SessionStore | undefined;
   /** Requests that ended while the session was at work, and whose subscriptions may have ended with them. */
@@ -44,9 +45,8 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
   /** The session is at work, and what comes of it is taken by whoever began. */
   #isBusy = false;
 
-  constructor(options: SessionOptions, clock: Clock, signals: Signals, owner: DeskOwner) {
+  constructor(options: SessionOptions, clock: Clock, owner: DeskOwner) {
     this.#clock = clock;
-    this.#signals = signals;
     this.#owner = owner;
     const { store } = options;
     if (store && storesInUse.has(store)) throw invalid("option store of MqttClient is in use by another client");
@@ -69,11 +69,16 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
     this.#owner.deadlineChanged();
   }
 
-  settle(request: PublishRequest | AskRequest, error: HubwireError | undefined, value: unknown): void {
+  settleAll(requests: Iterable<PublishRequest>, error: HubwireError): void {
+    this.#settlements.allOver(requests, this.explain(error));
+  }
+
+  settle(request: SessionRequest, error: HubwireError | undefined, value: unknown): void {
     this.pending--;
-    this.#signals.remove(request);
-    if (request instanceof PublishRequest) return settle(request, error && this.explain(error));
-    settle(request, error, value);
+    if (request instanceof PublishRequest) {
+      return this.#settlements.over(request, error && this.explain(error), undefined);
+    }
+    this.#settlements.over(request, error, value);
     this.#settled.push(request);
   }
 
@@ -83,6 +88,7 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
   run<T>(work: () => T): T {
     if (this.#isBusy) return work();
     this.#isBusy = true;
+    this.#settlements.step();
     try {
       return work();
     } finally {
@@ -92,21 +98,22 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
   }
 
   #take(): void {
-    while (this.#settled.length > 0) endRoutes(this.#settled.shift()!);
+    if (this.#settled.length > 0) for (const request of this.#settled.splice(0)) endRoutes(request);
     for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) this.#owner.event(event);
   }
 
   /** See `Session.publish`. */
   publish(request: PublishRequest, signal: AbortSignal | undefined): void {
     const isInside = this.#isBusy;
+    if (!isInside) this.#settlements.step();
     this.#isBusy = true;
     try {
       // First: a signal that cannot be listened to must not let the message go.
-      this.#signals.add(request, signal);
+      this.#settlements.begun(request, signal);
       if (this.session.publish(request, this.#owner.flow.now)) this.#sent(request);
       else this.pending++;
     } catch (error) {
-      this.#signals.remove(request);
+      this.#settlements.forget(request);
       throw error;
     } finally {
       this.#isBusy = isInside;
@@ -115,25 +122,30 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
   }
 
   #sent(request: PublishRequest): void {
-    this.#signals.remove(request);
+    this.#settlements.forget(request);
     request.resolve(undefined);
   }
 
   /** See `Session.ask`. */
   ask(request: AskRequest, signal: AbortSignal | undefined): void {
-    this.#signals.add(request, signal);
+    this.#settlements.begun(request, signal);
     try {
       this.run(() => this.session.ask(request, this.#owner.flow.now));
     } catch (error) {
-      this.#signals.remove(request);
+      this.#settlements.forget(request);
       throw error;
     }
     this.pending++;
   }
 
-  /** The caller waits no longer. */
-  cancel(request: PublishRequest | AskRequest, error: HubwireError): void {
-    this.run(() => this.session.cancel(request, error, this.#clock.now()));
+  /** Their signal was aborted. */
+  giveUp(requests: Iterable<SessionRequest>, error: HubwireError): void {
+    this.run(() => this.session.cancel(requests, error, this.#clock.now()));
+  }
+
+  /** Calls back when all requests that are over have been settled. */
+  whenSettled(callback: () => void): void {
+    this.#settlements.whenDone(callback);
   }
 
   /** See `Session.end`. */

@@ -14,7 +14,7 @@ import type { Message, SessionEvent } from "../session/index.js";
 import type { ConnectionSink } from "../transport/connection.js";
 import type { ClientEvents, ClientState } from "./api.js";
 import { bounds } from "./bounds.js";
-import { ConnectCalls } from "./connect-calls.js";
+import { ConnectCalls, type ConnectCallsOwner } from "./connect-calls.js";
 import type { DeliveryOwner, MessageRoute } from "./deliveries.js";
 import { tellEnd, tellReconnect, tellState, traceOf } from "./diagnostics.js";
 import { Desk, type DeskOwner } from "./desk.js";
@@ -24,7 +24,6 @@ import { Flow, type FlowOwner } from "./flow.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { ResolvedOptions } from "./options.js";
 import { Reception } from "./reception.js";
-import { ConnectRequest, type Request, type SignalOwner, Signals } from "./requests.js";
 
 /** ms that DISCONNECT, and what was written before it, may take to leave. */
 const LINGER = 5_000;
@@ -33,7 +32,7 @@ const FAREWELL = 250;
 
 type Emit = <E extends keyof ClientEvents>(event: E, ...values: ClientEvents[E]) => void;
 
-export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwner, SignalOwner {
+export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwner, ConnectCallsOwner {
   readonly desk: Desk;
   readonly session: Desk["session"];
   readonly flow: Flow;
@@ -57,9 +56,8 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     const { clock, handlerTimeout } = options;
     this.#life = new LifeCycle(options);
     this.#alarm = new Alarm(clock, () => this.#timeIsUp());
-    const signals = new Signals(this);
-    this.connectCalls = new ConnectCalls(signals);
-    this.desk = new Desk(options.session, clock, signals, this);
+    this.connectCalls = new ConnectCalls(this);
+    this.desk = new Desk(options.session, clock, this);
     this.session = this.desk.session;
     this.flow = new Flow(this.session, clock, this);
     this.reception = new Reception(this, handlerTimeout, bounds());
@@ -115,14 +113,8 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     this.deadlineChanged();
   }
 
-  /** The caller waits no longer. */
-  giveUp(request: Request, error: HubwireError): void {
-    if (!(request instanceof ConnectRequest)) return this.desk.cancel(request, error);
-    // Nobody left who waits for the first connection: no more attempts.
-    if (this.connectCalls.giveUp(request, error) && !this.#life.wasAccepted) this.#connectCallsEnded(error);
-  }
-
-  #connectCallsEnded(error: HubwireError): void {
+  /** Where nobody is left who waits for the first connection, there are no more attempts. */
+  connectCallsEnded(error: HubwireError): void {
     const isTrying = this.phase === "waiting" || this.phase === "connecting";
     if (isTrying && !this.#life.wasAccepted && !this.connectCalls.some) this.#stop(error);
   }
@@ -328,7 +320,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     this.connectCalls.settleAll(error);
     if (isUp) this.#emitLast("disconnect", undefined);
     if (storeFailure) this.#emitLast("error", storeFailure);
-    this.#onClosed?.();
+    if (this.#onClosed) this.desk.whenSettled(this.#onClosed);
   }
 
   /** What the store failed with. */
@@ -368,7 +360,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     const now = this.options.clock.now();
     const { connectTimeout } = this.options;
     const error = (): HubwireError => this.#life.lastError ?? failures.timeoutError(connectTimeout);
-    if (this.connectCalls.expire(now, error)) this.#connectCallsEnded(error());
+    if (this.connectCalls.expire(now, error)) this.connectCallsEnded(error());
     if (now >= this.#life.wakeAt) this.#wake();
     this.desk.run(() => this.session.tick(now));
     this.reception.tick(now);

@@ -2,7 +2,7 @@
  * Calls that wait for their end: their promises, and the signals that may end them earlier.
  *
  * Invariants: a request is its own exchange with the server, so that neither is ever searched for; the session settles it,
- * once; a signal has one listener a client, however many calls share it.
+ * once; a signal has one listener for each kind of request, however many calls share it.
  */
 import { aborted, listenTo, unlisten } from "../abort.js";
 import type { QoS } from "../codec/types.js";
@@ -45,29 +45,30 @@ export class ConnectRequest {
   }
 }
 
-export type Request = PublishRequest | AskRequest | ConnectRequest;
+/** What the session is asked for. */
+export type SessionRequest = PublishRequest | AskRequest;
 
 /** Who hears of an aborted signal. */
-export interface SignalOwner {
-  /** The signal of the request was aborted; all requests of one signal get one error, for they may be many. */
-  giveUp(request: Request, error: HubwireError): void;
+export interface SignalOwner<R> {
+  /** The signal of these requests was aborted: all of one signal at once and in order, for they may be many. */
+  giveUp(requests: Iterable<R>, error: HubwireError): void;
 }
 
-type Waiting = Map<AbortSignal, { requests: Set<Request>; listener: () => void }>;
+type Waiting<R> = Map<AbortSignal, { requests: Set<R>; listener: () => void }>;
 
 /** Who has to be told when a signal is aborted. The maps are made for the first one. */
-export class Signals {
-  #waiting: Waiting | undefined;
+export class Signals<R extends SessionRequest | ConnectRequest> {
+  #waiting: Waiting<R> | undefined;
   /** Of the requests that have one. */
-  #signals: Map<Request, AbortSignal> | undefined;
-  readonly #owner: SignalOwner;
+  #signals: Map<R, AbortSignal> | undefined;
+  readonly #owner: SignalOwner<R>;
 
-  constructor(owner: SignalOwner) {
+  constructor(owner: SignalOwner<R>) {
     this.#owner = owner;
   }
 
   /** The request ends with its signal, where it has one. Throws ERR_INVALID_ARGUMENT for one that cannot be listened to. */
-  add(request: Request, signal: AbortSignal | undefined): void {
+  add(request: R, signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
     const all = (this.#waiting ??= new Map());
     const known = all.get(signal);
@@ -76,19 +77,18 @@ export class Signals {
     (this.#signals ??= new Map()).set(request, signal);
   }
 
-  #listen(all: Waiting, request: Request, signal: AbortSignal): void {
+  #listen(all: Waiting<R>, request: R, signal: AbortSignal): void {
     const requests = new Set([request]);
     const listener = (): void => {
       all.delete(signal);
-      const error = aborted(signal);
-      for (const waiting of requests) this.#owner.giveUp(waiting, error);
+      this.#owner.giveUp(requests, aborted(signal));
     };
     listenTo(signal, listener);
     all.set(signal, { requests, listener });
   }
 
   /** The request is over. */
-  remove(request: Request): void {
+  remove(request: R): void {
     if (!this.#signals?.size) return;
     const signal = this.#signals.get(request);
     this.#signals.delete(request);
@@ -108,7 +108,11 @@ const failures = new WeakMap<HubwireError, Promise<never>>();
  * Ends the request's promise. Of the two functions that do so one is kept, which is a sixth of what a waiting message
  * takes; whoever fails follows a promise that has failed.
  */
-export function settle(request: Request, error: HubwireError | undefined, value?: unknown): void {
+export function settle(
+  request: SessionRequest | ConnectRequest,
+  error: HubwireError | undefined,
+  value?: unknown,
+): void {
   request.resolve(error ? failed(error) : value);
 }
 

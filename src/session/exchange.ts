@@ -8,7 +8,7 @@
  * and its exchange are one object and neither has to be searched for.
  */
 import type { QoS } from "../codec/types.js";
-import type { Link } from "./list.js";
+import { type Link, walk } from "./list.js";
 import { packed, withoutPinning } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
@@ -97,6 +97,17 @@ export class Publication implements Link {
 
 /** A message that a store brought back from an earlier process; nobody waits for it in this one. */
 export class Restored extends Publication {}
+
+/** Those of the lists for whom somebody waits; each counts as settled when it is handed out. */
+export function* awaitedOf(lists: readonly Link[]): Iterable<Publication> {
+  for (const list of lists) {
+    for (const publication of walk<Publication>(list)) {
+      if (publication.settled || publication instanceof Restored) continue;
+      publication.settle();
+      yield publication;
+    }
+  }
+}
 
 /** A SUBSCRIBE or UNSUBSCRIBE; `Subscription` is the owner's object for one subscription. */
 export class Asking<S> implements Link {

@@ -29,6 +29,28 @@ export function unlink(link: Link): void {
   link.next.prev = link.prev;
 }
 
+/** The members in order, without a copy: the one in hand may leave its list, and no other may. */
+export function* walk<T extends Link>(head: Link): Iterable<T> {
+  for (let link = head.next; link !== head;) {
+    const { next } = link;
+    yield link as T;
+    link = next;
+  }
+}
+
+/** Does `work` for all of them, whatever it throws for some; then throws what it threw first. */
+export function forAll<T>(all: Iterable<T>, work: (one: T) => void): void {
+  let failure: unknown;
+  for (const one of all) {
+    try {
+      work(one);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure) throw failure;
+}
+
 /** The members now, in order; a copy, so that the list may change while it is walked. */
 export function members<T extends Link>(head: Link): T[] {
   const all: T[] = [];

@@ -11,9 +11,9 @@
 import { checkPublish } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import { Expiry, firstSentAt, queueFull } from "./expiry.js";
-import { PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
+import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
-import { insert, type Link, members, newList, unlink } from "./list.js";
+import { insert, type Link, members, newList, unlink, walk } from "./list.js";
 import { messageMemory } from "./memory.js";
 import type { SessionParts } from "./parts.js";
 import { refusedMessage, sessionLost } from "./refusals.js";
@@ -128,9 +128,11 @@ export class Outbound {
     const size = (publication.size = messageMemory(topic, payload));
     const isFull = (): boolean => this.#window.isQueueFull(size);
     if (isFull() && (overflow === "reject" || size > maxBytes || !maxCount)) throw queueFull();
-    while (isFull() && !this.isQueueEmpty) this.giveUp(this.#queue.next as Publication, queueFull());
+    // Many small ones may have to go for a large one.
+    const full = isFull() ? queueFull() : undefined;
+    while (full && isFull() && !this.isQueueEmpty) this.giveUp(this.#queue.next as Publication, full);
     // One that is held back counts too, and is not dropped for another.
-    if (isFull()) throw queueFull();
+    if (full && isFull()) throw full;
     if (qos) this.#journal?.accepted(publication, 0);
     publication.pack();
     insert(publication, this.#queue);
@@ -305,7 +307,7 @@ export class Outbound {
     this.isWritable = true;
     if (isJudged) this.#judge(byPeer);
     if (this.#parts.options.queue.qos0) return;
-    for (const publication of members<Publication>(this.#queue)) {
+    for (const publication of walk<Publication>(this.#queue)) {
       if (!publication.qos) this.giveUp(publication, error);
     }
   }
@@ -352,12 +354,8 @@ export class Outbound {
 
   /** Forgets everything but what the store has. */
   end(error: HubwireError): void {
-    for (const list of [this.#held, this.#sent, this.#released, this.#queue]) {
-      const all = members<Publication>(list);
-      list.next = list.prev = list;
-      for (const publication of all) this.#settle(publication, error);
-    }
     this.#window.clear();
+    this.#parts.settleAll(awaitedOf([this.#held, this.#sent, this.#released, this.#queue]), error);
   }
 
   /** The end of a publication: frees its identifier, settles it and forgets it. */

@@ -14,6 +14,8 @@ export interface SessionParts {
   readonly options: SessionOptions;
   /** Somebody waits for the exchange: it is over. */
   settle(exchange: Exchange, error: HubwireError | undefined, returnCodes?: readonly number[]): void;
+  /** All of these are over, see `SessionSink`. */
+  settleAll(publications: Iterable<Exchange>, error: HubwireError): void;
   /** For the owner to take after the call. */
   event(event: SessionEvent): void;
 }

@@ -17,6 +17,7 @@ import { Drain } from "./drain.js";
 import { type Asking, Publication } from "./exchange.js";
 import { Handshake } from "./handshake.js";
 import type { SessionStore } from "./journal.js";
+import { forAll } from "./list.js";
 import { Outbound } from "./outbound.js";
 import type { SessionParts } from "./parts.js";
 import { Output } from "./output.js";
@@ -62,6 +63,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
       metrics: this.metrics,
       options,
       settle: (exchange, error, returnCodes) => sink.settle(exchange as P | A, error, returnCodes),
+      settleAll: (publications, error) => sink.settleAll(publications as Iterable<P>, error),
       event: (event) => void this.#events.push(event),
     };
     this.#outbound = new Outbound(this.#parts);
@@ -124,10 +126,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#drain.forget();
   }
 
-  /**
-   * Bytes from the transport, which must not be written to afterwards. Never throws; not from inside the
-   * sink.
-   */
+  /** Bytes from the transport, which must not be written to afterwards. Never throws; not from inside the sink. */
   receive(chunk: Uint8Array, now: number): void {
     const decoder = this.#decoder;
     if (!decoder) return;
@@ -171,10 +170,9 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   }
 
   /**
-   * Sends a message, or queues it where there is no connection, no room in the window or something queued
-   * already. The payload must not change until the publication is settled. True: it was QoS 0 and has been written, and
-   * is not settled by the sink. Throws, and has taken nothing then: ERR_INVALID_PACKET, ERR_QUEUE_FULL,
-   * ERR_NOT_CONNECTED, ERR_STORE, ERR_CLOSED.
+   * Sends a message, or queues it where there is no connection, no room or something queued. The payload must not change
+   * until it is settled. True: it was QoS 0 and has been written, and is not settled by the sink. Throws, and has taken
+   * nothing then: ERR_INVALID_PACKET, ERR_QUEUE_FULL, ERR_NOT_CONNECTED, ERR_STORE, ERR_CLOSED.
    */
   publish(publication: P, now: number): boolean {
     this.#enter(now);
@@ -208,13 +206,16 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   }
 
   /**
-   * Settles a request with `error` if it is pending: what was never sent never is; what is in flight keeps
-   * its packet identifier until it is acknowledged.
+   * Settles with `error` those of the requests that are pending: what was never sent never is; what is in flight keeps its
+   * packet identifier until it is acknowledged.
    */
-  cancel(request: P | A, error: HubwireError, now: number): void {
+  cancel(requests: Iterable<P | A>, error: HubwireError, now: number): void {
+    if (this.#isOver) return;
     this.#guard(now, () => {
-      if (request instanceof Publication) this.#outbound.giveUp(request, error);
-      else this.#subscriptions.giveUp(request, error);
+      forAll(requests, (request) => {
+        if (request instanceof Publication) this.#outbound.giveUp(request, error);
+        else this.#subscriptions.giveUp(request, error);
+      });
       this.#outbound.pump();
       this.#drain.check();
     });
@@ -280,9 +281,8 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   }
 
   /**
-   * Sends no new PUBLISH (`includeQueue`: none but the queued ones) and says `drained` when everything sent,
-   * SUBSCRIBE and UNSUBSCRIBE included, is acknowledged, or there is no connection. Ends with the next
-   * `open`.
+   * Sends no new PUBLISH (`includeQueue`: none but the queued ones) and says `drained` when everything sent, SUBSCRIBE and
+   * UNSUBSCRIBE included, is acknowledged, or there is no connection. Ends with the next `open`.
    */
   drain(includeQueue: boolean, now: number): void {
     this.#drain.begin(includeQueue);

@@ -90,6 +90,11 @@ export interface SessionSink<P extends Publication, A, S extends Route> {
   deliver(message: Message, deliveryId: number, routes: readonly S[] | undefined): void;
   /** A request is over. `returnCodes` with SUBSCRIBE only: one a filter, 0x80 for a refused one. */
   settle(request: P | A, error: HubwireError | undefined, returnCodes: readonly number[] | undefined): void;
+  /**
+   * All of these are over, and the session will not look at them again: the owner goes through them once, whenever it
+   * likes, for they may be many.
+   */
+  settleAll(requests: Iterable<P>, error: HubwireError): void;
   /** The next deadline moved to an earlier time than `nextDeadline()` last returned. */
   deadlineChanged(): void;
 }

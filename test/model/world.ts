@@ -434,7 +434,7 @@ export class World {
       case "cancel":
         data.cancels--;
         data.cancelled[index] = true;
-        session.cancel(this.#requestOf(index), ABORTED, 0);
+        session.cancel([this.#requestOf(index)], ABORTED, 0);
         check(data.results[index] === "ERR_ABORTED", "a cancelled message was not settled");
         break;
       case "acknowledge":

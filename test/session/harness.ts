@@ -69,7 +69,7 @@ export class NamedSession extends Session<NamedPublication, NamedAsking, Route> 
 
   cancelNamed(name: string, error: HubwireError, now: number): void {
     const request = this.requests.get(name);
-    if (request) this.cancel(request, error, now);
+    if (request) this.cancel([request], error, now);
   }
 }
 
@@ -109,6 +109,10 @@ export class Harness {
         },
         settle: ({ name }, error, returnCodes) =>
           void this.settled.push({ request: name, code: error?.code, returnCodes }),
+        settleAll: (requests, error) => {
+          for (const { name } of requests)
+            this.settled.push({ request: name, code: error.code, returnCodes: undefined });
+        },
         deadlineChanged: () => void this.deadlineChanges++,
       },
       {
