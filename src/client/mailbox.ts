@@ -134,7 +134,8 @@ export class Mailbox {
 
   /** Where nobody reads, what waits holds up nothing any more; it can still be read. */
   #release(): void {
-    if (this.#readers > 0) return;
+    // They are let go of in order: where the newest has been, all have.
+    if (this.#readers > 0 || this.#deliveries.at(-1) === undefined) return;
     for (let index = this.#head; index < this.#deliveries.length; index++) {
       const delivery = this.#deliveries[index];
       this.#deliveries[index] = undefined;

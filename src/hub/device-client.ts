@@ -84,6 +84,8 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
         activity: this.#activity,
         connected: (event) => {
           this.#twin.connected();
+          // Whatever was refused or not answered before: the handlers are there.
+          this.#subscriptions.all().catch(() => {});
           this.#emit("connect", event);
         },
         disconnected: (error) => {

@@ -39,8 +39,9 @@ export class Drain<S extends Route> {
     this.#parts.event({ type: "drained" });
   }
 
-  /** A new connection. */
+  /** A new connection, on which everything goes: a drain may have been asked for when the old one was gone already. */
   forget(): void {
     this.#waitsFor = "nothing";
+    this.#outbound.isHolding = false;
   }
 }

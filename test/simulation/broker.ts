@@ -49,6 +49,8 @@ export interface BrokerObserver {
   acknowledged(copy: Copy, line: Line): void;
   /** The server refused this filter. */
   refused(filter: string): void;
+  /** The return code for a CONNECT, where nothing else is wrong with it. */
+  connecting?(packet: ConnectPacket, line: Line): number;
   /** What follows on this line is no MQTT any more. */
   misbehaved(line: Line): void;
   violated(text: string): void;
@@ -132,15 +134,20 @@ export class Broker {
     this.forgotten++;
   }
 
-  /** Publishes to the client, if it has subscribed. */
+  /** Publishes a message of that size to the client, if it has subscribed. */
   publish(topic: string, qos: QoS, size: number): Copy | undefined {
+    return this.offer(topic, qos, (id) => payloadOf(id, size, false));
+  }
+
+  /** The same with a payload that is made of the message's number. */
+  offer(topic: string, qos: QoS, payloadFor: (id: number) => Uint8Array): Copy | undefined {
     let granted = -1;
     for (const [filter, most] of this.session.filters) if (matches(filter, topic)) granted = Math.max(granted, most);
     if (granted < 0) return undefined;
     const effective = Math.min(qos, granted) as QoS;
     if (effective === 0 && this.#connection?.session === undefined) return undefined;
     const id = ++this.#lastCopy;
-    const payload = payloadOf(id, size, false);
+    const payload = payloadFor(id);
     const copy: Copy = { id, topic, qos: effective, payload, packetId: 0, state: "queued", transmissions: 0 };
     if (effective > 0) this.session.outbox.add(copy);
     if (this.#connection?.session) this.#transmit(this.#connection, copy);
@@ -209,7 +216,7 @@ export class Broker {
     if (connection.session) return this.observer.violated("a second CONNECT");
     // MQTT-3.1.4-2: the older connection of the same client ends.
     if (this.#connection) this.drop();
-    const returnCode = this.faults.connackCode();
+    const returnCode = this.faults.connackCode() || this.observer.connecting?.(packet, connection.line);
     if (returnCode) {
       connection.line.send(encode({ type: "connack", sessionPresent: false, returnCode }));
       return this.#close(connection);

@@ -8,7 +8,27 @@ import type { ProgramOptions } from "./program.js";
 import type { Scheduler } from "./scheduler.js";
 import { code } from "./subject.js";
 
-export type CallName = "connect" | "publish" | "subscribe" | "unsubscribe" | "end" | "reconnect" | "close" | "next";
+export type CallName =
+  | "connect"
+  | "publish"
+  | "subscribe"
+  | "unsubscribe"
+  | "end"
+  | "reconnect"
+  | "close"
+  | "next"
+  // Of a device only.
+  | "listen"
+  | "twin"
+  | "report";
+
+/** What is right for a client of its kind. */
+export interface CallRules {
+  /** ms within which a call must have ended; Infinity: it need not. */
+  bound(call: Call): number;
+  /** Why it cannot have ended with that code; empty where it can. */
+  untrue(call: Call, code: string): string;
+}
 
 export interface Call {
   id: number;
@@ -66,15 +86,17 @@ export class Calls {
   readonly pending = new Set<Call>();
   readonly #report: Report;
   readonly #scheduler: Scheduler;
-  readonly #options: ProgramOptions;
   readonly #facts: Facts;
+  readonly #rules: CallRules;
   count = 0;
+  /** Calls that were made, and those that have ended. */
+  steps = 0;
 
-  constructor(report: Report, scheduler: Scheduler, options: ProgramOptions, facts: Facts) {
+  constructor(report: Report, scheduler: Scheduler, facts: Facts, rules: CallRules) {
     this.#report = report;
     this.#scheduler = scheduler;
-    this.#options = options;
     this.#facts = facts;
+    this.#rules = rules;
   }
 
   /** Starts a call and judges its end. */
@@ -94,11 +116,12 @@ export class Calls {
       ...details,
     };
     this.count++;
+    this.steps++;
     this.#scheduler.touch();
     this.pending.add(call);
     const label = this.#label(call);
     this.#report.log(`call ${label}`);
-    const bound = this.#bound(call);
+    const bound = this.#rules.bound(call);
     if (bound < Infinity) {
       this.#scheduler.after(bound, () =>
         this.#report.check(call.settled, () => `${label} is not settled after ${bound} ms`),
@@ -117,11 +140,15 @@ export class Calls {
         return value;
       },
       (error: unknown) => {
+        this.onError(error);
         this.#ended(call, code(error));
         return undefined;
       },
     );
   }
+
+  /** For those who judge errors. */
+  onError: (error: unknown) => void = () => {};
 
   #label({ id, name, qos, poison }: Call): string {
     return `${name} ${id}${name === "publish" ? ` (QoS ${qos}${poison ? ", poison" : ""})` : ""}`;
@@ -129,6 +156,7 @@ export class Calls {
 
   #ended(call: Call, text: string): void {
     this.#scheduler.touch();
+    this.steps++;
     call.settled = true;
     call.code = text;
     this.pending.delete(call);
@@ -136,16 +164,28 @@ export class Calls {
     if (text === "") return;
     if (!/^ERR_[A-Z_]+$/.test(text))
       return this.#report.fail(`${this.#label(call)} ended with no HubwireError: ${text}`);
-    const reason = this.#untrue(call, text);
+    const reason = this.#rules.untrue(call, text);
     if (reason !== "") this.#report.fail(`${this.#label(call)} ended with ${text}, but ${reason}`);
+  }
+}
+
+/** What is right for an MqttClient. */
+export class ClientRules implements CallRules {
+  readonly #scheduler: Scheduler;
+  readonly #options: ProgramOptions;
+  readonly #facts: Facts;
+
+  constructor(scheduler: Scheduler, options: ProgramOptions, facts: Facts) {
+    this.#scheduler = scheduler;
+    this.#options = options;
+    this.#facts = facts;
   }
 
   get #maxAge(): number {
     return this.#options.queue ? this.#options.queue.maxAge : DEFAULT_AGE;
   }
 
-  /** ms within which a call must have ended. */
-  #bound({ name, timeout, force }: Call): number {
+  bound({ name, timeout, force }: Call): number {
     const { operationTimeout, connectTimeout } = this.#options;
     switch (name) {
       case "connect":
@@ -161,8 +201,7 @@ export class Calls {
     }
   }
 
-  /** Why this error can't be; empty where it can. */
-  #untrue(call: Call, text: string): string {
+  untrue(call: Call, text: string): string {
     const { queue, reconnect, operationTimeout, cleanSession, store } = this.#options;
     const facts = this.#facts;
     const lasted = this.#scheduler.now() - call.at;

@@ -7,9 +7,13 @@
 import { type Random, seeded } from "../support/random.js";
 import { Draft, MAKERS, type Maker, subscribe } from "./kinds.js";
 import type { Op, Program, ProgramOptions, Step } from "./program.js";
+import { pickScene } from "./scenes.js";
 
 /** ms between steps. */
 const PAUSES = [0, 0, 0, 1, 5, 10, 20, 50, 200, 1_000, 3_000, 15_000, 60_000];
+
+/** The part of the programs that have a scene. */
+const SCENE = 0.25;
 
 /** What does not happen in a calm world, in which every answer comes. */
 const HARM: readonly string[] = [
@@ -29,9 +33,6 @@ const HARM: readonly string[] = [
   "garbage",
   "takeover",
   "limit",
-  "siege",
-  "slow upload",
-  "unread",
   "store",
 ];
 
@@ -82,18 +83,32 @@ export function generate(seed: number): Program {
     kinds.push({ make, weight: often });
   }
   const steps: Step[] = [];
-  const add = (after: number, ...ops: Op[]): void => {
-    ops.forEach((op, index) => steps.push({ after: index === 0 ? after : 50, op }));
+  const add = (after: number, ...ops: (Op | Step)[]): void => {
+    ops.forEach((made, index) => {
+      const usual = index === 0 ? after : 50;
+      steps.push(
+        "op" in made && typeof made.op === "object" && "after" in made ? made : { after: usual, op: made as Op },
+      );
+    });
   };
   if (random.next() < 0.9) add(0, { do: "connect" });
   if (random.next() < 0.7) add(random.pick([0, 50]), subscribe(draft));
+  const scene = random.next() < SCENE ? pickScene(draft, isCalm) : undefined;
+  // Often at the start, where nothing has disturbed it yet.
+  const sceneAt = random.next() < 0.6 ? steps.length : random.below(20);
   const length = 5 + random.below(30);
   const hurry = random.next() < 0.4;
+  let isShown = false;
+  const show = (): void => {
+    isShown = true;
+    if (scene) add(50, ...scene.make(draft));
+  };
   while (steps.length < length && total > 0) {
+    if (!isShown && steps.length >= sceneAt) show();
     let at = random.next() * total;
     const kind = kinds.find(({ weight }) => (at -= weight) < 0) ?? kinds[0]!;
-    const made = kind.make(draft);
-    add(random.pick(hurry ? PAUSES.slice(0, 8) : PAUSES), ...(Array.isArray(made) ? made : [made]));
+    add(random.pick(hurry ? PAUSES.slice(0, 8) : PAUSES), kind.make(draft));
   }
-  return { seed, options: options(random), steps };
+  if (!isShown) show();
+  return { seed, options: { ...options(random), ...scene?.options?.(draft) }, steps };
 }

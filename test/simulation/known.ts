@@ -2,7 +2,7 @@
  * Programs in which something was wrong once, as small as they became. `npm test` runs them all: a seed alone would make
  * another program as soon as a kind of step is added.
  */
-import type { Program, ProgramOptions, Step } from "./program.js";
+import type { Op, Program, ProgramOptions, Step } from "./program.js";
 
 const PLAIN: ProgramOptions = {
   cleanSession: true,
@@ -33,6 +33,19 @@ const lose = (type: "puback" | "unsuback"): Step => ({
   after: 0,
   op: { do: "answer", how: "lose", type, times: 1, ms: 0 },
 });
+
+/** A message that the server refuses, and that nobody waits for: the third error tells of it, while the connection ends. */
+const refusedUnawaited = (inside: Op): Program =>
+  program(
+    [
+      connect,
+      { after: 100, op: { do: "publish", topic: "up/0", qos: 1, size: 10, times: 1, poison: true, signal: 1 } },
+      { after: 0, op: { do: "abort", signal: 1 } },
+      { after: 0, op: { do: "listen", event: "error", nth: 3, op: inside } },
+      { after: 60_000, op: { do: "rest" } },
+    ],
+    kept,
+  );
 
 const program = (steps: Step[], options: Partial<ProgramOptions> = {}): Program => ({
   seed: 0,
@@ -153,4 +166,6 @@ export const known: Record<string, Program> = {
     ],
     { reconnect: false },
   ),
+  "reconnect() in a listener of what the end of a connection tells": refusedUnawaited({ do: "reconnect" }),
+  "close() in a listener of what the end of a connection tells": refusedUnawaited({ do: "close", force: false }),
 };

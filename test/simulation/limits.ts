@@ -2,12 +2,14 @@
  * Judges what no single call shows: memory held, connections left open or given up, silence that is not noticed, messages
  * that nobody asked for.
  */
+import "./quiet.js";
+import type { ClientMetrics } from "../../src/client/index.js";
 import type { Line } from "./line.js";
 import type { ClientEvent } from "./program.js";
 import { code } from "./subject.js";
 import type { World } from "./world.js";
 
-/** Bytes of output that may wait in the stream behind a peer that doesn't read, besides one message of the user's own. */
+/** Bytes of output that may wait in the stream behind a peer that doesn't read, besides one message of the user's own and what is sent again. */
 const OUTPUT = 1_048_576;
 /** Bytes that may be read while the answers to them can't be written. */
 const INPUT_WHILE_BLOCKED = 1_048_576;
@@ -19,8 +21,9 @@ const SLACK = 1_000;
 const DOUBTS = 5;
 /** Bytes a ms of a line that is slow and still one to wait for. */
 const SLOW_LINE = 65;
-/** The counters are looked at each so many-th time. */
-const SAMPLE = 4;
+/** Calls and rounds of loops that a step may cost, whatever waits, and as many more for each packet, call and message. */
+const WORK = 1_500;
+const WORK_EACH = 100;
 
 /** A server that reads nothing and sends what wants answers. */
 interface Siege {
@@ -34,10 +37,18 @@ interface Siege {
 export class Limits {
   readonly #world: World;
   #connected = false;
-  #rests = 0;
+  /** The work of the client up to the last step, and what had happened when the counters were last looked at. */
+  #work = globalThis.hubwireWork;
+  #happened = 0;
+  #undelivered = 0;
   #ends = 0;
   /** The one that the client is connected by. */
   #line: Line | undefined;
+  /** The one that was opened last, and the bytes that the client had sent before. */
+  #opened: Line | undefined;
+  #sentBefore = 0;
+  /** The most bytes that were queued on this connection. */
+  #queuedBefore = 0;
   #siege: Siege | undefined;
   /** Strays on their way, and whether the client ever told of one. */
   readonly #strays: { line: Line; end: number }[] = [];
@@ -53,7 +64,10 @@ export class Limits {
 
   /** A peer that says nothing any more is found out within two intervals, and what a slow line needs for what was sent. */
   opened(line: Line): void {
-    const { scheduler, program, report } = this.#world;
+    const { scheduler, program, report, client } = this.#world;
+    this.#opened = line;
+    this.#sentBefore = client.metrics.bytesSent;
+    this.#queuedBefore = client.metrics.queuedBytes;
     const { keepAlive, connectTimeout } = program.options;
     if (keepAlive === 0) return;
     const patience = Math.max(2_000 * keepAlive + this.#world.largest / SLOW_LINE, connectTimeout) + SLACK;
@@ -118,26 +132,43 @@ export class Limits {
   }
 
   rested(): void {
-    const { report, lines, user, calls } = this.#world;
-    const line = lines.at(-1);
-    if (line && !line.over) {
-      const waiting = line.end.writableLength;
-      report.check(waiting <= OUTPUT + this.#world.largest, () => `${waiting} bytes of output wait`);
-    }
+    const { report, user, calls } = this.#world;
     let pinned = 0;
     for (const buffer of user.held.keys()) pinned += buffer.byteLength;
     report.check(pinned <= PINNED, () => `messages in busy handlers pin ${pinned} bytes`);
     // While requests wait for their answers more may be taken in: they come behind it.
     if (this.#isHoarding) for (const { name } of calls.pending) this.#isHoarding &&= name === "next";
-    // Looking at the counters costs as much as all the rest.
-    if (this.#rests++ % SAMPLE === 0) this.#count();
+    const { metrics } = this.#world.client;
+    this.#weigh(metrics);
+    this.#count(metrics);
     if (this.#siege) this.#look(this.#siege);
   }
 
-  #count(): void {
-    const { client, program, report } = this.#world;
+  /** No step does work in proportion to all that waits (policy 14). */
+  #weigh({ packetsSent, packetsReceived, undelivered }: ClientMetrics): void {
+    const { calls, deliveries, report } = this.#world;
+    const work = globalThis.hubwireWork - this.#work;
+    this.#work = globalThis.hubwireWork;
+    const happened = packetsSent + packetsReceived + calls.steps + deliveries.delivered;
+    // Messages that nobody will read any more are let go of together.
+    const released = Math.max(0, this.#undelivered - undelivered);
+    const most = WORK + WORK_EACH * (happened - this.#happened + released);
+    this.#happened = happened;
+    this.#undelivered = undelivered;
+    report.check(work <= most, () => `a step took ${work} calls and rounds, and what happened in it is worth ${most}`);
+  }
+
+  #count({ queued, queuedBytes, inflight, bytesSent }: ClientMetrics): void {
+    const { program, report, lines } = this.#world;
     const { queue, maxInflight } = program.options;
-    const { queued, queuedBytes, inflight } = client.metrics;
+    const line = lines.at(-1);
+    if (line && !line.over && this.#opened === line) {
+      const waiting = bytesSent - this.#sentBefore - line.taken;
+      // What is queued leaves at once when the line takes more.
+      this.#queuedBefore = Math.max(this.#queuedBefore, queuedBytes);
+      const most = OUTPUT + this.#world.atOnce + this.#queuedBefore;
+      report.check(waiting <= most, () => `${waiting} bytes of output wait`);
+    }
     if (queue) {
       const most = queue.maxCount + maxInflight;
       report.check(queued <= most, () => `${queued} messages queued, the bound is ${queue.maxCount}`);

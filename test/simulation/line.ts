@@ -159,6 +159,9 @@ export class Line {
   #pushed = 0;
   /** Bytes that the server has sent. */
   sent = 0;
+  /** Bytes that the network has taken from the client. */
+  taken = 0;
+  #offered = 0;
   /** When the peer vanished without a word; Infinity: it has not. */
   deadSince = Infinity;
   /** The client has ended or destroyed its side. */
@@ -266,8 +269,13 @@ export class Line {
   write(bytes: Uint8Array, done: () => void): void {
     if (this.#over) return done();
     this.#up.write(bytes);
-    if (this.#up.bytes <= this.conditions.capacity) done();
-    else this.#waiting = done;
+    this.#offered += bytes.length;
+    if (this.#up.bytes > this.conditions.capacity) {
+      this.#waiting = done;
+      return;
+    }
+    this.taken = this.#offered;
+    done();
   }
 
   finish(): void {
@@ -293,6 +301,7 @@ export class Line {
       this.#scheduler.touch();
       const done = this.#waiting;
       this.#waiting = undefined;
+      this.taken = this.#offered;
       if (this.end.writableLength > BACKLOG) this.#drainedAt = this.#scheduler.now();
       done();
     }

@@ -1,6 +1,7 @@
 // Faults that clients have had, put back into the sources one at a time: [file, text that is there once, what stands there instead].
 
-/** @type {{ name: string, edits: [string, string, string][] }[]} */
+/** `of`: the family that has to find it; `client` where it is left out.
+ * @type {{ name: string, of?: string, edits: [string, string, string][] }[]} */
 export const mutants = [
   // Lost without a word
   {
@@ -43,6 +44,10 @@ export const mutants = [
         "const delivery = undefined as Delivery | undefined;",
       ],
     ],
+  },
+  {
+    name: "unread messages of a subscription that was given up count as load for ever",
+    edits: [["src/client/deliveries.ts", "    this.count--;\n", ""]],
   },
   {
     name: "a next() that was pending at return() swallows the next message",
@@ -104,6 +109,16 @@ export const mutants = [
     ],
   },
   {
+    name: "keep alive ends connections on which acknowledgements arrive",
+    edits: [
+      [
+        "src/session/keep-alive.ts",
+        "Math.max(this.#pingAt, this.receivedAt, this.#takenAt)",
+        "Math.max(this.#pingAt, this.#takenAt)",
+      ],
+    ],
+  },
+  {
     name: "a peer that is gone is not noticed while reading is paused",
     edits: [
       [
@@ -124,6 +139,46 @@ export const mutants = [
     ],
   },
   // Not bounded
+  {
+    name: "output grows while the peer does not read",
+    edits: [
+      [
+        "src/client/flow.ts",
+        "if (this.#connection.write(chunks)) return;",
+        "this.#connection.write(chunks);\n    if (bytes > 0) return;",
+      ],
+    ],
+  },
+  {
+    name: "each abort looks at the whole queue",
+    edits: [
+      [
+        "src/session/outbound.ts",
+        "if (publication.settled) return;\n    if (!publication.packetId) return",
+        "if (publication.settled) return;\n    members(this.#queue);\n    if (!publication.packetId) return",
+      ],
+    ],
+  },
+  {
+    name: "a lost connection without reconnect looks at the whole queue for each message",
+    edits: [
+      [
+        "src/session/outbound.ts",
+        "          this.giveUp(publication, error);\n        } catch",
+        "          members(this.#queue);\n          this.giveUp(publication, error);\n        } catch",
+      ],
+    ],
+  },
+  {
+    name: "the end of a subscription looks at all filters",
+    edits: [
+      [
+        "src/session/filters.ts",
+        "filter.routes = filter.routes.filter((other) => other !== route);",
+        "filter.routes = [...this.routes()].filter((other) => other.topicFilter === topicFilter && other !== route);",
+      ],
+    ],
+  },
   {
     name: "input is read while its answers cannot be written",
     edits: [
@@ -152,6 +207,93 @@ export const mutants = [
         "src/client/engine.ts",
         `if (this.phase !== "closed") this.#emitLast(event, ...values);`,
         "this.#emitLast(event, ...values);",
+      ],
+    ],
+  },
+  // Of a device
+  {
+    name: "a gap in the versions of the desired properties is not noticed",
+    of: "device",
+    edits: [["src/hub/desired.ts", "version === this.#version + 1;\n", "version > this.#version;\n"]],
+  },
+  {
+    name: "the twin is not read again after a connection was lost",
+    of: "device",
+    edits: [
+      ["src/hub/desired.ts", "    this.#futile = 0;\n    if (this.#listening) this.#read();", "    this.#futile = 0;"],
+    ],
+  },
+  {
+    name: "a reading of the twin that failed is not tried again",
+    of: "device",
+    edits: [["src/hub/desired.ts", "if (this.#connected) this.#wake(this.#pause());", ""]],
+  },
+  {
+    name: "desired properties are told after close()",
+    of: "device",
+    edits: [["src/hub/twin.ts", "if (!this.#closed) await", "await"]],
+  },
+  {
+    name: "a renewal does not wait for what is on its way",
+    of: "device",
+    edits: [["src/hub/renewal.ts", "reconnect({ drainTimeout: patience })", "reconnect({ drainTimeout: 0 })"]],
+  },
+  {
+    name: "tokens are not renewed ahead",
+    of: "device",
+    edits: [["src/hub/renewal.ts", "this.#alarm.set(this.#source.renewAt);", ""]],
+  },
+  {
+    name: "a call that comes twice is answered twice",
+    of: "device",
+    edits: [
+      ["src/hub/methods.ts", "requestId === undefined || this.#running.has(requestId)", "requestId === undefined"],
+    ],
+  },
+  {
+    name: "a method whose handler never ends is never answered",
+    of: "device",
+    edits: [
+      [
+        "src/hub/methods.ts",
+        "await Promise.race([found.handler({ name, payload, requestId }), late])",
+        "await found.handler({ name, payload, requestId })",
+      ],
+    ],
+  },
+  {
+    name: "a late answer is given to another request",
+    of: "device",
+    edits: [["src/hub/twin-requests.ts", "(++this.#lastId).toString(36)", "(++this.#lastId % 4).toString(36)"]],
+  },
+  {
+    name: "twin requests are not asked again on the next connection",
+    of: "device",
+    edits: [["src/hub/twin-requests.ts", "for (const request of this.#waiting.values()) this.#send(request);", ""]],
+  },
+  {
+    name: "a message is completed before its handler is done",
+    of: "device",
+    edits: [["src/hub/inbox.ts", "      return work;\n", "      return undefined;\n"]],
+  },
+  {
+    name: "what nobody read when the connection went is handed out twice",
+    of: "device",
+    edits: [["src/hub/inbox.ts", "for (const { resolve } of this.#held.splice(0)) resolve();", ""]],
+  },
+  {
+    name: "an iteration that is left keeps its last message",
+    of: "device",
+    edits: [["src/hub/inbox.ts", "      return: async () => {\n        finish();", "      return: async () => {"]],
+  },
+  {
+    name: "the error of a provider shows its secret",
+    of: "device",
+    edits: [
+      [
+        "src/hub/credentials.ts",
+        "provider failed (${String(kind).slice(0, 64)})`);",
+        "provider failed (${String(kind).slice(0, 64)})`, { cause: error });",
       ],
     ],
   },

@@ -33,6 +33,12 @@ export type UserOp =
   | { do: "abort"; signal: number }
   | { do: "reconnect"; drainTimeout?: number }
   | { do: "close"; force: boolean }
+  /** Nothing: time passes. */
+  | { do: "rest" }
+  /** So many messages, one signal for all of the first half. */
+  | { do: "pile"; times: number; qos: QoS; signal: number }
+  /** So many subscriptions, each to a filter of its own, and the end of all. */
+  | { do: "crowd"; times: number; end: boolean }
   /** Calls `op` from the listener of the `nth` such event from now on. */
   | { do: "listen"; event: ClientEvent; nth: number; op: Op };
 
@@ -107,6 +113,13 @@ export interface Program {
   steps: Step[];
 }
 
+/** A program for a client of any kind. */
+export interface AnyProgram {
+  seed: number;
+  options: ProgramOptions;
+  steps: { after: number; op: { do: string } }[];
+}
+
 const brief = (value: unknown): string =>
   JSON.stringify(value, (_key, part: unknown) => (part === Infinity ? "Infinity" : part)).replaceAll(
     /"(\w+)":/g,
@@ -114,7 +127,7 @@ const brief = (value: unknown): string =>
   );
 
 /** The program as text, one step a line with its time. */
-export function describe({ seed, options, steps }: Program): string {
+export function describe({ seed, options, steps }: AnyProgram): string {
   let at = 0;
   const lines = steps.map(({ after, op }) => {
     at += after;

@@ -24,8 +24,8 @@ function edit(edits) {
   return { apply, left };
 }
 
-function simulate(file) {
-  const child = spawn(process.execPath, [file, "--seeds", String(SEEDS), "--first"], {
+function simulate(file, family) {
+  const child = spawn(process.execPath, [file, "--only", family, "--seeds", String(SEEDS), "--first"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";
@@ -37,12 +37,12 @@ function simulate(file) {
 export async function prove(folder, names) {
   const chosen = mutants.filter(({ name }) => names.length === 0 || names.some((part) => name.includes(part)));
   let missed = 0;
-  for (const [index, { name, edits }] of chosen.entries()) {
+  for (const [index, { name, edits, of = "client" }] of chosen.entries()) {
     const target = join(folder, `mutant-${index}`);
     const { apply, left } = edit(edits);
     await bundle("main", target, apply);
     if (left.size > 0) throw new Error(`${name}: no such file as ${[...left].map(([file]) => file)}`);
-    const found = await simulate(join(target, "main.js"));
+    const found = await simulate(join(target, "main.js"), of);
     if (found) console.log(`${name}: ${Number(found[1]) + 1} seeds; ${found[2]}`);
     else console.log(`${name}: NOT FOUND in ${SEEDS} seeds`);
     missed += Number(!found);

@@ -2,3 +2,9 @@
 process.removeAllListeners("warning");
 /** Half of the time of a run would go into stack traces that nobody reads. */
 Error.stackTraceLimit = 0;
+
+declare global {
+  /** What the client has done so far: calls of its functions and rounds of its loops, where they are counted (count.mjs). */
+  var hubwireWork: number;
+}
+globalThis.hubwireWork = 0;

@@ -3,38 +3,20 @@
  * subscriptions work as on the first day; at last it is closed, and nothing may be left over.
  */
 import type { Copy } from "./broker.js";
+import { type Outcome, watched } from "./outcome.js";
 import type { Program } from "./program.js";
 import type { Subject } from "./subject.js";
 import { World } from "./world.js";
-
-export interface Outcome {
-  fault: string | undefined;
-  /** Events of the simulation. */
-  steps: number;
-  /** What the network and the server did wrong. */
-  faults: number;
-  /** Calls of the user's. */
-  calls: number;
-  /** Messages that handlers and loops got. */
-  delivered: number;
-  trace: string[];
-}
 
 /** ms of peace in which everything has to come to rest: ten minutes are the longest patience (policy 11). */
 const PEACE = 45 * 60_000;
 /** Events in which they have to. */
 const EVENTS = 40_000;
 
-let warnings: string[] = [];
-process.on("warning", (warning) => warnings.push(`process warning: ${warning.name} ${warning.message}`));
-process.on("unhandledRejection", (error) => warnings.push(`unhandled rejection: ${String(error)}`));
-process.on("uncaughtException", (error) => warnings.push(`uncaught exception: ${error?.stack ?? String(error)}`));
-
 export async function run(program: Program, subject: Subject, tracing = false): Promise<Outcome> {
-  warnings = [];
   const world = new World(program, subject, tracing);
   const { scheduler, report } = world;
-  try {
+  await watched(report, async () => {
     for (const { after, op } of program.steps) {
       await scheduler.advance(scheduler.now() + after, world.rested, world.failed);
       if (world.failed()) break;
@@ -43,10 +25,7 @@ export async function run(program: Program, subject: Subject, tracing = false): 
       world.rested();
     }
     if (!world.failed()) await peace(world);
-  } catch (error) {
-    report.fail(`the simulation failed: ${error instanceof Error ? error.stack : String(error)}`);
-  }
-  if (warnings.length > 0) report.fail(warnings.join("; "));
+  });
   if (world.failed()) await abandon(world);
   return {
     fault: report.fault,
@@ -63,7 +42,6 @@ async function abandon(world: World): Promise<void> {
   void world.client.close({ force: true });
   for (const line of world.lines) line.end.destroy();
   await world.scheduler.settle();
-  warnings = [];
 }
 
 async function peace(world: World): Promise<void> {

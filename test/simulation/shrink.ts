@@ -2,7 +2,9 @@
  * Makes a failing program smaller: first steps go, in halves, quarters and one by one; then what is left of them becomes
  * simpler. Each smaller program has to fail in the same way.
  */
-import type { Op, Program, ProgramOptions, Step } from "./program.js";
+import type { AnyProgram, Handler, ProgramOptions } from "./program.js";
+
+type Step = AnyProgram["steps"][number];
 
 /** A fault without its numbers: what makes it the same in a smaller program. */
 export const kindOf = (fault: string): string =>
@@ -25,16 +27,16 @@ const SIMPLE: Partial<ProgramOptions> = {
 };
 
 /** `fails`: whether the program fails in the way that is wanted. At most `most` runs. */
-export async function shrink(
-  program: Program,
-  fails: (program: Program) => Promise<boolean>,
+export async function shrink<P extends AnyProgram>(
+  program: P,
+  fails: (program: P) => Promise<boolean>,
   most = 800,
-): Promise<Program> {
+): Promise<P> {
   let best = program;
   let runs = 0;
-  const attempt = async (candidate: Program): Promise<boolean> => {
-    if (runs++ >= most || !(await fails(candidate))) return false;
-    best = candidate;
+  const attempt = async (candidate: AnyProgram): Promise<boolean> => {
+    if (runs++ >= most || !(await fails(candidate as P))) return false;
+    best = candidate as P;
     return true;
   };
   for (let before = Infinity; before > size(best) && runs < most;) {
@@ -45,11 +47,11 @@ export async function shrink(
   return best;
 }
 
-type Attempt = (candidate: Program) => Promise<boolean>;
+type Attempt = (candidate: AnyProgram) => Promise<boolean>;
 
-const size = ({ steps, options }: Program): number => JSON.stringify(steps).length + JSON.stringify(options).length;
+const size = ({ steps, options }: AnyProgram): number => JSON.stringify(steps).length + JSON.stringify(options).length;
 
-async function fewer(best: () => Program, attempt: Attempt): Promise<void> {
+async function fewer(best: () => AnyProgram, attempt: Attempt): Promise<void> {
   for (let part = Math.ceil(best().steps.length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
     for (let start = 0; start < best().steps.length;) {
       const { steps } = best();
@@ -65,7 +67,7 @@ async function fewer(best: () => Program, attempt: Attempt): Promise<void> {
   }
 }
 
-async function simpler(best: () => Program, attempt: Attempt): Promise<void> {
+async function simpler(best: () => AnyProgram, attempt: Attempt): Promise<void> {
   for (let index = 0; index < best().steps.length; index++) {
     for (const change of CHANGES) {
       const step = best().steps[index]!;
@@ -87,29 +89,31 @@ type Change = (step: Step) => Step | undefined;
 const set =
   (name: string, value: unknown): Change =>
   ({ after, op }) =>
-    name in op && (op as Record<string, unknown>)[name] !== value
-      ? { after, op: { ...op, [name]: value } as Op }
-      : undefined;
+    name in op && (op as Record<string, unknown>)[name] !== value ? { after, op: { ...op, [name]: value } } : undefined;
 
 const without =
   (name: string): Change =>
   ({ after, op }) => {
     if (!(name in op)) return undefined;
-    const { [name]: _gone, ...rest } = op as Record<string, unknown>;
-    return { after, op: rest as unknown as Op };
+    const { [name]: _gone, ...rest } = op as Record<string, unknown> & Step["op"];
+    return { after, op: rest as Step["op"] };
   };
+
+const handlerOf = (op: Step["op"]): Handler | undefined => (op as { handler?: Handler }).handler;
 
 const CHANGES: readonly Change[] = [
   ({ after, op }) => (after > 0 ? { after: 0, op } : undefined),
   ({ after, op }) => (after > 100 ? { after: 100, op } : undefined),
-  ({ after, op }) =>
-    "handler" in op && op.handler && op.handler.style !== "return"
-      ? { after, op: { ...op, handler: { ...op.handler, style: "return" } } }
-      : undefined,
   ({ after, op }) => {
-    if (!("handler" in op) || !op.handler?.inside) return undefined;
-    const { inside: _gone, ...handler } = op.handler;
-    return { after, op: { ...op, handler } };
+    const handler = handlerOf(op);
+    if (handler === undefined || handler.style === "return") return undefined;
+    return { after, op: { ...op, handler: { ...handler, style: "return" } } as Step["op"] };
+  },
+  ({ after, op }) => {
+    const handler = handlerOf(op);
+    if (!handler?.inside) return undefined;
+    const { inside: _gone, ...rest } = handler;
+    return { after, op: { ...op, handler: rest } as Step["op"] };
   },
   without("signal"),
   without("timeout"),
@@ -118,4 +122,5 @@ const CHANGES: readonly Change[] = [
   set("qos", 0),
   set("qos", 1),
   set("nth", 1),
+  set("copies", 1),
 ];

@@ -2,6 +2,9 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import * as subject from "../../src/client/index.js";
+import * as hub from "../../src/hub/index.js";
+import { generateDevice } from "./device/generate.js";
+import { runDevice } from "./device/run.js";
 import { generate } from "./generate.js";
 import { known } from "./known.js";
 import { mutants } from "./mutants.mjs";
@@ -14,6 +17,7 @@ test("a seed makes the same run each time", async () => {
     const first = await run(generate(seed), subject, true);
     expect(await run(generate(seed), subject, true)).toEqual(first);
     expect(first.steps).toBeGreaterThan(0);
+    expect(await runDevice(generateDevice(seed), hub, true)).toEqual(await runDevice(generateDevice(seed), hub, true));
   }
 });
 
@@ -35,10 +39,17 @@ test("faults are alike when only their numbers differ", () => {
   );
 });
 
-test("300 programs, and nothing is lost, doubled, stuck or left over", async () => {
+test("300 programs, and nothing is lost, doubled, stuck or left over", { timeout: 180_000 }, async () => {
   for (let seed = 0; seed < 300; seed++) {
     const { fault } = await run(generate(seed), subject);
     expect(fault, `npm run simulate -- --seed ${seed}`).toBeUndefined();
+  }
+});
+
+test("150 programs of a device, and it knows what the hub knows", { timeout: 180_000 }, async () => {
+  for (let seed = 0; seed < 150; seed++) {
+    const { fault } = await runDevice(generateDevice(seed), hub);
+    expect(fault, `npm run simulate -- --only device --seed ${seed}`).toBeUndefined();
   }
 });
 

@@ -38,6 +38,9 @@ interface Listener {
   op: Op;
 }
 
+/** The identifiers of subscriptions of a crowd begin here. */
+const CROWD = 2_000_000;
+
 class LeaveLoop extends Error {}
 
 export class User {
@@ -115,9 +118,27 @@ export class User {
         );
       case "close":
         return void this.close(op.force);
+      case "rest":
+        return;
+      case "pile":
+        for (let i = 0; i < op.times; i++) {
+          void this.publish("up/pile", op.qos, 10, i % 2 ? undefined : this.#signal(op.signal));
+        }
+        return;
+      case "crowd":
+        return this.#crowd(op.times, op.end);
       case "listen":
         this.#listeners.push({ event: op.event, left: op.nth, op: op.op });
         return;
+    }
+  }
+
+  /** Filters of their own, which no message comes for. */
+  #crowd(times: number, end: boolean): void {
+    for (let i = 0; i < times; i++) {
+      const filter = `crowd/${i}/x`;
+      if (end) void this.unsubscribe(filter);
+      else void this.subscribe(CROWD + i, filter, 0, { style: "return" });
     }
   }
 

@@ -4,24 +4,22 @@
  * Invariants: everything random comes from the program's seed; whatever the world does to the client is an operation of
  * the program, or the peace at its end.
  */
-import type { Duplex } from "node:stream";
 import type { MqttClient, MqttClientOptions } from "../../src/client/index.js";
 import { encode } from "../../src/codec/index.js";
 import { seeded } from "../support/random.js";
 import { Arrivals } from "./arrivals.js";
 import { Broker } from "./broker.js";
-import { Calls, type Facts } from "./calls.js";
+import { Calls, ClientRules, type Facts } from "./calls.js";
 import { Deliveries } from "./deliveries.js";
 import { Limits } from "./limits.js";
-import { type Conditions, Line } from "./line.js";
+import type { Line } from "./line.js";
+import { Network } from "./network.js";
 import type { Op, Program, UserOp, WorldOp } from "./program.js";
 import { Report } from "./report.js";
 import { Scheduler } from "./scheduler.js";
 import { MemoryStore } from "./store.js";
 import type { Subject } from "./subject.js";
 import { User } from "./user.js";
-
-export const PEACE: Conditions = { latency: 5, rate: Infinity, capacity: 1e6, pieces: [] };
 
 const USER_OPS: readonly string[] = [
   "connect",
@@ -35,6 +33,9 @@ const USER_OPS: readonly string[] = [
   "abort",
   "reconnect",
   "close",
+  "rest",
+  "pile",
+  "crowd",
   "listen",
 ] satisfies UserOp["do"][];
 
@@ -53,8 +54,6 @@ const GARBAGE: readonly Uint8Array[] = [
   Uint8Array.of(0x40, 0x03, 0x00, 0x01, 0x02),
 ];
 
-const failure = (code: string): Error => Object.assign(new Error("the simulated network"), { code });
-
 export class World {
   readonly scheduler = new Scheduler();
   readonly report: Report;
@@ -66,7 +65,7 @@ export class World {
   readonly deliveries: Deliveries;
   readonly arrivals: Arrivals;
   readonly limits: Limits;
-  readonly lines: Line[] = [];
+  readonly network: Network;
   readonly facts: Facts = {
     connects: 0,
     closeAsked: false,
@@ -82,11 +81,10 @@ export class World {
   /** What the network and the server did wrong. */
   faults = 0;
   readonly #store: MemoryStore | undefined;
-  #conditions: Conditions = PEACE;
-  #dials: { how: "refuse" | "never" | "late" | "throw"; times: number }[] = [];
-  #downUntil = 0;
   /** Bytes of the largest message of the user. */
   readonly largest: number;
+  /** Bytes that may be written at once: the largest message, and all that is sent again on a new connection. */
+  readonly atOnce: number;
 
   constructor(program: Program, subject: Subject, tracing: boolean) {
     this.program = program;
@@ -95,17 +93,23 @@ export class World {
       (most, { op }) => Math.max(most, op.do === "publish" ? op.size * op.times : 0),
       0,
     );
+    this.atOnce = program.steps.reduce(
+      (most, { op }) => (op.do === "publish" ? Math.max(most, op.size) + (op.qos > 0 ? op.size * op.times : 0) : most),
+      0,
+    );
     this.report = new Report(tracing, () => this.scheduler.now());
-    this.calls = new Calls(this.report, this.scheduler, options, this.facts);
+    const rules = new ClientRules(this.scheduler, options, this.facts);
+    this.calls = new Calls(this.report, this.scheduler, this.facts, rules);
     this.deliveries = new Deliveries(this.report, this.scheduler, options);
     this.arrivals = new Arrivals(this.report, options);
     this.#store = options.store ? new MemoryStore(this.facts) : undefined;
+    this.broker = new Broker(this.scheduler);
+    this.network = new Network(this.scheduler, this.report, this.broker, (line) => this.#opened(line));
     this.client = this.#makeClient(subject);
     this.limits = new Limits(this);
     this.user = new User(this.client, this.scheduler, this.report, this.facts, this, (op) => this.perform(op));
     this.user.onRead = (payload) => this.limits.read(payload);
     this.user.onEvent = (event, error) => this.limits.event(event, error);
-    this.broker = new Broker(this.scheduler);
     this.broker.observer = {
       arrived: (...values) => this.arrivals.arrived(...values),
       sending: (copy, line, end) => this.deliveries.sending(copy, line, end),
@@ -126,7 +130,7 @@ export class World {
       offlineQueue: queue,
       clock: this.scheduler,
       random: seeded(seed ^ 0x5eed).next,
-      createConnection: () => this.#dial(),
+      createConnection: () => this.network.dial(),
       ...(this.#store && { store: this.#store as never }),
     };
     try {
@@ -150,24 +154,8 @@ export class World {
   #disturb(op: WorldOp): void {
     const { broker, facts } = this;
     const { line } = broker;
+    if (this.network.disturb(op)) return;
     switch (op.do) {
-      case "cut":
-        return op.how === "end" ? broker.drop() : op.how === "reset" ? line?.reset() : this.lines.at(-1)?.vanish();
-      case "cut after":
-        return line?.breakAfter(op.way, op.bytes);
-      case "stall":
-        return this.lines.at(-1)?.stall(op.way, op.ms);
-      case "line":
-        this.#conditions = op;
-        if (line) line.conditions = op;
-        return;
-      case "dial":
-        this.#dials.push({ how: op.how, times: op.times });
-        return;
-      case "down":
-        broker.drop();
-        this.#downUntil = this.scheduler.now() + op.ms;
-        return;
       case "forget":
         broker.drop();
         broker.forget();
@@ -233,41 +221,22 @@ export class World {
     this.broker.raw(times === 1 ? packet : Buffer.alloc(times * packet.length, packet));
   }
 
-  #dial(): Duplex | Promise<Duplex> {
-    const { scheduler } = this;
-    scheduler.touch();
-    const next = this.#dials.find(({ times }) => times > 0);
-    const down = scheduler.now() < this.#downUntil;
-    const how = down ? "refuse" : next?.how;
-    if (next && !down) next.times--;
-    this.report.log(`connection attempt${how ? `: ${how}` : ""}`);
-    if (how === "throw") throw failure("EACCES");
-    if (how === "never") return new Promise(() => {});
-    return new Promise((resolve, reject) => {
-      const { latency } = this.#conditions;
-      scheduler.after(how === "late" ? 15_000 : latency, () => {
-        scheduler.touch();
-        if (how === "refuse") return reject(failure("ECONNREFUSED"));
-        const line = new Line(scheduler, this.#conditions);
-        this.lines.push(line);
-        if (this.#unreliable) this.deliveries.misbehaved(line);
-        this.broker.accept(line);
-        this.limits.opened(line);
-        this.deliveries.opened(line, this.client.metrics.bytesReceived);
-        resolve(line.end);
-      });
-    });
+  get lines(): readonly Line[] {
+    return this.network.lines;
+  }
+
+  #opened(line: Line): void {
+    if (this.#unreliable) this.deliveries.misbehaved(line);
+    this.limits.opened(line);
+    this.deliveries.opened(line, this.client.metrics.bytesReceived);
   }
 
   /** Everything is well from now on; what was wrong is mended. */
   heal(): void {
     this.report.log("peace");
-    this.#conditions = PEACE;
-    this.#dials = [];
-    this.#downUntil = 0;
     this.broker.faults.heal();
     if (this.#store) this.#store.failures = 0;
-    for (const line of this.lines) line.heal(PEACE);
+    this.network.heal();
     this.limits.peace();
     this.user.makePeace();
   }
