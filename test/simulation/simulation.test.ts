@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import * as subject from "../../src/client/index.js";
 import * as hub from "../../src/hub/index.js";
 import { generateDevice } from "./device/generate.js";
+import { knownOfDevice } from "./device/known.js";
 import { runDevice } from "./device/run.js";
 import { generate } from "./generate.js";
 import { known } from "./known.js";
@@ -55,6 +56,10 @@ test("150 programs of a device, and it knows what the hub knows", { timeout: 180
 
 test.each(Object.entries(known))("%s: mended", async (_name, program) => {
   expect((await run(program, subject)).fault).toBeUndefined();
+});
+
+test.each(Object.entries(knownOfDevice))("%s: mended", async (_name, program) => {
+  expect((await runDevice(program, hub)).fault).toBeUndefined();
 });
 
 test.each(mutants)('the fault "$name" can still be put into the sources', ({ edits }) => {

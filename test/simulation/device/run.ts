@@ -58,6 +58,7 @@ async function peace(world: DeviceWorld): Promise<void> {
       world.rested,
       world.failed,
     );
+    await granted(world);
     await redelivered(world);
     await probed(world);
     if (world.failed()) return;
@@ -124,6 +125,18 @@ async function drained(world: DeviceWorld): Promise<void> {
     const times = world.arrivals.times.get(id) ?? 0;
     world.report.check(times === 1, () => `telemetry ${id} arrived ${times} times, and nothing was wrong`);
   }
+}
+
+/** The hub knows of the subscription to messages, whatever it has refused or not answered before. */
+async function granted(world: DeviceWorld): Promise<void> {
+  const { user, broker } = world;
+  if (!user.isReading) return;
+  await until(
+    world,
+    () => broker.session.filters.has(user.sub.filter),
+    () => "the hub to know of the subscription to messages",
+  );
+  world.trust();
 }
 
 /** What a handler has refused comes again with the next connection, and is taken. */
@@ -196,7 +209,7 @@ async function probed(world: DeviceWorld): Promise<void> {
     };
     await works(world, `method ${name}`, call);
   }
-  if (!user.sub.live) return;
+  if (!user.isReading) return;
   const copy = hub.message(10);
   report.check(copy !== undefined, () => "the hub knows nothing of the subscription to messages");
   await until(

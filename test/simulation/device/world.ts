@@ -215,6 +215,12 @@ export class DeviceWorld {
     this.user.makePeace();
   }
 
+  /** Whatever was refused has been asked for again. */
+  trust(): void {
+    this.#isDoubtful = false;
+    this.rested();
+  }
+
   readonly rested = (): void => {
     const { sub } = this.user;
     const isGranted = this.client.connected && this.broker.session.filters.has(sub.filter);
