@@ -1,18 +1,20 @@
 // What `import` and `require` cost a program that has node:tls loaded already: time and heap, in a fresh process each
 // time, all of them in turn, and the ratios taken round by round, so that a busy machine falls on all alike.
 //
-//   npm run bench -- import [--smoke]
+//   npm run bench -- import
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { importing } from "./budgets/limits.mjs";
-import { column, report } from "./suite/report.mjs";
+import { settings } from "./suite/parties.mjs";
+import { column, progress, report } from "./suite/report.mjs";
 
-const rounds = process.argv.includes("--smoke") ? 7 : 25;
+const { pick } = settings({ budgets: { type: "boolean", default: false } });
+const rounds = pick(25, 5, 7);
 const dist = (path) => resolve(import.meta.dirname, "../dist", path);
 const mqtt = createRequire(import.meta.url).resolve("mqtt");
-const targets = {
+const all = {
   "an empty file": ["import", "./empty.mjs"],
   "hubwire/codec": ["import", dist("codec/index.js")],
   "hubwire/mqtt": ["import", dist("client/index.js")],
@@ -21,6 +23,8 @@ const targets = {
   "require: hubwire": ["require", dist("hub/index.cjs")],
   "require: MQTT.js": ["require", mqtt],
 };
+const compared = Object.fromEntries(["hubwire", "MQTT.js"].map((name) => [name, all[name]]));
+const targets = pick(all, compared, all);
 const program = join(import.meta.dirname, "import/program.mjs");
 // Without that flag the engine drops compiled code of its own at its own times, and the figures jump by 200 KiB.
 const flags = ["--expose-gc", "--no-flush-bytecode"];
@@ -29,6 +33,7 @@ const run = (how, target) =>
 
 const results = Object.fromEntries(Object.keys(targets).map((name) => [name, []]));
 for (let round = 0; round < rounds; round++) {
+  progress(`round ${round + 1} of ${rounds}`);
   for (const [name, target] of Object.entries(targets)) results[name].push(run(...target));
 }
 

@@ -7,7 +7,7 @@ import { client, others, settings, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
 const rounds = Number(values.rounds ?? pick(7, 3, 1));
-const times = Number(values.times ?? pick(500, 200, 20));
+const times = Number(values.times ?? pick(400, 100, 20));
 const broker = await startBroker();
 const common = { port: broker.tls, ca: broker.ca, times, warmup: Math.ceil(times / 4) };
 const peers = ["hubwire", ...others, "MQTT.js", "TLS socket, resumed", "TLS socket, anew"];

@@ -7,7 +7,7 @@ import { client, hasSdk, noSdk, others, settings, startBroker } from "./suite/pa
 
 const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
 const rounds = Number(values.rounds ?? pick(5, 3, 1));
-const times = Number(values.times ?? pick(3_000, 1_000, 100));
+const times = Number(values.times ?? pick(3_000, 500, 100));
 const hub = await startBroker("roundtrip/hub.mjs");
 const { port, ca, connectionString } = hub;
 const peers = ["hubwire", ...others, ...(hasSdk ? ["Microsoft's SDK"] : [])];

@@ -103,7 +103,8 @@ export class Connection {
   destroy(): void {
     this.#sink = undefined;
     this.#held = [];
-    this.#abort.abort();
+    // Each abort makes an exception with its stack, heard or not.
+    if (!this.#abort.signal.aborted) this.#abort.abort();
     this.#stream?.destroy();
   }
 

@@ -1,18 +1,26 @@
 /**
- * The TLS session that the next connection may resume, and the terms it was made under.
+ * What the next connection may use again: the TLS session and the context of certificates and keys, each with the terms it
+ * was made under.
  *
  * Invariants: resuming skips the check of the certificate, so a session is only ever offered under the very terms (by
  * value: host, name, authorities, certificate, key, checks, ...) that it was made under. It is offered once: only a
  * connection that went on to work brings it, or a newer one, back, so what a server refuses is not offered again.
  */
 import type { Hash } from "node:crypto";
-import type { ConnectionOptions } from "node:tls";
+import type { ConnectionOptions, SecureContext } from "node:tls";
 import { loadCrypto } from "./builtins.js";
 
 /** One for each client. */
 export class TlsSessions {
   #terms: string | undefined;
   #session: Buffer | undefined;
+  #context: { terms: string; made: SecureContext } | undefined;
+
+  /** The context under these terms. To make one parses certificates and keys, a quarter of what connecting again costs. */
+  context(terms: string, make: () => SecureContext): SecureContext {
+    if (this.#context?.terms !== terms) this.#context = { terms, made: make() };
+    return this.#context.made;
+  }
 
   /** The session to offer under these terms, if there is one; it is not kept here any longer. */
   take(terms: string): Buffer | undefined {

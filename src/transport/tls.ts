@@ -33,14 +33,16 @@ export async function secure(
   const options = await mergeOptions(host, given);
   const terms = await termsOf({ ...options, host, port });
   const session = sessions.take(terms);
-  const socket = begin(tls, {
+  const checkServerIdentity = await identityCheck(options);
+  const socket = begin(tls, () => ({
     ...options,
-    checkServerIdentity: await identityCheck(options),
+    secureContext: options.secureContext ?? sessions.context(terms, () => tls.createSecureContext(options)),
+    checkServerIdentity,
     host,
     port,
     ...(stream && { socket: stream }),
     ...(session && { session }),
-  });
+  }));
   // Whoever waits for it listens too.
   socket.on("error", () => {});
   if (stream) {
@@ -62,9 +64,10 @@ export async function secure(
   };
 }
 
-function begin(tls: typeof import("node:tls"), options: ConnectionOptions): TLSSocket {
+/** What the options hold is read by `options`, and what is wrong with it thrown. */
+function begin(tls: typeof import("node:tls"), options: () => ConnectionOptions): TLSSocket {
   try {
-    return tls.connect(options);
+    return tls.connect(options());
   } catch (error) {
     throw badOptions(error);
   }

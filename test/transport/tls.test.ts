@@ -1,6 +1,6 @@
 /** TLS above any stream, whose options count, and which session may be resumed. */
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { createSecureContext, type TLSSocket } from "node:tls";
 import { Duplex } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
 import { createAuthority, createSelfSigned } from "../../src/emulator/certificates.js";
@@ -201,6 +201,16 @@ describe("a TLS session", () => {
     const sessions = new TlsSessions();
     const endpoint = { host: "localhost", createConnection: (): Duplex => wrapped(connect(peer.port, "127.0.0.1")) };
     expect([await round(peer, endpoint, sessions), await round(peer, endpoint, sessions)]).toEqual([false, true]);
+  });
+
+  test("and the context of certificates is made once for equal terms, and anew for others", () => {
+    const sessions = new TlsSessions();
+    const make = () => createSecureContext({ ca: authority.certificate });
+    const first = sessions.context("a", make);
+    expect(sessions.context("a", make)).toBe(first);
+    const other = sessions.context("b", make);
+    expect(other).not.toBe(first);
+    expect(sessions.context("a", make)).not.toBe(first);
   });
 
   test("survives options that are equal in value", async () => {
