@@ -3,9 +3,9 @@
 // process, over several rounds: CPU a message, and messages a second.
 //
 //   npm run bench -- client [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES] [--plain]
-//                           [--curve]       payloads of 16 B to 256 KiB with QoS 1, in place of one size
-//                           [--mosquitto]   a real broker in place of the one that only answers
-import { startMosquitto } from "./client/mosquitto.mjs";
+//                           [--curve]       payloads of 16 B to 256 KiB with QoS 1, in place of one size; also `curve`
+//                           [--mosquitto]   a real broker in place of the one that only answers; also `mosquitto`
+import { noMosquitto, startMosquitto } from "./client/mosquitto.mjs";
 import { libmosquitto } from "./suite/native.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
 import { client, others, settings, startBroker } from "./suite/parties.mjs";
@@ -24,6 +24,10 @@ const rounds = Number(values.rounds ?? pick(7, 3, 1));
 const most = Number(values.messages ?? pick(100_000, 20_000, 2_000));
 const secure = !values.plain;
 const native = libmosquitto();
+if (values.mosquitto && noMosquitto) {
+  report([], [noMosquitto]);
+  process.exit();
+}
 const broker = values.mosquitto ? await startMosquitto() : await startBroker();
 
 const where = `${secure ? "TLS" : "TCP"}${values.mosquitto ? ", mosquitto" : ""}`;
@@ -42,7 +46,7 @@ async function publishing(qos, payloadBytes) {
     const run = { ...common, peer, warmup: Math.ceil(messages / 4), payloadBytes, qos };
     return peer === "libmosquitto" ? native.measure({ mode: "publish", ...run }) : client("client/run.mjs", run);
   });
-  const what = values.curve ? `${payloadBytes} B` : `QoS ${qos}`;
+  const what = values.curve ? `${payloadBytes.toLocaleString("en")} B` : `QoS ${qos}`;
   const of = values.curve ? "Publishing with QoS 1 by payload" : `Publishing ${payloadBytes} B`;
   const row = { what, ours: "hubwire" };
   report([

@@ -89,6 +89,9 @@ if (own.flags.has("--help")) {
 }
 const quick = own.flags.has("--quick");
 const smoke = own.flags.has("--smoke");
+const NOT_TO_BE_QUOTED = smoke
+  ? "A SMOKE RUN: it shows that the benchmarks work, and measures nothing."
+  : "A QUICK RUN: a first impression, not to be quoted.";
 const limit = Number(own.files["--fail-over"] ?? Infinity);
 if (Number.isNaN(limit)) fail("--fail-over takes a number of percent");
 if (own.files["--fail-over"] !== undefined && !own.files["--compare"]) fail("--fail-over goes with --compare FILE");
@@ -130,7 +133,7 @@ function measure(name, position, names) {
   const head = `[${position + 1}/${names.length}] ${name}`;
   let doing = "";
   const tell = () => show(`${head}${doing && `: ${doing}`} (${Math.round((Date.now() - began) / 1000)} s)${after}`);
-  const length = smoke || (quick && !/settings\(/.test(readFileSync(join(folder, `${name}.mjs`), "utf8")));
+  const length = smoke || (quick && !/settings\(|client\.mjs/.test(readFileSync(join(folder, `${name}.mjs`), "utf8")));
   const flags = length ? ["--smoke"] : quick ? ["--quick"] : [];
   const env = { ...process.env, HUBWIRE_BUILDS: JSON.stringify(own.builds) };
   const child = fork(join(folder, `${name}.mjs`), [...flags, ...own.passed], { silent: true, env });
@@ -190,7 +193,7 @@ const describe = ({ machine, versions }) => {
 
 if (own.files["--from"]) {
   const result = read(own.files["--from"]);
-  if (result.quick) console.log("A QUICK RUN: a first impression, not to be quoted.\n");
+  if (result.quick) console.log(`${NOT_TO_BE_QUOTED}\n`);
   console.log(describe(result) + tables(result.rows, result.skipped));
   finish(result);
 } else {
@@ -217,7 +220,7 @@ if (own.files["--from"]) {
     skipped: [],
   };
   console.log(describe(result));
-  if (quick) console.log("A QUICK RUN: a first impression, not to be quoted.\n");
+  if (result.quick) console.log(`${NOT_TO_BE_QUOTED}\n`);
   const broken = [];
   for (const [position, name] of names.entries()) {
     const { rows, skipped, versions, failed, seconds } = await measure(name, position, names);
@@ -234,7 +237,7 @@ if (own.files["--from"]) {
   console.log(
     `\n${(Object.values(result.seconds).reduce((a, b) => a + b, 0) / 60).toFixed(1)} minutes: ${took.join(", ")}`,
   );
-  if (quick) console.log("A QUICK RUN: a first impression, not to be quoted.");
+  if (result.quick) console.log(NOT_TO_BE_QUOTED);
   finish(result);
   if (broken.length > 0) {
     console.error(`bench: ${broken.join(", ")} did not end well`);

@@ -1,5 +1,5 @@
 // mosquitto with a certificate made here, on free ports of the loopback interface.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -20,6 +20,9 @@ const answers = (port) =>
     socket.once("connect", () => socket.destroy());
   });
 
+/** Why mosquitto can't be measured with, or nothing. */
+export const noMosquitto = spawnSync("mosquitto", ["-h"]).error && "mosquitto: it is not installed, or not in PATH";
+
 export async function startMosquitto() {
   const { createAuthority } = await import("../../dist/emulator/index.js");
   const authority = createAuthority();
@@ -39,9 +42,8 @@ export async function startMosquitto() {
   ];
   writeFileSync(join(place, "mosquitto.conf"), `${lines.join("\n")}\n`);
   const child = spawn("mosquitto", ["-c", join(place, "mosquitto.conf")], { stdio: "ignore" });
-  child.once("error", () => {
-    console.error("bench: mosquitto is not installed");
-    process.exit(1);
+  child.once("error", (error) => {
+    throw error;
   });
   const stop = () => {
     child.kill();

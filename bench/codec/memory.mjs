@@ -1,43 +1,48 @@
-// What decoding takes from the heap: bytes allocated a packet and collections, by corpus, in steady state.
-import { PerformanceObserver } from "node:perf_hooks";
+// What decoding takes from the heap: bytes allocated a packet, by corpus, in steady state.
 import { getHeapStatistics } from "node:v8";
+import { progress, report } from "../suite/report.mjs";
 import { chunks, corpora, stream } from "./corpora.mjs";
 import { mqttPacketPeer, reader, sink } from "./peers.mjs";
 
 const smoke = process.argv.includes("--smoke");
-let collections = 0;
-new PerformanceObserver((list) => (collections += list.getEntries().length)).observe({ entryTypes: ["gc"] });
-const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
+/** So few that most passes end before a collection; so many that a pass is more than the two questions around it. */
+const PACKETS = 1_000;
+
+/** Heap in use counts up between collections; a pass into which one fell is an outlier, and the median does without it. */
+function allocated(peer, passes) {
+  let total = 0;
+  const feed = peer.make((value) => {
+    total = (total + value) | 0;
+  });
+  for (let i = 0; i < 10; i++) for (const pieces of passes) for (const piece of pieces) feed(piece);
+  globalThis.gc();
+  const samples = [];
+  for (const pieces of passes) {
+    const before = getHeapStatistics().used_heap_size;
+    for (const piece of pieces) feed(piece);
+    const after = getHeapStatistics().used_heap_size;
+    // Nothing at all has no ratio to anything.
+    if (after >= before) samples.push(Math.max((after - before) / PACKETS, 0.1));
+  }
+  // A few samples tell it all: the lowest and the highest tenth are those of a collection, or of a page that came in.
+  samples.sort((a, b) => a - b);
+  return samples.slice(Math.ceil(samples.length / 10), samples.length - Math.floor(samples.length / 10));
+}
+
+/** The stream by passes of PACKETS; streams of a corpus begin alike, so shorter ones tell where to cut. */
+function split(corpus, passes) {
+  const whole = stream(corpus, PACKETS * passes);
+  const ends = Array.from({ length: passes + 1 }, (_, i) => stream(corpus, PACKETS * i).length);
+  return Array.from({ length: passes }, (_, i) => chunks(whole.subarray(ends[i], ends[i + 1]), 16_384));
+}
 
 for (const corpus of corpora) {
-  const count = 20_000;
-  const pieces = chunks(stream(corpus, count), 16_384);
-  const row = [];
-  for (const peer of [sink, reader, mqttPacketPeer]) {
-    const passes = smoke ? 3 : peer === mqttPacketPeer ? 10 : 50;
-    let total = 0;
-    const feed = peer.make((value) => {
-      total = (total + value) | 0;
-    });
-    const pass = () => {
-      for (const piece of pieces) feed(piece);
-    };
-    for (let i = 0; i < 10; i++) pass();
-    globalThis.gc();
-    await settle();
-    collections = 0;
-    // Allocation counts up between collections; what a pass adds is seen where no collection fell into it.
-    const growth = [];
-    for (let i = 0; i < passes; i++) {
-      const before = getHeapStatistics().used_heap_size;
-      pass();
-      const after = getHeapStatistics().used_heap_size;
-      if (after >= before) growth.push((after - before) / count);
-    }
-    await settle();
-    growth.sort((a, b) => a - b);
-    const bytes = growth.length > 0 ? growth[growth.length >> 1] : NaN;
-    row.push(`${peer.name} ${bytes.toFixed(1)} B/packet, ${collections} collections in ${passes * count} packets`);
-  }
-  console.log(`${corpus.padEnd(31)} ${row.join("; ")}`);
+  progress(`allocation: ${corpus}`);
+  const passes = split(corpus, smoke ? 10 : 40);
+  const all = { hubwire: reader, "hubwire's sink": sink, "mqtt-packet": mqttPacketPeer };
+  const values = Object.fromEntries(Object.entries(all).map(([name, peer]) => [name, allocated(peer, passes)]));
+  const known = Object.fromEntries(Object.entries(values).filter(([, samples]) => samples.length > 0));
+  if (!known.hubwire) continue;
+  const row = { unit: "B of heap a packet", better: "less", ours: "hubwire" };
+  report([{ ...row, table: "Decoding to objects, chunks of 16,384 B: garbage", what: corpus, values: known }]);
 }

@@ -88,12 +88,9 @@ function table(title, rows) {
     const list = values[peer];
     return `${number(median(list))} (${number(Math.min(...list))} to ${number(Math.max(...list))})`;
   };
+  // The ratios first, then the absolute figures, whose unit the title says.
   const lines = [
-    [
-      "",
-      ...(alone ? [] : peers.map((peer) => (peer === ours ? peer : `/ ${peer}`))),
-      ...peers.map((peer) => `${peer}, ${unit}`),
-    ],
+    ["", ...(alone ? [] : peers.map((peer) => (peer === ours ? peer : `/ ${peer}`))), ...peers],
     ...rows.map((row) => [
       row.what,
       ...(alone
