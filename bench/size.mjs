@@ -1,7 +1,8 @@
 // Size of what a program takes from the package, minified and gzipped: whole entries, and one name each, with three
 // bundlers. Each bundle of one name is run. The package is installed as npm would publish it.
 //
-//   npm run bench -- size [--smoke]        --smoke leaves out what no budget needs
+//   npm run bench -- size [--smoke] [--parts]    --smoke leaves out what no budget needs; --parts tells what the clients
+//                                                are made of, from the sources
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,6 +16,7 @@ import { rollup, VERSION as rollupVersion } from "rollup";
 import webpack from "webpack";
 import { budget, finish } from "./budgets/budgets.mjs";
 import { size as limits } from "./budgets/limits.mjs";
+import { printParts } from "./size/parts.mjs";
 
 const smoke = process.argv.includes("--smoke");
 const root = resolve(import.meta.dirname, "..");
@@ -157,6 +159,11 @@ async function atOnce(name, path) {
 console.log("\nof which loaded at once, where esbuild splits the bundle");
 for (const [name, path] of names.slice(-2)) {
   console.log(`${name.padEnd(24)}${String(await atOnce(name, path)).padStart(9)}`);
+}
+
+if (process.argv.includes("--parts")) {
+  await printParts(esbuild, "MqttClient", "client/index.ts");
+  await printParts(esbuild, "DeviceClient", "hub/index.ts");
 }
 
 const whole = async (...paths) => {
