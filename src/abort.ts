@@ -2,7 +2,7 @@
  * AbortSignals, the one way in which a caller ends its waiting.
  *
  * Invariants: a signal is checked before it is used, so that one that is none is ERR_INVALID_ARGUMENT; one listener a
- * signal and owner is enough, however many calls share it, so that Node has no leak to warn of.
+ * signal is enough, however many calls and clients share it, so that Node has no leak to warn of.
  */
 import { attempt, invalid } from "./check.js";
 import { HubwireError } from "./errors.js";
@@ -31,19 +31,40 @@ export function throwIfAborted(signal: unknown): void {
   if (signal?.aborted) throw aborted(signal);
 }
 
+interface Shared {
+  readonly listeners: Set<() => void>;
+  readonly heard: () => void;
+}
+
+/** Signals that are listened to: a program may give one to all its calls and clients. */
+const shared = new WeakMap<AbortSignal, Shared>();
+
 /** Calls `listener` when `signal` is aborted. Throws ERR_INVALID_ARGUMENT for one of a caller's own that cannot do that. */
 export function listenTo(signal: AbortSignal, listener: () => void): void {
+  const known = shared.get(signal);
+  if (known) return void known.listeners.add(listener);
+  const listeners = new Set([listener]);
+  const heard = (): void => {
+    shared.delete(signal);
+    for (const each of listeners) each();
+  };
   try {
-    signal.addEventListener("abort", listener, { once: true });
+    signal.addEventListener("abort", heard, { once: true });
   } catch {
     throw invalid("signal must be an AbortSignal: its addEventListener failed");
   }
+  shared.set(signal, { listeners, heard });
 }
 
 /** Ends what `listenTo` began. */
 export function unlisten(signal: AbortSignal, listener: () => void): void {
+  const known = shared.get(signal);
+  if (!known) return;
+  known.listeners.delete(listener);
+  if (known.listeners.size > 0) return;
+  shared.delete(signal);
   try {
-    signal.removeEventListener("abort", listener);
+    signal.removeEventListener("abort", known.heard);
   } catch {
     // The fault of a signal of the caller's own. The call is over, so its listener finds nothing to end.
   }

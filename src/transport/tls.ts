@@ -83,8 +83,8 @@ async function mergeOptions(host: string, given: ConnectionOptions = {}): Promis
   if (check !== undefined && typeof check !== "function") {
     throw invalid("tls.checkServerIdentity must be a function");
   }
-  // RFC 6066, section 3: an address is no server name.
-  const name = (await loadNet()).isIP(host) ? {} : { servername: host };
+  // RFC 6066, section 3: an address is no server name, and a name has no dot at its end.
+  const name = (await loadNet()).isIP(host) ? {} : { servername: host.replace(/\.$/, "") };
   return { minVersion: "TLSv1.2", ...name, ...own };
 }
 

@@ -1,4 +1,5 @@
 /** Callers and peers that do what nobody should: nothing but typed errors leaves, and nothing is stuck afterwards. */
+import { getEventListeners } from "node:events";
 import { Duplex } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { HubwireError, MqttClient, SessionStore } from "../../src/client/index.js";
@@ -172,6 +173,26 @@ class FailingStore extends SessionStore {
     this.#call("close");
   }
 }
+
+test("one signal for the calls of all clients has one listener, which ends them all and is gone then", async () => {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const clients = [1, 2, 3].map(() => new MqttClient({ host: "h.example", clock: new FakeClock() }));
+  const call = (client: MqttClient): Promise<void>[] => [
+    client.publish("a", "x", { signal }),
+    client.publish("a", "x", { qos: 1, signal }),
+  ];
+  const calls = clients.flatMap(call);
+  const ended = Promise.allSettled(calls);
+  expect(getEventListeners(signal, "abort")).toHaveLength(1);
+  await clients[0]!.close();
+  expect(getEventListeners(signal, "abort")).toHaveLength(1);
+  ending.abort();
+  const codes = (await ended).map((outcome) => (outcome as { reason: HubwireError }).reason.code);
+  expect(codes).toEqual(["ERR_CLOSED", "ERR_CLOSED", "ERR_ABORTED", "ERR_ABORTED", "ERR_ABORTED", "ERR_ABORTED"]);
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+  await Promise.all(clients.map((client) => client.close()));
+});
 
 test("a store is one client's: another is refused it until the first has ended", async () => {
   const store = new FailingStore();

@@ -36,6 +36,22 @@ function client(port: number, options: Partial<MqttClientOptions> = {}): MqttCli
 
 const accept = (connection: PeerConnection) => connection.accept().catch(() => {});
 
+test("a name with a dot at its end is the name without it, for the server and in its certificate", async () => {
+  let asked: string | undefined;
+  const tls = {
+    key: good.key,
+    cert: good.chain,
+    SNICallback: (name: string, done: (error: null) => void) => {
+      asked = name;
+      done(null);
+    },
+  };
+  const { port } = await peer({ tls, script: accept });
+  const createConnection = (): ReturnType<typeof rawConnect> => rawConnect({ port, host: "127.0.0.1" });
+  await client(port, { host: "localhost.", createConnection }).connect();
+  expect(asked).toBe("localhost");
+});
+
 /** Connects to a server with this certificate; returns how connect() failed and how often the server was called. */
 async function refusal(certificate: CertificateOptions, options: Partial<MqttClientOptions> = {}) {
   const issued = authority.issue(certificate);
