@@ -148,9 +148,10 @@ export class MqttClient extends EventEmitter<ClientEvents> {
    * that fails, or takes longer than `handlerTimeout`, is reported with an `error` event (ERR_HANDLER); its message stays
    * unacknowledged in a persistent session and is acknowledged in a clean one, where the server would never send it again.
    * Handlers run side by side; when many are busy the client stops reading. Without a handler the
-   * subscription is read with `for await`. Without a connection the request waits, as long as a message would.
-   * @throws HubwireError (as a rejection) ERR_SUBSCRIBE_REFUSED, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_INVALID_ARGUMENT
-   * and, once the client gave up, why.
+   * subscription is read with `for await`. Without a connection the request waits, as long as a message would; requests that
+   * wait are bounded by `offlineQueue.maxBytes` (1 MiB at least).
+   * @throws HubwireError (as a rejection) ERR_SUBSCRIBE_REFUSED, ERR_TIMEOUT, ERR_ABORTED, ERR_CLOSED, ERR_QUEUE_FULL,
+   * ERR_INVALID_ARGUMENT and, once the client gave up, why.
    */
   async subscribe(topicFilter: string, options?: SubscribeOptions, handler?: MessageHandler): Promise<Subscription> {
     const { qos = 0, signal } = subscribeArguments(topicFilter, options, handler);
@@ -165,7 +166,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
    * Ends all subscriptions with this filter that there are now. Resolves with UNSUBACK; iteration ends after the messages
    * that wait. Without a connection the request waits, as long as a message would.
    * @throws HubwireError (as a rejection) ERR_TIMEOUT (the subscriptions have ended here all the same), ERR_ABORTED,
-   * ERR_CLOSED, ERR_INVALID_ARGUMENT.
+   * ERR_CLOSED, ERR_QUEUE_FULL, ERR_INVALID_ARGUMENT.
    */
   async unsubscribe(topicFilter: string, options?: SignalOptions): Promise<void> {
     const { signal } = unsubscribeArguments(topicFilter, options);
@@ -186,7 +187,8 @@ export class MqttClient extends EventEmitter<ClientEvents> {
     }
   }
 
-  async #ask(
+  /** Throws what refuses the request, which is none then. */
+  #ask(
     awaits: typeof SUBACK | typeof UNSUBACK,
     topicFilter: string,
     qos: QoS,

@@ -8,23 +8,61 @@
  */
 import { matchTopic } from "../codec/index.js";
 import type { QoS } from "../codec/types.js";
+import { insert, members, newList, unlink, walk } from "./list.js";
 import type { Route } from "./route.js";
 import { TopicTree } from "./topic-tree.js";
-
-/** One topic filter. */
-export interface Filter<R> {
-  readonly topicFilter: string;
-  /** Without the prefix of a shared subscription. */
-  readonly matched: string;
-  /** The server has it. */
-  granted: boolean;
-  routes: readonly R[];
-}
 
 /** Filters that ended of which late messages are expected. */
 const FORMER = 64;
 
 const SHARED = /^(\$share\/[^/]+|\$queue)\/(?=.)/;
+
+/** One topic filter. */
+export class Filter<R extends Route> {
+  readonly topicFilter: string;
+  /** Without the prefix of a shared subscription. */
+  readonly matched: string;
+  /** The server has it. */
+  granted = false;
+  /** In order, so that one that ends is not searched for among all. */
+  readonly #members = newList();
+  #routes: readonly R[] | undefined;
+
+  constructor(topicFilter: string) {
+    const matched = topicFilter.replace(SHARED, "");
+    this.topicFilter = topicFilter;
+    this.matched = matched;
+  }
+
+  get isEmpty(): boolean {
+    return this.#members.next === this.#members;
+  }
+
+  /** Its routes now; a list that is never changed. */
+  get routes(): readonly R[] {
+    return (this.#routes ??= members<R>(this.#members));
+  }
+
+  add(route: R): void {
+    insert(route, this.#members);
+    this.#routes = undefined;
+  }
+
+  remove(route: R): void {
+    unlink(route);
+    this.#routes = undefined;
+  }
+
+  [Symbol.iterator](): Iterator<R> {
+    return walk<R>(this.#members)[Symbol.iterator]();
+  }
+
+  /** Whether `test` holds for one of its routes. */
+  some(test: (route: R) => boolean): boolean {
+    for (let link = this.#members.next; link !== this.#members; link = link.next) if (test(link as R)) return true;
+    return false;
+  }
+}
 
 export class Filters<R extends Route> {
   readonly #filters = new Map<string, Filter<R>>();
@@ -46,43 +84,39 @@ export class Filters<R extends Route> {
   }
 
   *routes(): Iterable<R> {
-    for (const { routes } of this.#filters.values()) yield* routes;
+    for (const filter of this.#filters.values()) yield* filter;
   }
 
   add(route: R): void {
     this.#lastTopic = undefined;
     route.order = this.#count++;
     const { topicFilter } = route;
-    const filter = this.#filters.get(topicFilter);
-    if (filter) {
-      filter.routes = [...filter.routes, route];
-      return;
+    let filter = this.#filters.get(topicFilter);
+    if (!filter) {
+      const added = (filter = new Filter<R>(topicFilter));
+      this.#filters.set(topicFilter, added);
+      this.#former?.delete(topicFilter);
+      this.#tree.change(added.matched, (others = []) => [...others, added]);
     }
-    const matched = topicFilter.replace(SHARED, "");
-    const added: Filter<R> = { topicFilter, matched, granted: false, routes: [route] };
-    this.#filters.set(topicFilter, added);
-    this.#former?.delete(topicFilter);
-    this.#place(matched, (others) => [...others, added]);
+    filter.add(route);
   }
 
   /** The route has ended. */
   remove(route: R): void {
+    if (route.state === "ended") return;
     route.state = "ended";
+    this.#lastTopic = undefined;
     const { topicFilter } = route;
     const filter = this.#filters.get(topicFilter);
-    if (!filter) return;
-    this.#lastTopic = undefined;
-    filter.routes = filter.routes.filter((other) => other !== route);
-    if (filter.routes.length > 0) return;
+    filter?.remove(route);
+    if (!filter?.isEmpty) return;
     this.#filters.delete(topicFilter);
-    this.#place(filter.matched, (others) => others.filter((other) => other !== filter));
+    this.#tree.change(filter.matched, (others = []) => {
+      const left = others.filter((other) => other !== filter);
+      return left.length > 0 ? left : undefined;
+    });
     const former = (this.#former ??= new Set()).add(topicFilter);
     if (former.size > FORMER) for (const oldest of former) return void former.delete(oldest);
-  }
-
-  #place(matched: string, change: (others: readonly Filter<R>[]) => readonly Filter<R>[]): void {
-    const filters = change(this.#tree.get(matched) ?? []);
-    this.#tree.set(matched, filters.length > 0 ? filters : undefined);
   }
 
   /** Where messages of `topic` go. */
@@ -113,11 +147,11 @@ export class Filters<R extends Route> {
  */
 export function wantedQos<R extends Route>(filter: Filter<R> | undefined, asked: QoS): QoS {
   let most = asked;
-  for (const { state, qos } of filter?.routes ?? []) if (state !== "ending" && qos > most) most = qos;
+  for (const { state, qos } of filter ?? []) if (state !== "ending" && qos > most) most = qos;
   return most;
 }
 
 /** Whether somebody wants the messages of the filter beyond what is under way. */
 export function isWanted<R extends Route>(filter: Filter<R> | undefined): boolean {
-  return !!filter?.routes.some(({ state }) => state !== "ending");
+  return !!filter?.some(({ state }) => state !== "ending");
 }

@@ -3,6 +3,7 @@
  * its own.
  */
 import type { QoS } from "../codec/types.js";
+import type { Link } from "./list.js";
 
 /**
  * `asked`: SUBACK is to come. `granted`. `ending`: UNSUBSCRIBE is asked for; what is under way still belongs here
@@ -10,7 +11,9 @@ import type { QoS } from "../codec/types.js";
  */
 export type RouteState = "asked" | "granted" | "ending" | "ended";
 
-export class Route {
+export class Route implements Link {
+  prev: Link = undefined!;
+  next: Link = undefined!;
   readonly topicFilter: string;
   /** The highest QoS that was asked for. */
   readonly qos: QoS;

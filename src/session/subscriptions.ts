@@ -8,6 +8,7 @@
  *   request, which the server answers later.
  * - What the server may have and nobody wants is ended by an UNSUBSCRIBE of the session's own.
  */
+import type { QoS } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import { Asking, OwnAsking, SUBACK, UNSUBACK } from "./exchange.js";
 import { Filters, isWanted, wantedQos } from "./filters.js";
@@ -15,6 +16,12 @@ import { insert, type Link, members, newList, unlink } from "./list.js";
 import type { SessionParts } from "./parts.js";
 import type { Route } from "./route.js";
 
+/** Requests that are out at one time: what one step sends, and the answers that may come in one chunk, stay few. */
+const WINDOW = 512;
+/** Bytes that requests may take while they wait, where messages may take less. */
+const LEAST = 1024 * 1024;
+/** What a request takes besides its topic filters, with its promises and its subscription, bytes. */
+const REQUEST = 1_500;
 /** Filters in one SUBSCRIBE when subscriptions are restored; some servers accept no more. */
 const RESTORE_BATCH = 8;
 
@@ -22,6 +29,10 @@ export class Subscriptions<R extends Route> {
   readonly filters = new Filters<R>();
   /** Askings that the end of a drain waits for. */
   awaited = 0;
+  /** The memory that they take, bytes. */
+  #bytes = 0;
+  /** How many are in `#sent`. */
+  #out = 0;
   #isOpen = false;
   readonly #parts: SessionParts;
   readonly #unsent = newList();
@@ -41,13 +52,19 @@ export class Subscriptions<R extends Route> {
    * that one; undefined where others want the filter's messages, so that the server need not hear of it.
    */
   routesToEnd(topicFilter: string, only: R | undefined): readonly R[] | undefined {
-    const routes = this.filters.get(topicFilter)?.routes ?? [];
-    if (!only) return routes;
-    return routes.some((route) => route !== only && route.state !== "ending") ? undefined : [only];
+    const filter = this.filters.get(topicFilter);
+    if (!only) return filter?.routes ?? [];
+    return filter?.some((route) => route !== only && route.state !== "ending") ? undefined : [only];
   }
 
+  /** Throws ERR_QUEUE_FULL, and has taken nothing then. */
   ask(asking: Asking<R>): void {
     const { time, options } = this.#parts;
+    const bytes = this.#bytes + memoryOf(asking);
+    if (bytes > Math.max(options.queue.maxBytes, LEAST)) {
+      throw new HubwireError("ERR_QUEUE_FULL", "too many requests wait for the server's answers");
+    }
+    this.#bytes = bytes;
     asking.acceptedAt = Math.floor(time.now);
     for (const route of asking.subscriptions) {
       if (asking.awaits === SUBACK) this.filters.add(route);
@@ -65,17 +82,13 @@ export class Subscriptions<R extends Route> {
   /** Sends what is not sent on this connection, as far as there are identifiers. */
   sendAll(): void {
     const { ids, output, time, options } = this.#parts;
-    while (this.#isOpen && this.#unsent.next !== this.#unsent) {
+    while (this.#isOpen && this.#out < WINDOW && this.#unsent.next !== this.#unsent) {
       const asking = this.#unsent.next as Asking<R>;
       if (!ids.take(asking)) return;
-      const { topicFilters, qos, packetId } = asking;
-      const subscriptions = topicFilters.map((topicFilter, index) => ({
-        topicFilter,
-        qos: wantedQos(this.filters.get(topicFilter), qos[index] ?? 0),
-      }));
+      const { topicFilters, packetId } = asking;
       output.packet(
         asking.awaits === SUBACK
-          ? { type: "subscribe", packetId, subscriptions }
+          ? { type: "subscribe", packetId, subscriptions: this.#wanted(asking) }
           : { type: "unsubscribe", packetId, topicFilters },
         time.now,
       );
@@ -83,8 +96,16 @@ export class Subscriptions<R extends Route> {
       asking.wasSent = true;
       unlink(asking);
       insert(asking, this.#sent);
+      this.#out++;
       time.schedule(asking.sentAt + options.operationTimeout);
     }
+  }
+
+  #wanted({ topicFilters, qos }: Asking<R>): { topicFilter: string; qos: QoS }[] {
+    return topicFilters.map((topicFilter, index) => ({
+      topicFilter,
+      qos: wantedQos(this.filters.get(topicFilter), qos[index] ?? 0),
+    }));
   }
 
   // ---- the server's answers
@@ -123,7 +144,7 @@ export class Subscriptions<R extends Route> {
     for (const topicFilter of asking.topicFilters) {
       const filter = this.filters.get(topicFilter);
       // Whoever wants it now has asked for it behind this UNSUBSCRIBE.
-      if (filter) filter.granted = filter.routes.some(({ state }) => state === "granted");
+      if (filter) filter.granted = filter.some(({ state }) => state === "granted");
     }
     for (const route of asking.subscriptions) if (route.state === "ending") this.filters.remove(route);
     this.#settle(asking, undefined);
@@ -170,6 +191,7 @@ export class Subscriptions<R extends Route> {
 
   #remove(asking: Asking<R>): void {
     unlink(asking);
+    if (asking.packetId) this.#out--;
     this.#parts.ids.release(asking);
   }
 
@@ -178,6 +200,7 @@ export class Subscriptions<R extends Route> {
     asking.settled = true;
     if (asking instanceof OwnAsking) return;
     this.awaited--;
+    this.#bytes -= memoryOf(asking);
     this.#parts.settle(asking, error, returnCodes);
   }
 
@@ -224,9 +247,7 @@ export class Subscriptions<R extends Route> {
   /** The server came to this UNSUBSCRIBE, for it has granted what was asked for behind it: it must not be sent again. */
   #wasHeard({ awaits, topicFilters }: Asking<R>): boolean {
     if (awaits !== UNSUBACK) return false;
-    return topicFilters.every((topicFilter) =>
-      this.filters.get(topicFilter)?.routes.some(({ state }) => state === "granted"),
-    );
+    return topicFilters.every((topicFilter) => this.filters.get(topicFilter)?.some(({ state }) => state === "granted"));
   }
 
   end(error: HubwireError): void {
@@ -264,4 +285,11 @@ export class Subscriptions<R extends Route> {
       this.giveUp(asking, (error ??= new HubwireError("ERR_TIMEOUT", "no answer from the server in time")));
     }
   }
+}
+
+/** Bytes that a request takes while it waits. */
+function memoryOf({ topicFilters }: Asking<Route>): number {
+  let bytes = REQUEST;
+  for (const { length } of topicFilters) bytes += 2 * length;
+  return bytes;
 }

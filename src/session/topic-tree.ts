@@ -19,33 +19,20 @@ const newNode = <V>(): Node<V> => ({ value: undefined, rest: undefined, levels: 
 export class TopicTree<V> {
   readonly #root: Node<V> = newNode();
 
-  /** What stands at a legal `topicFilter`. */
-  get(topicFilter: string): V | undefined {
+  /** Makes of what stands at a legal `topicFilter` what `make` makes of it; undefined: nothing. */
+  change(topicFilter: string, make: (value: V | undefined) => V | undefined): void {
     const levels = topicFilter.split("/");
-    const rest = levels[levels.length - 1] === "#";
-    if (rest) levels.pop();
-    let node: Node<V> | undefined = this.#root;
-    for (const level of levels) node = node?.levels?.get(level);
-    return rest ? node?.rest : node?.value;
-  }
-
-  /** Puts `value` at a legal `topicFilter`, or (undefined) takes out what is there. */
-  set(topicFilter: string, value: V | undefined): void {
-    const levels = topicFilter.split("/");
-    const rest = levels[levels.length - 1] === "#";
-    if (rest) levels.pop();
+    const end = levels[levels.length - 1] === "#" ? "rest" : "value";
+    if (end === "rest") levels.pop();
     const path = [this.#root];
+    let node = this.#root;
     for (const level of levels) {
-      const parent = path[path.length - 1]!;
-      let node = parent.levels?.get(level);
-      if (!node) {
-        if (value === undefined) return;
-        (parent.levels ??= new Map()).set(level, (node = newNode()));
-      }
-      path.push(node);
+      const below = (node.levels ??= new Map<string, Node<V>>());
+      let next = below.get(level);
+      if (!next) below.set(level, (next = newNode()));
+      path.push((node = next));
     }
-    path[path.length - 1]![rest ? "rest" : "value"] = value;
-    if (value === undefined) this.#prune(path, levels);
+    if ((node[end] = make(node[end])) === undefined) this.#prune(path, levels);
   }
 
   /** Takes out the nodes of a path at which nothing stands any more. */

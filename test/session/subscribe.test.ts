@@ -36,6 +36,46 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
     expect(h.failures).toEqual([]);
   });
 
+  test("512 requests are out at most, in order, and each answer lets the next go; restored subscriptions too", () => {
+    const h = new Harness({ queue: { maxBytes: 4_000_000 } }).connect();
+    const numbers = Array.from({ length: 1_000 }, (_, at) => at);
+    for (const at of numbers) h.session.subscribe([{ topicFilter: `f/${at}`, qos: 0 }], `s${at}`, h.now);
+    expect(h.sentLines()).toHaveLength(512);
+    h.feed({ type: "suback", packetId: 2, returnCodes: [0] }, { type: "suback", packetId: 1, returnCodes: [0] });
+    expect(h.sentLines()).toHaveLength(2);
+    // One that was given up is still out, until its answer comes.
+    h.session.cancelNamed("s3", aborted, h.now);
+    expect(h.sentLines()).toEqual([]);
+    h.reconnect(true);
+    let packets = h.sent();
+    expect(packets).toHaveLength(512);
+    for (; packets.length > 0; packets = h.sent()) {
+      for (const packet of packets) {
+        if (packet.type === "subscribe") h.feed({ type: "suback", packetId: packet.packetId!, returnCodes: [0] });
+        else if (packet.type === "unsubscribe") h.feed({ type: "unsuback", packetId: packet.packetId! });
+      }
+    }
+    expect(h.results().filter((result) => result !== "s3:ERR_ABORTED")).toEqual([
+      ...["s1:ok", "s0:ok"],
+      ...numbers.filter((at) => at > 1 && at !== 3).map((at) => `s${at}:ok`),
+    ]);
+  });
+
+  test("requests that wait are bounded by the memory that they take, and those that are over make room", () => {
+    const h = new Harness();
+    const ask = (at: number): void =>
+      h.session.subscribe([{ topicFilter: "f".repeat(10_000), qos: 0 }], `s${at}`, h.now);
+    const most = Math.floor((1024 * 1024) / 21_500);
+    for (let at = 0; at < most; at++) ask(at);
+    const full = expect.objectContaining({ code: "ERR_QUEUE_FULL", retryable: true });
+    expect(() => ask(most)).toThrow(full);
+    expect(() => h.session.unsubscribe(["f".repeat(10_000)], "u", h.now)).toThrow(full);
+    h.session.cancelNamed("s0", aborted, h.now);
+    ask(most);
+    expect(() => ask(most + 1)).toThrow(full);
+    expect(h.results()).toEqual(["s0:ERR_ABORTED"]);
+  });
+
   test("a filter that several want is asked for with the highest QoS of theirs, also when it is restored", () => {
     const h = new Harness().connect();
     const ask = (qos: 0 | 1 | 2): void => h.session.subscribe([{ topicFilter: "f", qos }], `s${qos}`, h.now);

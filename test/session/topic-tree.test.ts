@@ -16,6 +16,16 @@ const names = levels(["", "a", "$", "ab"], 3).filter(Boolean);
 const plain = levels(["", "a", "$", "ab", "+"], 3).filter(Boolean);
 const filters = [...plain, "#", ...plain.filter((text) => text.split("/").length < 3).map((text) => `${text}/#`)];
 
+function set<V>(tree: TopicTree<V>, filter: string, value: V | undefined): void {
+  tree.change(filter, () => value);
+}
+
+function get<V>(tree: TopicTree<V>, filter: string): V | undefined {
+  let found: V | undefined;
+  tree.change(filter, (value) => (found = value));
+  return found;
+}
+
 function expectMatches(tree: TopicTree<string>, present: ReadonlySet<string>): void {
   for (const name of names) {
     const expected = filters.filter((filter) => present.has(filter) && matchTopic(filter, name));
@@ -27,18 +37,18 @@ describe("topic filters in a tree", () => {
   test("match as filter by filter, all of them, and half of them after the others were taken out", () => {
     const tree = new TopicTree<string>();
     const present = new Set(filters);
-    for (const filter of filters) tree.set(filter, filter);
-    for (const filter of filters) expect(tree.get(filter)).toBe(filter);
+    for (const filter of filters) set(tree, filter, filter);
+    for (const filter of filters) expect(get(tree, filter)).toBe(filter);
     expectMatches(tree, present);
     const random = seeded(7);
     for (const filter of filters) {
       if (random.next() < 0.5) continue;
-      tree.set(filter, undefined);
+      set(tree, filter, undefined);
       present.delete(filter);
     }
-    for (const filter of filters) expect(tree.get(filter)).toBe(present.has(filter) ? filter : undefined);
+    for (const filter of filters) expect(get(tree, filter)).toBe(present.has(filter) ? filter : undefined);
     expectMatches(tree, present);
-    for (const filter of filters) tree.set(filter, undefined);
+    for (const filter of filters) set(tree, filter, undefined);
     expectMatches(tree, new Set());
   });
 
@@ -51,13 +61,13 @@ describe("topic filters in a tree", () => {
     ["+", "a"],
   ])("%s does not stand at %s", (one, other) => {
     const tree = new TopicTree<number>();
-    tree.set(one, 1);
-    expect(tree.get(other)).toBeUndefined();
-    tree.set(other, undefined);
-    expect(tree.get(one)).toBe(1);
-    tree.set(other, 2);
-    tree.set(other, undefined);
-    expect([tree.get(one), tree.get(other)]).toEqual([1, undefined]);
+    set(tree, one, 1);
+    expect(get(tree, other)).toBeUndefined();
+    set(tree, other, undefined);
+    expect(get(tree, one)).toBe(1);
+    set(tree, other, 2);
+    set(tree, other, undefined);
+    expect([get(tree, one), get(tree, other)]).toEqual([1, undefined]);
   });
 
   test("thousands of filters that came and went leave nothing behind", () => {
@@ -68,12 +78,12 @@ describe("topic filters in a tree", () => {
       return process.memoryUsage().heapUsed;
     };
     const tree = new TopicTree<true>();
-    tree.set("devices/kept/#", true);
+    set(tree, "devices/kept/#", true);
     const pass = (from: number, to: number): void => {
       for (let i = from; i < to; i++) {
-        for (const end of ["/state", "/#", ""]) tree.set(`devices/${i}/a${end}`, true);
-        for (const end of ["", "/#", "/state"]) tree.set(`devices/${i}/a${end}`, undefined);
-        tree.set(`devices/${i}/never`, undefined);
+        for (const end of ["/state", "/#", ""]) set(tree, `devices/${i}/a${end}`, true);
+        for (const end of ["", "/#", "/state"]) set(tree, `devices/${i}/a${end}`, undefined);
+        set(tree, `devices/${i}/never`, undefined);
       }
     };
     pass(0, 500);
