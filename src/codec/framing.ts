@@ -121,7 +121,9 @@ export class Decoder {
    */
   #take(chunk: Uint8Array): void {
     let at = 0;
-    if (this.#size === 0 && (this.#held > 0 || chunk.length <= SMALL_CHUNK)) {
+    // Acknowledgements need no view, and an idle client no block.
+    const isCopied = chunk.length <= SMALL_CHUNK && chunk[0]! >> 4 === 3;
+    if (this.#size === 0 && (this.#held > 0 || isCopied)) {
       at = this.#join(chunk);
       // Whoever got the packet may have transferred its memory, and with it the copy of the rest.
       if (this.#size === 0 && chunk.length <= SMALL_CHUNK && this.#block.length > 0) {

@@ -15,7 +15,8 @@ import { dataLength } from "./values.js";
 import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./types.js";
 import type { NativeBuffer } from "./utf8.js";
 
-const FIRST_SLAB = 512;
+/** For a connection on which nothing happens; each is twice the one before. */
+const FIRST_SLAB = 64;
 /** Larger ones cost more than they save: their memory is new to the process each time. */
 const MAX_SLAB = 0x4000;
 /** Payloads of at least this many bytes are lent, not copied. */

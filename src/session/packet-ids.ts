@@ -8,8 +8,11 @@
  */
 import type { Exchange } from "./exchange.js";
 
+/** Before the first identifier. */
+const NONE = /* @__PURE__ */ new Uint16Array(0);
+
 export class PacketIds {
-  #ring = new Uint16Array(0);
+  #ring = NONE;
   #head = 0;
   #free = 0;
   readonly #holders: (Exchange | undefined)[] = [];

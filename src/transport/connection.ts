@@ -10,7 +10,7 @@ import type { HubwireError } from "../errors.js";
 import { dial, type Line } from "./dial.js";
 import type { Endpoint } from "./endpoint.js";
 import { explainFailure } from "./failures.js";
-import { Output } from "./output.js";
+import { Output, type OutputEvents } from "./output.js";
 import type { TlsSessions } from "./tls-sessions.js";
 
 export type { CreateConnectionOptions, Endpoint } from "./endpoint.js";
@@ -40,10 +40,12 @@ export interface ConnectionSink {
  */
 const HELD = 64 * 1024;
 
-export class Connection {
-  readonly #endpoint: Endpoint;
+export class Connection implements OutputEvents {
   readonly #sessions: TlsSessions;
-  readonly #abort = new AbortController();
+  /** Where to connect to, until that has begun. */
+  #endpoint: Endpoint | undefined;
+  /** Ends the attempt; afterwards the caller's own stream may still listen to its signal. */
+  #abort: AbortController | undefined;
   #sink: ConnectionSink | undefined;
   #stream: Duplex | undefined;
   #output: Output | undefined;
@@ -62,8 +64,16 @@ export class Connection {
 
   /** Starts to connect. */
   open(): void {
-    void dial(this.#endpoint, this.#sessions, this.#abort.signal).then(
-      (line) => this.#attach(line),
+    const endpoint = this.#endpoint!;
+    const abort = new AbortController();
+    this.#endpoint = undefined;
+    this.#abort = abort;
+    void dial(endpoint, this.#sessions, abort.signal).then(
+      (line) => {
+        // An idle client is to keep nothing of what an attempt needs.
+        if (!endpoint.createConnection && !abort.signal.aborted) this.#abort = undefined;
+        this.#attach(line);
+      },
       (error: HubwireError) => this.#over(error),
     );
   }
@@ -104,8 +114,18 @@ export class Connection {
     this.#sink = undefined;
     this.#held = [];
     // Each abort makes an exception with its stack, heard or not.
-    if (!this.#abort.signal.aborted) this.#abort.abort();
+    if (this.#abort?.signal.aborted === false) this.#abort.abort();
     this.#stream?.destroy();
+  }
+
+  /** See `OutputEvents`. */
+  progress(): void {
+    this.#sink?.progress();
+  }
+
+  /** See `OutputEvents`. */
+  writable(): void {
+    this.#sink?.writable();
   }
 
   #attach({ stream, framing, proven }: Line): void {
@@ -116,8 +136,7 @@ export class Connection {
     }
     this.#stream = stream;
     this.#proven = proven;
-    const events = { progress: () => this.#sink?.progress(), writable: () => this.#sink?.writable() };
-    const output = new Output(stream, events, framing);
+    const output = new Output(stream, this, framing);
     this.#output = output;
     framing?.attach({
       received: (bytes) => this.#received(bytes),

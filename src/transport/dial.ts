@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import { HubwireError } from "../errors.js";
 import type { Endpoint } from "./endpoint.js";
 import { explainFailure, type Stage } from "./failures.js";
-import { connectTcp, opened } from "./streams.js";
+import { connectTcp, opened, quieten } from "./streams.js";
 import { secure } from "./tls.js";
 import type { TlsSessions } from "./tls-sessions.js";
 import type { WebSocketFraming } from "./websocket-client.js";
@@ -60,7 +60,7 @@ function callersConnection({ host, port, createConnection }: Endpoint, signal: A
         throw new HubwireError("ERR_UNREACHABLE", "createConnection gave no Duplex, and no promise of one");
       }
       // Whoever uses it next listens too; until then, and after that, a failure must not end the process.
-      stream.on("error", () => {});
+      quieten(stream);
       if (signal.aborted) stream.destroy();
       else resolve(stream);
     };

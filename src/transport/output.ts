@@ -33,7 +33,8 @@ export class Output {
   readonly #stream: Duplex;
   readonly #events: OutputEvents;
   readonly #framing: OutputFraming | undefined;
-  readonly #onTaken = (error?: Error | null): void => this.#taken(error);
+  /** Made when output has to wait for the first time. */
+  #onTaken: ((error?: Error | null) => void) | undefined;
   /** Not handed on yet; `#at` is the first of it. */
   #waiting: Uint8Array[] = [];
   #at = 0;
@@ -90,14 +91,14 @@ export class Output {
     if (!room && this.#handed > 0) return;
     this.#control = undefined;
     if (!room) this.#handed++;
-    this.#attempt(() => this.#stream.write(frame, room ? undefined : this.#onTaken));
+    this.#attempt(() => this.#stream.write(frame, room ? undefined : this.#whenTaken));
   }
 
   /** Keeps one slice ahead of the one that the network is taking. */
   #handOn(): void {
     while (this.#waitingBytes > 0 && this.#handed < 2) {
       this.#handed++;
-      this.#send(this.#slice(), this.#onTaken);
+      this.#send(this.#slice(), this.#whenTaken);
     }
     if (this.#waitingBytes === 0) this.#waiting = [];
     else if (this.#at > 1_024) this.#waiting.splice(0, this.#at);
@@ -144,6 +145,10 @@ export class Output {
     for (let i = 0; i < last; i++) stream.write(chunks[i]);
     if (last >= 0) stream.write(chunks[last], taken);
     if (last > 0) stream.uncork();
+  }
+
+  get #whenTaken(): (error?: Error | null) => void {
+    return (this.#onTaken ??= (error) => this.#taken(error));
   }
 
   #taken(error: Error | null | undefined): void {

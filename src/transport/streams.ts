@@ -8,6 +8,14 @@ import type { Duplex } from "node:stream";
 import { loadNet } from "./builtins.js";
 import { badOptions } from "./failures.js";
 
+const ignored = (): void => {};
+
+/** From now on a failure of the stream, whoever else hears it, does not end the process. */
+export function quieten(stream: Duplex): void {
+  // One function for all: a closure would keep alive what the attempt needed.
+  if (!stream.listeners("error").includes(ignored)) stream.on("error", ignored);
+}
+
 /** Ends a wait. `error` undefined: the stream has ended. */
 type Fail = (error?: unknown) => void;
 
@@ -21,7 +29,7 @@ export function waitOn<T>(
     const stop = (): void => {
       stopStep();
       signal.removeEventListener("abort", abort);
-      stream.off("end", ended).off("close", ended);
+      stream.off("error", fail).off("end", ended).off("close", ended);
     };
     const fail: Fail = (error) => {
       stop();
@@ -30,9 +38,8 @@ export function waitOn<T>(
     };
     const ended = (): void => fail(stream.errored ?? undefined);
     const abort = (): void => fail(signal.reason);
-    // Stays: a stream that outlives its use must not end the process.
-    stream.on("error", fail);
-    stream.once("end", ended).once("close", ended);
+    quieten(stream);
+    stream.once("error", fail).once("end", ended).once("close", ended);
     signal.addEventListener("abort", abort, { once: true });
     const stopStep = start((value) => {
       stop();
@@ -49,7 +56,7 @@ export function opened(stream: Duplex, event: "connect" | "secureConnect", signa
   (stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   // A stream that is none of `node:net`, or was connected before.
   if (event === "connect" && !(stream as { connecting?: boolean }).connecting && !stream.destroyed) {
-    stream.on("error", () => {});
+    quieten(stream);
     return signal.aborted ? Promise.reject(signal.reason as Error) : Promise.resolve();
   }
   return waitOn(stream, signal, (done) => {

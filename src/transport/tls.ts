@@ -9,6 +9,7 @@ import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
 import { invalid } from "../check.js";
 import { loadCrypto, loadNet, loadTls } from "./builtins.js";
 import { badOptions } from "./failures.js";
+import { quieten } from "./streams.js";
 import { termsOf, type TlsSessions } from "./tls-sessions.js";
 
 /** What the caller may not set: the connection itself is made here. */
@@ -44,7 +45,7 @@ export async function secure(
     ...(session && { session }),
   }));
   // Whoever waits for it listens too.
-  socket.on("error", () => {});
+  quieten(socket);
   if (stream) {
     stream.on("error", (error) => socket.destroy(error)).on("close", () => socket.destroy());
     socket.on("close", () => stream.destroy());
@@ -90,9 +91,15 @@ async function mergeOptions(host: string, given: ConnectionOptions = {}): Promis
 
 type IdentityCheck = NonNullable<ConnectionOptions["checkServerIdentity"]>;
 
-/** The caller's check, or ours; what it throws would else leave through the event loop. */
+let ours: IdentityCheck | undefined;
+
+/** The caller's check, or ours, which is one for all connections: each keeps the one it was made with. */
 async function identityCheck({ checkServerIdentity }: ConnectionOptions): Promise<IdentityCheck> {
-  const check = checkServerIdentity ?? (await ownCheck());
+  return checkServerIdentity ? guarded(checkServerIdentity) : (ours ??= guarded(await ownCheck()));
+}
+
+/** What a check throws would else leave through the event loop. */
+function guarded(check: IdentityCheck): IdentityCheck {
   return (host, certificate) => {
     try {
       return check(host, certificate);
