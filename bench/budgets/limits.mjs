@@ -25,5 +25,5 @@ export const memory = {
   /** KiB that a decoder keeps after a million topics. */
   decoder: 64,
   /** Resident memory of an idle connection, times that of a bare TLS socket. */
-  idle: 1.7,
+  idle: 1.35,
 };
