@@ -47,7 +47,7 @@ const allowed: Record<string, readonly string[]> = {
   wire: ["check", "errors"],
   hub: ["client", "session", "codec", "wire", ...ground],
   emulator: ["wire", "codec", "transport", ...ground],
-  cli: ["hub", "emulator", "wire", "transport", ...ground],
+  cli: ["hub", "emulator", "wire", "client", "transport", ...ground],
 };
 
 describe("structure", () => {

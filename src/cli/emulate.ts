@@ -8,7 +8,7 @@ import { COMMANDS_HELP, perform, readRequest, type Request, subjectOf, WORDS } f
 import { writeFileSafely } from "./files.js";
 import { type Io, remark, said, stopped } from "./io.js";
 import { bodyFields, json, Output, outputOptions, type Told } from "./output.js";
-import { readState, StateFile } from "./state-file.js";
+import { lockState, readState, StateFile } from "./state-file.js";
 import { fileOf, integer, jsonObjectOf } from "./values.js";
 
 /** Bytes of a line of standard input: a message of 256 KiB fits in base64, and so does a certificate beside it. */
@@ -241,6 +241,43 @@ function refuse(error: unknown, about: object | undefined, io: Io, print: (recor
   if (about === undefined) remark(io, said(fault));
 }
 
+/** From the start of the hub to its end. */
+async function runHub(values: EmulateValues, io: Io): Promise<void> {
+  const caFile = values["ca-out"] ?? "hubwire-ca.pem";
+  const readyFile = values["ready-file"];
+  const output = new Output(io, values.json);
+  const print = (record: Told): void => void output.print(record);
+  const kept = values.state === undefined ? undefined : readState(values.state);
+  const hub = await startHub(values, kept);
+  const state =
+    values.state === undefined
+      ? undefined
+      : new StateFile(values.state, hub, io.clock, ({ message }) => remark(io, message));
+  try {
+    tell(hub, print);
+    populate(hub, values);
+    if (values.setup !== undefined && kept === undefined) await setUp(hub, values.setup, print);
+    state?.save();
+    writeFileSafely("ca-out", caFile, hub.caCertificate, 0o644);
+    const { port, hostName, idScope } = hub;
+    const ready = { port, hostName, idScope, caFile: resolve(caFile) };
+    const { devices, enrollments } = everybody(hub, values);
+    for (const device of devices) print({ type: "device", ...device });
+    for (const enrollment of enrollments) print({ type: "enrollment", ...enrollment });
+    print({ type: "listening", ...ready });
+    io.stderr.write(`listening on port ${port}; clients trust it with --ca ${caFile} --port ${port}\n`);
+    if (readyFile !== undefined) {
+      const text = json({ ...ready, pid: process.pid, devices, enrollments });
+      writeFileSafely("ready-file", readyFile, `${text}\n`, 0o600);
+    }
+    await serve(hub, state, io, print);
+  } finally {
+    await hub.close();
+    state?.close();
+    if (readyFile !== undefined) rmSync(readyFile, { force: true });
+  }
+}
+
 export const emulate = command({
   name: "emulate",
   usage: "[options]",
@@ -257,38 +294,11 @@ For a person: ${WORDS}`,
 
   async run({ values, positionals }, io) {
     if (positionals.length > 0) throw badArgument("hubwire emulate takes no arguments, only options");
-    const caFile = values["ca-out"] ?? "hubwire-ca.pem";
-    const readyFile = values["ready-file"];
-    const output = new Output(io, values.json);
-    const print = (record: Told): void => void output.print(record);
-    const kept = values.state === undefined ? undefined : readState(values.state);
-    const hub = await startHub(values, kept);
-    const state =
-      values.state === undefined
-        ? undefined
-        : new StateFile(values.state, hub, io.clock, ({ message }) => remark(io, message));
+    const unlock = values.state === undefined ? undefined : lockState(values.state);
     try {
-      tell(hub, print);
-      populate(hub, values);
-      if (values.setup !== undefined && kept === undefined) await setUp(hub, values.setup, print);
-      state?.save();
-      writeFileSafely("ca-out", caFile, hub.caCertificate, 0o644);
-      const { port, hostName, idScope } = hub;
-      const ready = { port, hostName, idScope, caFile: resolve(caFile) };
-      const { devices, enrollments } = everybody(hub, values);
-      for (const device of devices) print({ type: "device", ...device });
-      for (const enrollment of enrollments) print({ type: "enrollment", ...enrollment });
-      print({ type: "listening", ...ready });
-      io.stderr.write(`listening on port ${port}; clients trust it with --ca ${caFile} --port ${port}\n`);
-      if (readyFile !== undefined) {
-        const text = json({ ...ready, pid: process.pid, devices, enrollments });
-        writeFileSafely("ready-file", readyFile, `${text}\n`, 0o600);
-      }
-      await serve(hub, state, io, print);
+      await runHub(values, io);
     } finally {
-      await hub.close();
-      state?.close();
-      if (readyFile !== undefined) rmSync(readyFile, { force: true });
+      unlock?.();
     }
     return 0;
   },

@@ -1,12 +1,15 @@
 /**
  * The file in which a hub outlives its process: `--state`.
  *
- * Invariants: the file is whole at any time, whenever the process is killed; it is for its owner alone; what it cannot
- * be made of is left as it is and told. What is saved is at most `DELAY` older than the hub.
+ * Invariants: the file is whole at any time, whenever the process is killed; it is for its owner and for one process alone;
+ * what it cannot be made of is left as it is and told. What is saved is at most `DELAY` older than the hub.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { Lock } from "../client/store/lock.js";
 import type { HubEmulator, HubState } from "../emulator/index.js";
 import { type Clock, setAlarm } from "../clock.js";
+import { HubwireError } from "../errors.js";
 import { Failure } from "./command.js";
 import { writeFileSafely } from "./files.js";
 
@@ -14,6 +17,28 @@ import { writeFileSafely } from "./files.js";
 const DELAY = 100;
 /** ms until a save that failed is tried again. */
 const RETRY = 1_000;
+
+/**
+ * Keeps other processes off the file until what it returns is called. A lock that a dead process left is no obstacle. Throws
+ * Failure, which does not name the path.
+ */
+export function lockState(path: string): () => void {
+  try {
+    const exists = existsSync(path);
+    // A pipe or device is nobody's.
+    if (exists && !statSync(path).isFile()) return () => {};
+    const lock = new Lock(exists ? realpathSync(path) : join(realpathSync(dirname(path)), basename(path)));
+    return () => lock.release();
+  } catch (error) {
+    const [, pid] = /by process (\d+)/.exec(error instanceof HubwireError ? error.message : "") ?? [];
+    const { code } = ((error as Error).cause ?? error) as { code?: string };
+    throw new Failure(
+      pid === undefined
+        ? `--state: the file cannot be locked (${code ?? "unknown"})`
+        : `--state: the file is in use by process ${pid}; if that is none, remove what is named like the file with .lock behind`,
+    );
+  }
+}
 
 /** Reads the state that a file holds; undefined where there is no file yet. Throws Failure, which does not name the path. */
 export function readState(path: string): HubState | undefined {

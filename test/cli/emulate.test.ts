@@ -357,6 +357,27 @@ describe("--state", () => {
     expect(readFileSync(file("state.json"), "utf8")).toBe(text);
   });
 
+  test("one process at a time has it: the second exits 1, names the first and changes nothing", async () => {
+    const hub = await emulate(state());
+    const before = readFileSync(file("state.json"), "utf8");
+    // Here both are in one process, which makes no difference: nobody gets in while somebody is.
+    const { status, stdout, stderr } = await runHere([...usual(), ...state(), "--device", "second"]);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain(`--state: the file is in use by process ${process.pid}`);
+    expect(stderr).not.toContain(folder);
+    expect(readFileSync(file("state.json"), "utf8")).toBe(before);
+    expect(await end(hub)).toBe(0);
+    expect(existsSync(file("state.json.lock"))).toBe(false);
+    expect(await end(await emulate(state()))).toBe(0);
+  });
+
+  test("a folder that is not there is told by the option, before anything starts", async () => {
+    const { status, stderr } = await runHere([...usual(), "--state", join(folder, "none", "state.json")]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("--state: the file cannot be locked (ENOENT)");
+    expect(stderr).not.toContain(folder);
+  });
+
   test("a change by a device is saved without being asked", async () => {
     const hub = await emulate(state());
     const device = await deviceOf(hub);
