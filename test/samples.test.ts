@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { HubEmulator } from "../src/emulator/index.js";
+import { createAuthority, createSelfSigned, HubEmulator } from "../src/emulator/index.js";
 import { deriveGroupKey, DeviceClient, type HubMessage, provisionDevice } from "../src/hub/index.js";
 
 let hub: HubEmulator;
@@ -103,13 +103,51 @@ test("register_symkey and register_symkey_group: provisioned, then connected", a
   }
 });
 
-test("simple_sample_device_x509 and register_x509: a certificate in place of a key", async () => {
+test("simple_sample_device_x509: a certificate in place of a key", async () => {
   const { certificate, key } = hub.createDevice("x509", { x509: true });
   const x509 = { cert: certificate!, key: key! };
+  // Client.fromConnectionString("HostName=…;DeviceId=…;x509=true", Mqtt), client.setOptions({ cert, key })
   const client = new DeviceClient({ hostName: "localhost", deviceId: "x509", x509 }, network);
   await client.connect();
+  const received = once(hub, "telemetry");
   await client.sendTelemetry({ windSpeed: 12 });
+  const [{ deviceId, payload }] = (await received) as [{ deviceId: string; payload: Uint8Array }];
+  expect([deviceId, JSON.parse(text(payload))]).toEqual(["x509", { windSpeed: 12 }]);
   await client.close();
+});
+
+test("register_x509: enrolled by its certificate or by who signed it, then connected with the same", async () => {
+  const own = createSelfSigned({ commonName: "own-certificate", client: true });
+  hub.createEnrollment("own-certificate", { thumbprint: own.thumbprint });
+  const factory = createAuthority({ commonName: "factory" });
+  hub.createEnrollmentGroup({ certificateAuthority: factory.certificate });
+  const signed = factory.issue({ commonName: "signed", client: true });
+  const service = { host: "localhost", idScope: hub.idScope, ...network };
+  for (const [registrationId, cert, key] of [
+    ["own-certificate", own.certificate, own.key],
+    ["signed", signed.chain, signed.key],
+  ] as const) {
+    // ProvisioningDeviceClient.create(host, idScope, new Mqtt(), new X509Security(registrationId, { cert, key })).register()
+    const { assignedHub, deviceId, deviceOptions } = await provisionDevice({
+      ...service,
+      registrationId,
+      x509: { cert, key },
+    });
+    expect([assignedHub, deviceId]).toEqual(["localhost", registrationId]);
+    const client = new DeviceClient(deviceOptions, network);
+    await client.connect();
+    const received = once(hub, "telemetry");
+    await client.sendTelemetry("Hello world");
+    expect(((await received) as [{ deviceId: string }])[0].deviceId).toBe(registrationId);
+    await client.close();
+  }
+  const stranger = createSelfSigned({ commonName: "own-certificate", client: true });
+  const refused = provisionDevice({
+    ...service,
+    registrationId: "own-certificate",
+    x509: { cert: stranger.certificate, key: stranger.key },
+  });
+  await expect(refused).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_(PROVISIONING|NOT_AUTHORIZED)$/) });
 });
 
 test("simple_sample_module and its method and twin: inputs to outputs", async () => {
