@@ -10,7 +10,7 @@ import { HubwireError } from "../errors.js";
 import type { Endpoint } from "./endpoint.js";
 import { HttpFault, printable } from "./http.js";
 import { exchange } from "./http-exchange.js";
-import { CloseCode, closePayload, encodeFrame, FrameFault, FrameReader, Opcode } from "./websocket-frames.js";
+import { BINARY, CLOSE, closePayload, encodeFrame, FrameFault, FrameReader, NORMAL, PONG } from "./websocket-frames.js";
 import { authority, upgradeFault, upgradeRequest } from "./websocket-handshake.js";
 
 /** What a framing tells the connection above it. */
@@ -72,7 +72,7 @@ export class WebSocketFraming {
     this.#sink = sink;
     this.#reader = new FrameReader(false, {
       data: (bytes) => sink.received(bytes),
-      ping: (payload) => sink.answer(this.#frame(Opcode.Pong, [payload])),
+      ping: (payload) => sink.answer(this.#frame(PONG, [payload])),
       close: (code, reason) => {
         const said = `WebSocket close ${code}${reason && `: ${printable(reason, 123)}`}`;
         const error = new HubwireError("ERR_CONNECTION_LOST", `the connection was closed by the peer (${said})`);
@@ -100,20 +100,20 @@ export class WebSocketFraming {
     let room = FRAME;
     for (let chunk of chunks) {
       for (; chunk.length >= room; room = FRAME) {
-        frames.push(this.#frame(Opcode.Binary, [...parts, chunk.subarray(0, room)]));
+        frames.push(this.#frame(BINARY, [...parts, chunk.subarray(0, room)]));
         chunk = chunk.subarray(room);
         parts = [];
       }
       if (chunk.length > 0) parts.push(chunk);
       room -= chunk.length;
     }
-    if (parts.length > 0) frames.push(this.#frame(Opcode.Binary, parts));
+    if (parts.length > 0) frames.push(this.#frame(BINARY, parts));
     return frames;
   }
 
   /** A close frame. */
-  goodbye(code: number = CloseCode.Normal): Uint8Array {
-    return this.#frame(Opcode.Close, [closePayload(code)]);
+  goodbye(code: number = NORMAL): Uint8Array {
+    return this.#frame(CLOSE, [closePayload(code)]);
   }
 
   #frame(opcode: number, chunks: readonly Uint8Array[]): Uint8Array {

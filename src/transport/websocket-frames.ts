@@ -6,17 +6,20 @@
  * MQTT (MQTT-6.0.0-2). What one chunk brings is handed on as one piece. Chunks are never written to.
  */
 
-/** Section 5.2. */
-export const Opcode = { Continuation: 0, Text: 1, Binary: 2, Close: 8, Ping: 9, Pong: 10 } as const;
+/** Opcodes of section 5.2. */
+const CONTINUATION = 0;
+const TEXT = 1;
+export const BINARY = 2;
+export const CLOSE = 8;
+const PING = 9;
+export const PONG = 10;
 
 /** Those close codes of section 7.4.1 that are sent here. */
-export const CloseCode = {
-  Normal: 1000,
-  ProtocolError: 1002,
-  UnsupportedData: 1003,
-  InvalidText: 1007,
-  TooLarge: 1009,
-} as const;
+export const NORMAL = 1000;
+const PROTOCOL_ERROR = 1002;
+const UNSUPPORTED_DATA = 1003;
+const INVALID_TEXT = 1007;
+const TOO_LARGE = 1009;
 
 /** A breach of the protocol by the other side; the connection is closed with `closeCode`. */
 export class FrameFault extends Error {
@@ -24,7 +27,7 @@ export class FrameFault extends Error {
   /** The statement of MQTT 3.1.1 that was broken, where it is one of those. */
   readonly statement: string | undefined;
 
-  constructor(closeCode: number, message: string, statement?: string) {
+  constructor(message: string, closeCode = PROTOCOL_ERROR, statement?: string) {
     super(message);
     this.closeCode = closeCode;
     this.statement = statement;
@@ -55,7 +58,7 @@ export class FrameReader {
   #headerLength = 0;
   readonly #control = Buffer.alloc(CONTROL_LIMIT);
   #controlLength = 0;
-  #opcode: number = Opcode.Binary;
+  #opcode = BINARY;
   /** Payload bytes of the present frame that are still to come. */
   #left = 0;
   /** Where its mask stands in the header, and the next byte of it to use. */
@@ -97,7 +100,7 @@ export class FrameReader {
       return at + 1;
     }
     const end = Math.min(chunk.length, at + this.#left);
-    if (this.#opcode >= Opcode.Close) {
+    if (this.#opcode >= CLOSE) {
       for (let i = at; i < end; i++) this.#control[this.#controlLength++] = (chunk[i] as number) ^ this.#nextMask();
     } else if (this.#masked) {
       data.addMasked(at, end, this.#header, this.#maskStart, this.#maskAt);
@@ -126,21 +129,20 @@ export class FrameReader {
 
   #check(first: number, second: number): void {
     const opcode = first & 15;
-    const protocol = (text: string): FrameFault => new FrameFault(CloseCode.ProtocolError, text);
-    if (first & 0x70) throw protocol("a WebSocket frame of an extension that was not agreed on");
+    if (first & 0x70) throw new FrameFault("a WebSocket frame of an extension that was not agreed on");
     if (second >= 0x80 !== this.#masked)
-      throw protocol(`a WebSocket frame that is ${this.#masked ? "not " : ""}masked`);
-    if (opcode >= Opcode.Close) {
-      if (opcode > Opcode.Pong) throw protocol("a WebSocket frame of an unknown type");
-      if (!(first & 0x80) || (second & 0x7f) > CONTROL_LIMIT) throw protocol("a WebSocket control frame in parts");
+      throw new FrameFault(`a WebSocket frame that is ${this.#masked ? "not " : ""}masked`);
+    if (opcode >= CLOSE) {
+      if (opcode > PONG) throw new FrameFault("a WebSocket frame of an unknown type");
+      if (!(first & 0x80) || (second & 0x7f) > CONTROL_LIMIT) throw new FrameFault("a WebSocket control frame in parts");
       return;
     }
-    if (opcode === Opcode.Text) {
-      throw new FrameFault(CloseCode.UnsupportedData, "a WebSocket text frame; MQTT is binary", "MQTT-6.0.0-1");
+    if (opcode === TEXT) {
+      throw new FrameFault("a WebSocket text frame; MQTT is binary", UNSUPPORTED_DATA, "MQTT-6.0.0-1");
     }
-    if (opcode > Opcode.Binary) throw protocol("a WebSocket frame of an unknown type");
-    if ((opcode === Opcode.Continuation) !== this.#fragmented) {
-      throw protocol(`a WebSocket ${this.#fragmented ? "message inside another" : "continuation of no message"}`);
+    if (opcode > BINARY) throw new FrameFault("a WebSocket frame of an unknown type");
+    if ((opcode === CONTINUATION) !== this.#fragmented) {
+      throw new FrameFault(`a WebSocket ${this.#fragmented ? "message inside another" : "continuation of no message"}`);
     }
   }
 
@@ -157,16 +159,16 @@ export class FrameReader {
     this.#headerLength = 0;
     this.#controlLength = 0;
     this.#left = length;
-    if (this.#opcode < Opcode.Close) this.#fragmented = !(first & 0x80);
+    if (this.#opcode < CLOSE) this.#fragmented = !(first & 0x80);
     if (length === 0) this.#end(data);
   }
 
   /** The payload is whole. */
   #end(data: Gatherer): void {
-    if (this.#opcode < Opcode.Close) return;
+    if (this.#opcode < CLOSE) return;
     const payload = this.#control.subarray(0, this.#controlLength);
-    if (this.#opcode === Opcode.Ping) this.#sink.ping(Buffer.from(payload));
-    if (this.#opcode !== Opcode.Close) return;
+    if (this.#opcode === PING) this.#sink.ping(Buffer.from(payload));
+    if (this.#opcode !== CLOSE) return;
     const [code, reason] = closeReason(payload);
     this.#closed = true;
     this.#deliver(data);
@@ -177,9 +179,9 @@ export class FrameReader {
 /** Section 5.2: the shortest form of a length; and one that JavaScript can count. */
 function least(length: number, bound: number): number {
   if (length < bound)
-    throw new FrameFault(CloseCode.ProtocolError, "a WebSocket frame with its length in a longer form");
+    throw new FrameFault("a WebSocket frame with its length in a longer form");
   if (length > Number.MAX_SAFE_INTEGER)
-    throw new FrameFault(CloseCode.TooLarge, "a WebSocket frame of 2^53 bytes or more");
+    throw new FrameFault("a WebSocket frame of 2^53 bytes or more", TOO_LARGE);
   return length;
 }
 
@@ -188,11 +190,11 @@ function closeReason(payload: Buffer): [code: number, reason: string] {
   if (payload.length === 0) return [NO_CODE, ""];
   const code = payload.length === 1 ? 0 : payload.readUInt16BE(0);
   const known = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code < 5000);
-  if (!known) throw new FrameFault(CloseCode.ProtocolError, "a WebSocket close without a valid code");
+  if (!known) throw new FrameFault("a WebSocket close without a valid code");
   try {
     return [code, new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2))];
   } catch {
-    throw new FrameFault(CloseCode.InvalidText, "a WebSocket close whose reason is not UTF-8");
+    throw new FrameFault("a WebSocket close whose reason is not UTF-8", INVALID_TEXT);
   }
 }
 

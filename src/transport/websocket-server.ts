@@ -6,7 +6,7 @@
  * sender more than it gets.
  */
 import { hasToken, HttpFault, type HttpHead, HttpHeadReader } from "./http.js";
-import { CloseCode, closePayload, encodeFrame, FrameFault, FrameReader, Opcode } from "./websocket-frames.js";
+import { BINARY, CLOSE, closePayload, encodeFrame, FrameFault, FrameReader, NORMAL, PONG } from "./websocket-frames.js";
 import { acceptKey, SUBPROTOCOL } from "./websocket-handshake.js";
 
 /** The first byte of a client that wants a WebSocket; MQTT's first is 0x10. */
@@ -44,8 +44,8 @@ export class WebSocketServer {
         // The owner may have ended it for what came before in the same chunk.
         if (this.#phase === "open") sink.received(bytes);
       },
-      ping: (payload) => (this.#pong = encodeFrame(Opcode.Pong, [payload])),
-      close: () => this.#end(CloseCode.Normal),
+      ping: (payload) => (this.#pong = encodeFrame(PONG, [payload])),
+      close: () => this.#end(NORMAL),
     });
   }
 
@@ -66,13 +66,13 @@ export class WebSocketServer {
 
   /** A frame of what leaves together. */
   frame(chunks: readonly Uint8Array[]): Uint8Array {
-    return encodeFrame(Opcode.Binary, chunks);
+    return encodeFrame(BINARY, chunks);
   }
 
   /** Ends it in good order; before the upgrade there is nobody to say goodbye to. */
   close(): void {
     if (this.#phase === "request") this.#answer(refusal(503, "Service Unavailable"));
-    else this.#end(CloseCode.Normal);
+    else this.#end(NORMAL);
   }
 
   /** The client's request; returns what came behind it once it is whole. */
@@ -100,7 +100,7 @@ export class WebSocketServer {
   #end(code: number): void {
     if (this.#phase !== "open") return;
     this.#phase = "over";
-    this.#sink.over(encodeFrame(Opcode.Close, [closePayload(code)]));
+    this.#sink.over(encodeFrame(CLOSE, [closePayload(code)]));
   }
 }
 
