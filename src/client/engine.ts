@@ -152,7 +152,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
   connect(signal: AbortSignal | undefined, timeout: number): Promise<void> {
     const { phase } = this;
     if (phase === "connected") return Promise.resolve();
-    const promise = this.connectCalls.add(signal, this.options.clock.now() + timeout);
+    const promise = this.connectCalls.add(signal, this.now() + timeout);
     if (phase === "idle" || phase === "stopped") {
       this.#life.restart();
       this.#dial();
@@ -184,7 +184,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     else if (phase === "connected" || phase === "renewing") {
       this.#enter("closing", this.options.operationTimeout);
       this.flow.feel();
-      this.desk.run(() => this.session.drain(true, this.options.clock.now()));
+      this.desk.run(() => this.session.drain(true, this.now()));
     }
   }
 
@@ -197,12 +197,12 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
 
   opened(): void {
     const { username, password } = this.#dialer.credentials;
-    const { connect, clock } = this.options;
+    const { connect } = this.options;
     this.flow.attach(this.#dialer.connection!);
     this.reception.opened(this.connects === 0 && !connect.cleanSession);
     this.session.trace = traceOf(connect.clientId, this.session.trace);
     try {
-      this.desk.run(() => this.session.open({ ...connect, username, password }, clock.now()));
+      this.desk.run(() => this.session.open({ ...connect, username, password }, this.now()));
     } catch (error) {
       this.closed(error as HubwireError);
     }
@@ -214,15 +214,15 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     if (this.phase === "connecting" && (chunk[0] === 0x15 || chunk[0] === 0x16) && chunk[1] === 3) {
       return this.closed(failures.speaksTlsError());
     }
-    this.desk.run(() => this.session.receive(chunk, this.options.clock.now()));
+    this.desk.run(() => this.session.receive(chunk, this.now()));
     this.flow.feel();
   }
 
   #accepted(sessionPresent: boolean): void {
-    const { connect, operationTimeout, clock } = this.options;
+    const { connect, operationTimeout } = this.options;
     const isResumed = this.connects++ === 0 && sessionPresent && !connect.cleanSession;
     if (!isResumed) this.reception.endEarly();
-    this.#life.accepted(clock.now(), isResumed ? operationTimeout : Infinity);
+    this.#life.accepted(this.now(), isResumed ? operationTimeout : Infinity);
     tellState(this.options.connect.clientId, this.phase, undefined);
     for (const { mailbox } of this.session.routes()) mailbox?.fail(undefined);
     this.flow.feel();
@@ -237,7 +237,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     if (before === "closed" || before === "stopped") return;
     const isEarly = before === "connecting" && error?.code === "ERR_CONNECTION_LOST";
     const reason = isEarly ? failures.beforeConnackError(error) : error;
-    const now = this.options.clock.now();
+    const now = this.now();
     tellEnd(this.options.connect.clientId, reason);
     this.#detach();
     this.desk.run(() => this.session.lost(reason, now));
@@ -277,7 +277,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
   /** Gives up until the next `connect()`. */
   #stop(error: HubwireError): void {
     const { isUp, wasAccepted } = this.#life;
-    const now = this.options.clock.now();
+    const now = this.now();
     this.#detach();
     this.#enter("stopped", Infinity, error);
     for (const { mailbox } of this.session.routes()) mailbox?.fail(error);
@@ -298,7 +298,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     // Where the connection went first, its end says what comes next.
     const isDraining = this.phase === "closing" || this.phase === "renewing";
     if (!isDraining || !this.#dialer.connection) return;
-    this.session.disconnect(this.options.clock.now());
+    this.session.disconnect(this.now());
     this.#enter(this.phase === "closing" ? "ending" : "leaving", LINGER);
     this.flow.end();
   }
@@ -308,7 +308,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     if (this.phase === "closed") return;
     const { isUp } = this.#life;
     if (this.session.state === "connected") {
-      this.session.disconnect(this.options.clock.now());
+      this.session.disconnect(this.now());
       this.flow.end();
     }
     this.#detach();
@@ -336,7 +336,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
 
   /** `timeout`: ms after which the phase ends by itself. */
   #enter(phase: ClientState, timeout = Infinity, error?: HubwireError): void {
-    this.#life.enter(phase, this.options.clock.now(), timeout);
+    this.#life.enter(phase, this.now(), timeout);
     this.deadlineChanged();
     tellState(this.options.connect.clientId, phase, error);
   }
@@ -357,7 +357,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
   }
 
   #timeIsUp(): void {
-    const now = this.options.clock.now();
+    const now = this.now();
     const { connectTimeout } = this.options;
     const error = (): HubwireError => this.#life.lastError ?? failures.timeoutError(connectTimeout);
     if (this.connectCalls.expire(now, error)) this.connectCallsEnded(error());

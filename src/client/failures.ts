@@ -3,7 +3,8 @@ import { HubwireError } from "../errors.js";
 
 export const closedError = (): HubwireError => new HubwireError("ERR_CLOSED", "the client is closed");
 
-export const stoppedError = (): HubwireError => new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()");
+export const stoppedError = (cause?: HubwireError): HubwireError =>
+  new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()", cause && { cause });
 
 export const timeoutError = (ms: number): HubwireError =>
   new HubwireError("ERR_CONNECT_TIMEOUT", `no connection within ${ms} ms: check host, port and network`);

@@ -5,9 +5,8 @@
  * left, whatever a handler does.
  */
 import { type Clock, setAlarm } from "../clock.js";
-import { HubwireError } from "../errors.js";
-
-export const closedError = (): HubwireError => new HubwireError("ERR_CLOSED", "the client is closed");
+import { closedError } from "../client/failures.js";
+import type { HubwireError } from "../errors.js";
 
 export class Busy {
   /** Handlers at work, which a planned reconnect lets finish. */

@@ -7,6 +7,7 @@
  */
 import type { ClientEvents, CloseOptions } from "../client/api.js";
 import { explainPublishes, MqttClient } from "../client/client.js";
+import { closedError, stoppedError } from "../client/failures.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { invalid, readOptions } from "../check.js";
 import type { Clock } from "../clock.js";
@@ -15,7 +16,7 @@ import type { Message, SessionStore } from "../session/types.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { asHubwireError } from "./access.js";
 import type { ActivityNotes } from "./activity.js";
-import { type Busy, closedError } from "./busy.js";
+import type { Busy } from "./busy.js";
 import { CredentialSource, type DeviceOptions, divideOptions, isSameIdentity, resolveIdentity } from "./credentials.js";
 import { isRefusal } from "./explain.js";
 import type { DeviceClientOptions, StoreIdentity } from "./options.js";
@@ -94,9 +95,7 @@ export class HubConnection {
     // How that ends, the calls that wait for it say.
     await this.#moving?.catch(() => {});
     if (this.#closed) throw closedError();
-    if (this.#stopped) {
-      throw new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()", { cause: this.#stopped });
-    }
+    if (this.#stopped) throw stoppedError(this.#stopped);
   }
 
   /** Settles with SUBACK of the present MQTT client. */

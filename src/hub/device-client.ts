@@ -9,6 +9,7 @@
 import { EventEmitter } from "node:events";
 import { checkOptions, checkValue, invalid, readOptions, type Rules } from "../check.js";
 import type { CloseOptions, MqttClient, SignalOptions } from "../client/client.js";
+import { closedError } from "../client/failures.js";
 import { asyncDispose } from "../dispose.js";
 import { type Clock, systemClock } from "../clock.js";
 import { emitSafely } from "../emit.js";
@@ -18,7 +19,7 @@ import type { Message } from "../session/types.js";
 import { cloudToDeviceTopic, DESIRED_FILTER, inputsFilter, METHODS_FILTER, parseInbound } from "../wire/topics.js";
 import type { HubAccess } from "./access.js";
 import { ActivityNotes } from "./activity.js";
-import { Busy, closedError } from "./busy.js";
+import { Busy } from "./busy.js";
 import { CONNECT, type ConnectOptions, HubConnection } from "./connection.js";
 import { type DeviceOptions, divideOptions } from "./credentials.js";
 import { edgeIdentity } from "./edge.js";

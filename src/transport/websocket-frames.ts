@@ -134,7 +134,8 @@ export class FrameReader {
       throw new FrameFault(`a WebSocket frame that is ${this.#masked ? "not " : ""}masked`);
     if (opcode >= CLOSE) {
       if (opcode > PONG) throw new FrameFault("a WebSocket frame of an unknown type");
-      if (!(first & 0x80) || (second & 0x7f) > CONTROL_LIMIT) throw new FrameFault("a WebSocket control frame in parts");
+      if (!(first & 0x80) || (second & 0x7f) > CONTROL_LIMIT)
+        throw new FrameFault("a WebSocket control frame in parts");
       return;
     }
     if (opcode === TEXT) {
@@ -178,10 +179,8 @@ export class FrameReader {
 
 /** Section 5.2: the shortest form of a length; and one that JavaScript can count. */
 function least(length: number, bound: number): number {
-  if (length < bound)
-    throw new FrameFault("a WebSocket frame with its length in a longer form");
-  if (length > Number.MAX_SAFE_INTEGER)
-    throw new FrameFault("a WebSocket frame of 2^53 bytes or more", TOO_LARGE);
+  if (length < bound) throw new FrameFault("a WebSocket frame with its length in a longer form");
+  if (length > Number.MAX_SAFE_INTEGER) throw new FrameFault("a WebSocket frame of 2^53 bytes or more", TOO_LARGE);
   return length;
 }
 
