@@ -62,13 +62,17 @@ export function publishOptions(options: PublishOptions | undefined): PublishOpti
   return usualOptions(options) ?? read(options, PUBLISH, "publish");
 }
 
-/** The same without a copy; undefined where there is more to look at. */
+let lastOptions: unknown;
+
+/** The same without a copy; undefined where there is more to look at. The names in an object are looked at once. */
 function usualOptions(options: PublishOptions | undefined): PublishOptions | undefined {
   if (options === undefined) return USUAL[0];
   if (typeof options !== "object" || options === null) return undefined;
   try {
-    for (const name in options) if (name !== "qos" && name !== "retain") return undefined;
-    const { qos = 0, retain = false } = options;
+    const { qos = 0, retain = false, signal } = options;
+    if (signal !== undefined) return undefined;
+    if (options !== lastOptions) for (const name in options) if (name !== "qos" && name !== "retain") return undefined;
+    lastOptions = options;
     if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return undefined;
     return USUAL[retain ? qos + 3 : qos];
   } catch {

@@ -30,7 +30,7 @@ import { Engine } from "./engine.js";
 import { closedError, refusedError, stoppedError } from "./failures.js";
 import { Mailbox } from "./mailbox.js";
 import { type MqttClientOptions, resolveOptions } from "./options.js";
-import { AskRequest, capture, PublishRequest } from "./requests.js";
+import { AskRequest, capture, publication } from "./requests.js";
 import { Subscription } from "./subscription.js";
 
 export type * from "./api.js";
@@ -133,7 +133,7 @@ export class MqttClient extends EventEmitter<ClientEvents> {
       const { qos = 0, retain = false, signal } = publishOptions(options);
       this.#checkUsable();
       const promise = new Promise<void>(capture);
-      desk.publish(new PublishRequest(topic, payload, qos, retain), signal);
+      desk.publish(publication(topic, payload, qos, retain), signal);
       flow.accepted(payload.length);
       if (flow.isPaused) flow.feel();
       return promise;

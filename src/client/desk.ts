@@ -8,11 +8,11 @@
 import type { Clock } from "../clock.js";
 import { invalid } from "../check.js";
 import type { HubwireError } from "../errors.js";
-import { Session, UNSUBACK } from "../session/index.js";
+import { Publication, Session, UNSUBACK } from "../session/index.js";
 import type { Message, SessionEvent, SessionOptions, SessionSink, SessionStore } from "../session/index.js";
 import type { MessageRoute } from "./deliveries.js";
 import type { Flow } from "./flow.js";
-import { type AskRequest, PublishRequest, type SessionRequest, type SignalOwner } from "./requests.js";
+import { type AskRequest, type SessionRequest, type SignalOwner } from "./requests.js";
 import { Settlements } from "./settlements.js";
 
 /** What the desk asks of its owner. */
@@ -30,8 +30,8 @@ const storesInUse = new WeakSet<SessionStore>();
 
 const asItIs = (error: HubwireError): HubwireError => error;
 
-export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRoute>, SignalOwner<SessionRequest> {
-  readonly session: Session<PublishRequest, AskRequest, MessageRoute>;
+export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>, SignalOwner<SessionRequest> {
+  readonly session: Session<Publication, AskRequest, MessageRoute>;
   /** What callers hear of an error that a message ended with. */
   explain = asItIs;
   /** Requests that are not over. */
@@ -52,7 +52,7 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
     if (store && storesInUse.has(store)) throw invalid("option store of MqttClient is in use by another client");
     if (store) storesInUse.add(store);
     this.#store = store;
-    this.session = new Session<PublishRequest, AskRequest, MessageRoute>(this, options);
+    this.session = new Session<Publication, AskRequest, MessageRoute>(this, options);
   }
 
   // --- what the session says while it is at work ---
@@ -69,13 +69,13 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
     this.#owner.deadlineChanged();
   }
 
-  settleAll(requests: Iterable<PublishRequest>, error: HubwireError): void {
+  settleAll(requests: Iterable<Publication>, error: HubwireError): void {
     this.#settlements.allOver(requests, this.explain(error));
   }
 
   settle(request: SessionRequest, error: HubwireError | undefined, value: unknown): void {
     this.pending--;
-    if (request instanceof PublishRequest) {
+    if (request instanceof Publication) {
       return this.#settlements.over(request, error && this.explain(error), undefined);
     }
     this.#settlements.over(request, error, value);
@@ -103,7 +103,7 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
   }
 
   /** See `Session.publish`. */
-  publish(request: PublishRequest, signal: AbortSignal | undefined): void {
+  publish(request: Publication, signal: AbortSignal | undefined): void {
     const isInside = this.#isBusy;
     if (!isInside) this.#settlements.step();
     this.#isBusy = true;
@@ -121,7 +121,7 @@ export class Desk implements SessionSink<PublishRequest, AskRequest, MessageRout
     }
   }
 
-  #sent(request: PublishRequest): void {
+  #sent(request: Publication): void {
     this.#settlements.forget(request);
     request.resolve(undefined);
   }

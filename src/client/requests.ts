@@ -21,9 +21,8 @@ export const capture = (resolve: (value: never) => void): void => {
 };
 
 /** `publish`; of the promise that `capture` was called for last. */
-export class PublishRequest extends Publication {
-  readonly resolve: Resolve = resolveNext;
-}
+export const publication = (topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean): Publication =>
+  new Publication(topic, payload, qos, retain, resolveNext);
 
 /** `subscribe` or `unsubscribe`; of the promise that `capture` was called for last. */
 export class AskRequest extends Asking<MessageRoute> {
@@ -46,7 +45,7 @@ export class ConnectRequest {
 }
 
 /** What the session is asked for. */
-export type SessionRequest = PublishRequest | AskRequest;
+export type SessionRequest = Publication | AskRequest;
 
 /** Who hears of an aborted signal. */
 export interface SignalOwner<R> {

@@ -26,6 +26,7 @@ const PACKED = 16;
 const AWAITS = 5;
 
 const EMPTY = new Uint8Array(0);
+const nobody = (_value: unknown): void => {};
 
 /** A PUBLISH. Its small values share a number: a field for each would take eight bytes of every message that waits. */
 export class Publication implements Link {
@@ -39,59 +40,63 @@ export class Publication implements Link {
   topic: string;
   /** The memory that it takes, bytes. */
   size = 0;
-  #payload: Uint8Array | string;
-  #bits: number;
+  // Not `#`: such fields cost the engine more where many objects are made.
+  private content: Uint8Array | string;
+  private bits: number;
+  /** The owner's: ends its promise. Not a field of a derived class, whose instances take the engine longer to make. */
+  readonly resolve: (value: unknown) => void;
 
-  constructor(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean) {
+  constructor(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, resolve = nobody) {
     this.topic = topic;
-    this.#payload = payload;
-    this.#bits = qos | (retain ? RETAIN : 0);
+    this.content = payload;
+    this.bits = qos | (retain ? RETAIN : 0);
+    this.resolve = resolve;
   }
 
   get qos(): QoS {
-    return (this.#bits & 3) as QoS;
+    return (this.bits & 3) as QoS;
   }
 
   get retain(): boolean {
-    return (this.#bits & RETAIN) !== 0;
+    return (this.bits & RETAIN) !== 0;
   }
 
   get awaits(): number {
-    return this.#bits >> AWAITS;
+    return this.bits >> AWAITS;
   }
 
   set awaits(type: number) {
-    this.#bits = (this.#bits & ((1 << AWAITS) - 1)) | (type << AWAITS);
+    this.bits = (this.bits & ((1 << AWAITS) - 1)) | (type << AWAITS);
   }
 
   get settled(): boolean {
-    return (this.#bits & SETTLED) !== 0;
+    return (this.bits & SETTLED) !== 0;
   }
 
   /** Nobody waits for it any more. */
   settle(): void {
-    this.#bits |= SETTLED;
+    this.bits |= SETTLED;
   }
 
   get payload(): Uint8Array | string {
-    return this.#bits & PACKED ? Buffer.from(this.#payload as string, "latin1") : this.#payload;
+    return this.bits & PACKED ? Buffer.from(this.content as string, "latin1") : this.content;
   }
 
   /** From now on it waits: a small payload is kept in as little memory as can be. */
   pack(): void {
-    if (this.#bits & PACKED) return;
-    const text = packed(this.#payload);
+    if (this.bits & PACKED) return;
+    const text = packed(this.content);
     if (text !== undefined) {
-      this.#payload = text;
-      this.#bits |= PACKED;
-    } else if (typeof this.#payload !== "string") this.#payload = withoutPinning(this.#payload);
+      this.content = text;
+      this.bits |= PACKED;
+    } else if (typeof this.content !== "string") this.content = withoutPinning(this.content);
   }
 
   /** PUBREC came: what was to be sent is not needed any more. */
   empty(): void {
     this.topic = "";
-    this.#payload = EMPTY;
-    this.#bits &= ~PACKED;
+    this.content = EMPTY;
+    this.bits &= ~PACKED;
   }
 }
 

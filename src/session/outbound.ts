@@ -209,10 +209,10 @@ export class Outbound {
       insert(publication, this.#released);
       this.release(publication);
     } else this.#drop(publication, undefined);
-    this.#goOn();
   }
 
-  #goOn(): void {
+  /** After answers of the server: sends what may go now. */
+  goOn(): void {
     this.#releaseHeld();
     this.pump();
   }
@@ -228,7 +228,6 @@ export class Outbound {
   alive(): void {
     if (this.suspect.stage === "watching") return;
     this.suspect.alive(this.#parts.time.now);
-    this.#goOn();
   }
 
   // ---- connections
@@ -390,6 +389,6 @@ export class Outbound {
     look.atUnsent(this.#held, false);
     look.atSent(this.#sent, true);
     look.atSent(this.#released, false);
-    if (this.isOpen && this.suspect.tick(this.#parts)) this.#goOn();
+    if (this.isOpen && this.suspect.tick(this.#parts)) this.goOn();
   }
 }

@@ -7,7 +7,6 @@ import { publishSize } from "../codec/check.js";
 import type { PacketSink, QoS } from "../codec/types.js";
 import type { Answers } from "./answers.js";
 import type { Arrivals } from "./arrivals.js";
-import type { Drain } from "./drain.js";
 import { PUBACK, PUBCOMP, PUBREC, SUBACK, UNSUBACK } from "./exchange.js";
 import type { KeepAlive } from "./keep-alive.js";
 import type { Outbound } from "./outbound.js";
@@ -23,7 +22,6 @@ export interface Recipients<S extends Route> {
   readonly arrivals: Arrivals<S>;
   readonly answers: Answers<S>;
   readonly keepAlive: KeepAlive;
-  readonly drain: Drain<S>;
   onConnack(sessionPresent: boolean, returnCode: number): void;
 }
 
@@ -81,12 +79,8 @@ export class ServerPackets<S extends Route> implements Required<PacketSink> {
   }
 
   #acknowledged(name: string, packetId: number, type: typeof PUBACK | typeof PUBREC | typeof PUBCOMP): void {
-    const { answers, subscriptions, drain } = this.#to;
     this.#took(name, packetId, 4);
-    answers.ofPublication(name, packetId, type);
-    // A request may have waited for an identifier.
-    subscriptions.sendAll();
-    drain.check();
+    this.#to.answers.ofPublication(name, packetId, type);
   }
 
   pubrel(packetId: number): void {
@@ -95,7 +89,7 @@ export class ServerPackets<S extends Route> implements Required<PacketSink> {
   }
 
   suback(packetId: number, returnCodes: number[]): void {
-    const { answers, subscriptions, drain } = this.#to;
+    const { answers, subscriptions } = this.#to;
     this.#took("suback", packetId, 4 + returnCodes.length);
     const asking = answers.asking("suback", packetId, SUBACK);
     if (!asking) return;
@@ -104,16 +98,13 @@ export class ServerPackets<S extends Route> implements Required<PacketSink> {
       throw violation(`SUBACK with ${returnCodes.length} codes for ${length} filters`, "MQTT-3.8.4-5");
     }
     subscriptions.granted(asking, returnCodes);
-    drain.check();
   }
 
   unsuback(packetId: number): void {
-    const { answers, subscriptions, drain } = this.#to;
+    const { answers, subscriptions } = this.#to;
     this.#took("unsuback", packetId, 4);
     const asking = answers.asking("unsuback", packetId, UNSUBACK);
-    if (!asking) return;
-    subscriptions.ended(asking);
-    drain.check();
+    if (asking) subscriptions.ended(asking);
   }
 
   pingresp(): void {

@@ -79,7 +79,6 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
       arrivals: this.#arrivals,
       answers: this.#answers,
       keepAlive: this.#watch.keepAlive,
-      drain: this.#drain,
       onConnack: (sessionPresent, returnCode) => this.#onConnack(sessionPresent, returnCode),
     });
   }
@@ -134,6 +133,10 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#watch.keepAlive.received(now);
     try {
       decoder.push(chunk);
+      // What waited for room in the window, or for an identifier.
+      this.#outbound.goOn();
+      this.#subscriptions.sendAll();
+      this.#drain.check();
     } catch (error) {
       // Another decoder, or none: the owner ended this connection from inside the sink.
       if (decoder !== this.#decoder) return;

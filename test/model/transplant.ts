@@ -4,7 +4,7 @@
  * Invariant: objects that both graphs have already keep their identity and their functions, which hold on to them; what
  * only the source has (members of lists) is made anew with its class; typed arrays and maps are copied, payloads shared.
  */
-const SHARED = new Set(["__payload"]);
+const SHARED = new Set(["content"]);
 /** Each side has its own already, or its caller makes it. */
 const SKIPPED = new Set(["__decoder", "__writer", "__journal", "options", "__options"]);
 

@@ -20,7 +20,7 @@ describe("a session with a store", () => {
     h.feed({ type: "pubrec", packetId: 1 });
     expect(store.records.size, "the release replaces the message and its state").toBe(3);
     h.feed({ type: "pubcomp", packetId: 1 });
-    h.feed({ type: "puback", packetId: 2 }, { type: "puback", packetId: 3 });
+    h.feed({ type: "puback", packetId: 2 }).feed({ type: "puback", packetId: 3 });
     expect(h.results()).toEqual(["a:ok", "zero:ok", "b:ok", "c:ok"]);
     expect(store.records.size).toBe(0);
   });
