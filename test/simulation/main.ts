@@ -2,7 +2,7 @@
  * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--only client|device] [--survey] [--mutants]`: runs programs on the clients of
  * the sources, in as many threads as there are processors.
  *
- * - `--seeds N`: so many programs, 2,000 by default, from seed `--from` (0) on.
+ * - `--seeds N`: so many programs of each family, 1,000 by default, from seed `--from` (0) on.
  * - `--seed S`: this one, with all that happened in it; of an MqttClient, unless `--only device`.
  * - `--survey`: does not stop at the first fault, but counts them by kind. `--first`: only says where it is.
  * - `--mutants` (see prove.mjs): puts known faults into the sources, one at a time, and says how many seeds each took.
@@ -95,7 +95,7 @@ async function explain(name: string, seed: number): Promise<void> {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      seeds: { type: "string", default: "2000" },
+      seeds: { type: "string", default: "1000" },
       seed: { type: "string" },
       from: { type: "string", default: "0" },
       survey: { type: "boolean", default: false },

@@ -185,6 +185,16 @@ export function generateDevice(seed: number): DeviceProgram {
     kinds.push({ ...kind, weight });
   }
   const steps: DeviceProgram["steps"] = [];
+  // Chance alone hardly ever lets just the first reading of the twin fail, on a connection that lasts.
+  const isFirstReading = !isCalm && random.next() < 0.1;
+  if (isFirstReading) {
+    const how = random.pick(["status", "malformed", "lose"] as const);
+    steps.push(
+      { after: 0, op: { do: "patch", times: 3 } },
+      { after: 0, op: { do: "twin answer", how, times: 1, ms: 0 } },
+    );
+    steps.push({ after: 0, op: KINDS["desired"]!.make(draft) });
+  }
   if (random.next() < 0.4) steps.push({ after: 0, op: KINDS["desired"]!.make(draft) });
   if (random.next() < 0.4) steps.push({ after: 0, op: KINDS[random.pick(["messages", "iterate"])]!.make(draft) });
   if (random.next() < 0.9) steps.push({ after: 0, op: { do: "connect" } });
@@ -195,5 +205,5 @@ export function generateDevice(seed: number): DeviceProgram {
     const kind = kinds.find(({ weight }) => (at -= weight) < 0) ?? kinds[0]!;
     steps.push({ after: random.pick(pauses), op: kind.make(draft) });
   }
-  return { seed, options: options(random), steps };
+  return { seed, options: { ...options(random), ...(isFirstReading && { tokenLifetime: 3_600_000 }) }, steps };
 }

@@ -68,6 +68,8 @@ export class DeviceRules implements CallRules {
     if (text === "ERR_QUEUE_FULL") return queue && queue.maxCount >= 1_000 ? "the queue has room" : "";
     if (text === "ERR_MESSAGE_EXPIRED") return lasted >= this.#maxAge - 1 ? "" : `only ${lasted} ms had passed`;
     if (name === "connect" || name === "listen") return CONNECTION.test(text) ? "" : "that is no reason for it";
+    // The answers' subscription may have been asked for by an earlier call, and is late for all that wait for it.
+    if (text === "ERR_TIMEOUT" && isTwin && !facts.isCalm) return "";
     if (text === "ERR_TIMEOUT" && lasted >= Math.min(operationTimeout, this.#maxAge || Infinity) - 1) return "";
     if (isTwin && text === "ERR_NOT_CONNECTED") return gaveUp || !queue || queue.maxCount < 1_000 ? "" : "it may wait";
     const mayNotWait = !queue || queue.maxCount < 1_000 || (call.qos === 0 && !queue.qos0);
