@@ -2,6 +2,7 @@
 import { type Random, seeded } from "../../support/random.js";
 import { MAKERS, Draft } from "../kinds.js";
 import type { Handler } from "../program.js";
+import { pickDeviceScene } from "./scenes.js";
 import type { AnyOp, DeviceProgram, DeviceProgramOptions, HubWorldOp, MethodStyle } from "./program.js";
 
 const PAUSES = [0, 0, 1, 5, 20, 50, 200, 1_000, 3_000, 15_000, 40_000];
@@ -185,25 +186,18 @@ export function generateDevice(seed: number): DeviceProgram {
     kinds.push({ ...kind, weight });
   }
   const steps: DeviceProgram["steps"] = [];
-  // Chance alone hardly ever lets just the first reading of the twin fail, on a connection that lasts.
-  const isFirstReading = !isCalm && random.next() < 0.1;
-  if (isFirstReading) {
-    const how = random.pick(["status", "malformed", "lose"] as const);
-    steps.push(
-      { after: 0, op: { do: "patch", times: 3 } },
-      { after: 0, op: { do: "twin answer", how, times: 1, ms: 0 } },
-    );
-    steps.push({ after: 0, op: KINDS["desired"]!.make(draft) });
-  }
+  const scene = pickDeviceScene(random, isCalm);
+  if (scene) steps.push(...scene.first(random));
   if (random.next() < 0.4) steps.push({ after: 0, op: KINDS["desired"]!.make(draft) });
   if (random.next() < 0.4) steps.push({ after: 0, op: KINDS[random.pick(["messages", "iterate"])]!.make(draft) });
   if (random.next() < 0.9) steps.push({ after: 0, op: { do: "connect" } });
-  const length = 5 + random.below(30);
+  const length = steps.length + 5 + random.below(30);
   const pauses = random.next() < 0.4 ? PAUSES.slice(0, 7) : PAUSES;
   while (steps.length < length && total > 0) {
     let at = random.next() * total;
     const kind = kinds.find(({ weight }) => (at -= weight) < 0) ?? kinds[0]!;
     steps.push({ after: random.pick(pauses), op: kind.make(draft) });
   }
-  return { seed, options: { ...options(random), ...(isFirstReading && { tokenLifetime: 3_600_000 }) }, steps };
+  if (scene?.last) steps.push(...scene.last(random));
+  return { seed, options: { ...options(random), ...scene?.options }, steps };
 }

@@ -58,7 +58,7 @@ export class DeviceRules implements CallRules {
     if (text === "ERR_INVALID_ARGUMENT") return call.wrong ? "" : "the arguments are right";
     if (text === "ERR_SUBSCRIBE_REFUSED") return facts.refusedFilters.size > 0 ? "" : "the hub refused none";
     // What a narrow window holds up may be late.
-    const isNarrow = isTwin && this.#options.maxInflight < 1_000;
+    const isNarrow = this.#options.maxInflight < 1_000;
     if (facts.isCalm && !isNarrow && call.connects > 0 && /TIMEOUT|EXPIRED|LOST|STATUS|THROTTLED/.test(text)) {
       return "nothing was wrong with the network and the hub";
     }
