@@ -174,8 +174,8 @@ export const mutants = [
     edits: [
       [
         "src/session/filters.ts",
-        "filter.routes = filter.routes.filter((other) => other !== route);",
-        "filter.routes = [...this.routes()].filter((other) => other.topicFilter === topicFilter && other !== route);",
+        "    filter?.remove(route);\n    if (!filter?.isEmpty) return;",
+        "    filter?.remove(route);\n    for (const _other of this.#filters) void 0;\n    if (!filter?.isEmpty) return;",
       ],
     ],
   },
@@ -253,13 +253,7 @@ export const mutants = [
   {
     name: "a method whose handler never ends is never answered",
     of: "device",
-    edits: [
-      [
-        "src/hub/methods.ts",
-        "await Promise.race([found.handler({ name, payload, requestId }), late])",
-        "await found.handler({ name, payload, requestId })",
-      ],
-    ],
+    edits: [["src/hub/methods.ts", "await busy.within(clock, timeout, response, late)", "await response"]],
   },
   {
     name: "a late answer is given to another request",
