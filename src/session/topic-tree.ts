@@ -52,19 +52,25 @@ export class TopicTree<V> {
     return found;
   }
 
-  #match(node: Node<V>, topic: string, start: number, wildcards: boolean, found: V[]): void {
-    if (node.rest !== undefined && wildcards) found.push(node.rest);
-    if (start > topic.length) {
-      if (node.value !== undefined) found.push(node.value);
-      return;
+  /** Calls itself only where the way parts, so that the levels of a name take no stack. */
+  #match(from: Node<V>, topic: string, at: number, wildcards: boolean, found: V[]): void {
+    let node: Node<V> | undefined = from;
+    for (let start = at, isWild = wildcards; node; isWild = true) {
+      if (node.rest !== undefined && isWild) found.push(node.rest);
+      if (start > topic.length) {
+        if (node.value !== undefined) found.push(node.value);
+        return;
+      }
+      const { levels }: Node<V> = node;
+      if (!levels) return;
+      const slash = topic.indexOf("/", start);
+      const end = slash < 0 ? topic.length : slash;
+      const exact = levels.get(topic.slice(start, end));
+      const any: Node<V> | undefined = isWild ? levels.get("+") : undefined;
+      start = end + 1;
+      // A name has no wildcard (MQTT-3.3.2-2), so these two are not the same.
+      if (exact && any) this.#match(any, topic, start, true, found);
+      node = exact ?? any;
     }
-    if (!node.levels) return;
-    const slash = topic.indexOf("/", start);
-    const end = slash < 0 ? topic.length : slash;
-    const exact = node.levels.get(topic.slice(start, end));
-    if (exact) this.#match(exact, topic, end + 1, true, found);
-    const any = wildcards ? node.levels.get("+") : undefined;
-    // A name has no wildcard (MQTT-3.3.2-2), so these two are not the same.
-    if (any) this.#match(any, topic, end + 1, true, found);
   }
 }

@@ -70,6 +70,13 @@ describe("topic filters in a tree", () => {
     expect([get(tree, one), get(tree, other)]).toEqual([1, undefined]);
   });
 
+  test("levels take no stack", () => {
+    const tree = new TopicTree<string>();
+    const name = "/".repeat(32_000);
+    for (const filter of [`+${"/+".repeat(32_000)}`, `${name}#`]) tree.set(filter, filter.slice(-1));
+    expect(tree.match(name).sort()).toEqual(["#", "+"]);
+  });
+
   test("thousands of filters that came and went leave nothing behind", () => {
     setFlagsFromString("--expose-gc");
     const collect = runInNewContext("gc") as () => void;
