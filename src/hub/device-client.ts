@@ -170,10 +170,11 @@ export class DeviceClient extends EventEmitter<DeviceEvents> {
    * need the subscription.
    */
   async connect(options?: ConnectOptions): Promise<void> {
-    const { signal, timeout = CONNECT } = checkOptions(options, CONNECT_RULES, "connect");
+    const checked = checkOptions(options, CONNECT_RULES, "connect");
+    const { signal, timeout = CONNECT } = checked;
     throwIfAborted(signal);
     const deadline = this.#clock.now() + timeout;
-    const connecting = this.#connection.connect(options);
+    const connecting = this.#connection.connect(checked);
     // Asked for before CONNACK, so that what the hub held back finds its handler.
     const subscribed = this.#connection.isRunning ? this.#subscriptions.all() : undefined;
     subscribed?.catch(() => {});

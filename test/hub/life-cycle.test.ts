@@ -162,6 +162,18 @@ describe("connect() keeps to its timeout, and close() leaves nothing pending,", 
     expect((await Promise.all(pending)).map(({ code }) => code)).toEqual(["ERR_CLOSED", "ERR_CLOSED"]);
   });
 
+  test("which it reads once", async () => {
+    let reads = 0;
+    const options = {
+      get timeout() {
+        if (reads++ > 0) throw new Error("read again");
+        return 50;
+      },
+    };
+    const device = lab.client(nobody, { port: 1 });
+    expect(await failure(device.connect(options))).toMatchObject({ name: "HubwireError", retryable: true });
+  });
+
   test("while the hub grants no subscription", async () => {
     const script = async (connection: PeerConnection): Promise<void> => {
       await connection.packetOfType(1);
