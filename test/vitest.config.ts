@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 const slow = [
   "test/{package,readme,faults,model,simulation,soak}{,.*,/**/*}.test.ts",
   "test/**/{mosquitto,process,memory,oracle}*.test.ts",
+  "test/{client/file-store-disk,emulator/hostile}.test.ts",
 ];
 const elsewhere = ["test/{interop,runtimes}/**", "**/node_modules/**"];
 

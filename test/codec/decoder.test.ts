@@ -331,11 +331,13 @@ describe("chunks of any size", () => {
     const differ = () => found.findIndex((bytes, i) => Buffer.compare(bytes, expected[i]!) !== 0);
     expect([found.length, differ()]).toEqual([packets.length, -1]);
     const split: Uint8Array[] = [];
+    let at = 0;
     for (const [i, bytes] of found.entries()) {
       const end = ends[i]!;
       const start = end - packets[i]!.length;
-      const home = chunks.find((chunk) => chunk.start <= start && end <= chunk.end);
-      if (home === undefined) split.push(bytes);
+      while (chunks[at]!.end <= start) at++;
+      const home = chunks[at]!;
+      if (end > home.end) split.push(bytes);
       else {
         expect(bytes.buffer).toBe(home.memory.buffer);
         expect(bytes.byteOffset).toBe(home.memory.byteOffset + end - bytes.length - home.start);

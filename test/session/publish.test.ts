@@ -441,6 +441,25 @@ describe("deadlines and giving up", () => {
     expect(h.session.metrics).toMatchObject({ queued: 0, queuedBytes: 0 });
   });
 
+  test("when all give up at once, what was sent is finished with the server, and what was not is forgotten", () => {
+    const h = new Harness({ maxInflight: 2 })
+      .connect()
+      .publish("a")
+      .publish("b", 2)
+      .feed({ type: "pubrec", packetId: 2 });
+    h.publish("c");
+    h.session.subscribe([{ topicFilter: "f", qos: 0 }], "s", h.now);
+    h.sent();
+    h.session.cancelAll(aborted, h.now);
+    h.events();
+    expect(h.results().sort()).toEqual(["a", "b", "c", "s"].map((name) => `${name}:ERR_ABORTED`));
+    expect(h.session.metrics).toMatchObject({ inflight: 2, queued: 0, queuedBytes: 0 });
+    expect(h.reconnect(true).sentLines()).toEqual(["pubrel#2", "publish#1 dup q1 a", "unsubscribe#5"]);
+    h.feed({ type: "puback", packetId: 1 }, { type: "pubcomp", packetId: 2 });
+    expect(h.session.metrics.inflight).toBe(0);
+    expect(h.results()).toHaveLength(4);
+  });
+
   test("a cancelled message in flight is finished with the server, and not made a new one", () => {
     const h = new Harness().connect();
     h.publish("a").publish("b", 2).sent();
@@ -543,6 +562,19 @@ describe("drain", () => {
     cut.events();
     cut.lose();
     expect(cut.drained).toBe(1);
+  });
+
+  test("a message that became a new one is waited for once", () => {
+    const h = new Harness().connect().publish("a").publish("b", 2).feed({ type: "pubrec", packetId: 2 });
+    h.sent();
+    h.reconnect(true);
+    expect(h.session.metrics.resends).toBe(2);
+    h.reconnect(false).sent();
+    h.session.drain(false, h.now);
+    expect(h.events().drained).toBe(0);
+    h.feed({ type: "puback", packetId: 3 });
+    expect(h.drained).toBe(1);
+    expect(h.results()).toEqual(["b:ERR_SESSION_LOST", "a:ok"]);
   });
 
   test("with the queue: not before the transport takes what is queued", () => {
