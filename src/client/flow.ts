@@ -15,6 +15,7 @@ export interface FlowSession {
   wrote(bytes: number): void;
   writable(ready: boolean, now: number): void;
   reading(on: boolean, now: number): void;
+  progressed(now: number): void;
 }
 
 /** What the flow asks of its owner. */
@@ -29,6 +30,8 @@ export interface FlowOwner {
 const BATCH = 64 * 1024;
 /** Answers that wait for a peer that does not read, bytes, above which nothing more is read from it. */
 const ANSWERS = 256 * 1024;
+/** How full handlers and mailboxes may be for a look, each of which takes in a chunk. */
+const LOOK = 2;
 
 const flush = (owner: FlowOwner): void => owner.flush();
 
@@ -137,6 +140,8 @@ export class Flow {
   /** Keep alive has to know whether anything is there. A peer that does not take its answers has to move first. */
   look(): void {
     if (!this.#isPaused || this.#isLooking || this.#isStuck) return;
+    // So much came unread that there is no room for more: the peer counts as alive until the system gives it up.
+    if (this.#owner.load() >= LOOK) return this.#session.progressed(this.#clock.now());
     this.#isLooking = true;
     this.#connection?.resume();
   }

@@ -54,10 +54,10 @@ export class KeepAlive {
     this.#underWay = Math.min(UNDER_WAY, this.#underWay + bytes);
   }
 
-  /** The network took something that had had to wait. */
+  /** The network took something that had had to wait, or the owner has no room for a look. */
   taken(now: number): void {
     this.#takenAt = now;
-    this.#suspectAt = Infinity;
+    this.#suspectAt = this.#lookAt = Infinity;
   }
 
   pingresp(): void {

@@ -272,7 +272,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#watch.keepAlive.wrote(bytes);
   }
 
-  /** The network took output that had had to wait. */
+  /** The network took output that had had to wait; or the owner, asked for a look, has no room for what it would see. */
   progressed(now: number): void {
     this.#watch.keepAlive.taken(now);
   }
