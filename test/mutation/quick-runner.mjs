@@ -17,7 +17,8 @@ const SKIPPED = 2;
 /** Milliseconds of a test. */
 const TEST_TIMEOUT = 5_000;
 const LONG = 60;
-const { MUTATION_TARGET: target, MUTATION_SLOW: slow = "" } = process.env;
+const { MUTATION_TARGET: target, MUTATION_SLOW: slow = "", MUTATION_WITHOUT: without } = process.env;
+const isMeant = (test) => !without || !test.name.includes(without);
 
 /** What the instrumented sources look at. */
 const stryker = (globalThis.__stryker__ ??= {});
@@ -125,7 +126,7 @@ class QuickRunner {
       onCollected: (found) => {
         // What is done while files are read is as static as the sources'.
         stryker.activeMutant ??= mutant;
-        if (chosen) for (const file of found) select(file, (test) => chosen.has(idOf(test)));
+        for (const file of found) select(file, (test) => isMeant(test) && (!chosen || chosen.has(idOf(test))));
       },
       onBeforeRunTask: (test) => {
         if (isOver) test.mode = "skip";

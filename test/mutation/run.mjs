@@ -17,12 +17,15 @@ const STRYKER = "9.6.1";
 // The newest that this Stryker can load; it only reads tsconfig.json with it.
 const TYPESCRIPT = "5.9.3";
 
-/** `slow`: tests that would run for every mutant and tell little that the others do not. */
+/**
+ * `slow`: files of tests that would run for every mutant and tell little that the others do not; `without`: tests whose names have
+ * this, in processes of their own, where no mutant is.
+ */
 const TARGETS = {
   codec: { slow: ["oracle", "process"] },
   wire: {},
   session: { slow: ["random"] },
-  client: { slow: ["mosquitto", "process", "file-store-disk", "careless"] },
+  client: { slow: ["mosquitto", "process", "file-store-disk", "careless"], without: "exits by itself" },
   transport: {},
   hub: { slow: ["renewal"] },
 };
@@ -38,7 +41,7 @@ if (positionals.length !== 1 || !Object.hasOwn(TARGETS, name)) {
   console.error(`mutation: name one target: ${Object.keys(TARGETS).join(", ")}`);
   process.exit(2);
 }
-const { slow = [] } = TARGETS[name];
+const { slow = [], without = "" } = TARGETS[name];
 const root = resolve(import.meta.dirname, "../..");
 const known = join(root, "node_modules/.cache/hubwire-mutation", `${name}.json`);
 const all = readdirSync(join(root, "src", name), { recursive: true })
@@ -86,7 +89,7 @@ const { status } = spawnSync(
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, MUTATION_TARGET: name, MUTATION_SLOW: slow.join(",") },
+    env: { ...process.env, MUTATION_TARGET: name, MUTATION_SLOW: slow.join(","), MUTATION_WITHOUT: without },
   },
 );
 process.exitCode = status ?? 1;
