@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { importing } from "./budgets/limits.mjs";
+import { builds } from "./suite/dist.mjs";
 import { settings } from "./suite/parties.mjs";
 import { column, progress, report } from "./suite/report.mjs";
 
@@ -23,8 +24,11 @@ const all = {
   "require: hubwire": ["require", dist("hub/index.cjs")],
   "require: MQTT.js": ["require", mqtt],
 };
-const compared = Object.fromEntries(["hubwire", "MQTT.js"].map((name) => [name, all[name]]));
-const targets = pick(all, compared, all);
+const otherBuilds = Object.fromEntries(
+  Object.entries(builds).map(([name, folder]) => [name, ["import", join(folder, "hub/index.js")]]),
+);
+const compared = { hubwire: all.hubwire, ...otherBuilds, "MQTT.js": all["MQTT.js"] };
+const targets = pick({ ...all, ...otherBuilds }, compared, { ...all, ...otherBuilds });
 const program = join(import.meta.dirname, "import/program.mjs");
 // Without that flag the engine drops compiled code of its own at its own times, and the figures jump by 200 KiB.
 const flags = ["--expose-gc", "--no-flush-bytecode"];
@@ -39,10 +43,10 @@ for (let round = 0; round < rounds; round++) {
 
 console.log(`import over node:tls, ${rounds} fresh processes each, in turn; Node ${process.version}\n`);
 const row = { what: "import over node:tls", better: "less", ours: "hubwire" };
-const { hubwire, "MQTT.js": peer } = results;
+const rows = Object.fromEntries(Object.entries(results).filter(([name]) => name in compared));
 report([
-  { ...row, table: "Importing: time", unit: "ms", values: column({ hubwire, "MQTT.js": peer }, ({ time }) => time) },
-  { ...row, table: "Importing: heap", unit: "KiB", values: column({ hubwire, "MQTT.js": peer }, ({ heap }) => heap) },
+  { ...row, table: "Importing: time", unit: "ms", values: column(rows, ({ time }) => time) },
+  { ...row, table: "Importing: heap", unit: "KiB", values: column(rows, ({ heap }) => heap) },
 ]);
 for (const [name, list] of Object.entries(results)) {
   const figures = (key) => spread(list.map((result) => result[key]));

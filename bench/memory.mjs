@@ -6,6 +6,7 @@ import { execFileSync, fork, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { memory as limits } from "./budgets/limits.mjs";
+import { others, startClient } from "./suite/parties.mjs";
 import { column, report } from "./suite/report.mjs";
 
 const smoke = process.argv.includes("--smoke");
@@ -29,12 +30,11 @@ async function idle(rounds, count) {
     );
   const server = fork(join(import.meta.dirname, "client/broker.mjs"));
   const { tls: port, ca } = await message(server);
-  const results = { "bare TLS socket": [], hubwire: [], "MQTT.js": [] };
+  const kinds = ["bare TLS socket", "hubwire", ...others, "MQTT.js"];
+  const results = Object.fromEntries(kinds.map((kind) => [kind, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const kind of Object.keys(results)) {
-      const settings = JSON.stringify({ kind, count, port, ca });
-      const child = fork(join(folder, "idle.mjs"), [settings], { execArgv: idleFlags });
-      results[kind].push(await message(child));
+    for (const peer of kinds) {
+      results[peer].push(await message(startClient("memory/idle.mjs", { peer, count, port, ca }, idleFlags)));
     }
   }
   server.disconnect();

@@ -1,13 +1,14 @@
 // Idle connections of one kind, so many in this process: what each adds. Started by bench/memory.mjs. The bare socket has
 // sent the same CONNECT and read the same CONNACK, because a socket that was never used weighs less.
 import * as tls from "node:tls";
+import { load } from "../suite/dist.mjs";
 
-const { kind, count, port, ca } = JSON.parse(process.argv[2]);
+const { peer, count, port, ca } = JSON.parse(process.argv[2]);
 const secureContext = tls.createSecureContext({ ca });
 
-const kinds = {
+const peers = {
   async "bare TLS socket"() {
-    const { encode } = await import("../../dist/codec/index.js");
+    const { encode } = await load("codec/index.js");
     return (index) =>
       new Promise((resolve, reject) => {
         const socket = tls.connect({ host: "localhost", port, secureContext }, () => {
@@ -17,7 +18,7 @@ const kinds = {
       });
   },
   async hubwire() {
-    const { MqttClient } = await import("../../dist/client/index.js");
+    const { MqttClient } = await load("client/index.js");
     return async (index) => {
       const client = new MqttClient({ host: "localhost", port, clientId: `idle-${index}`, tls: { secureContext } });
       await client.connect();
@@ -39,7 +40,7 @@ async function usage() {
   return { rss, heap: heapUsed + external };
 }
 
-const make = await kinds[kind]();
+const make = await peers[peer]();
 const kept = [await make(0)];
 const before = await usage();
 for (let i = 1; i <= count; i++) kept.push(await make(i));
