@@ -24,6 +24,8 @@ const RETAIN = 4;
 const SETTLED = 8;
 const PACKED = 16;
 const AWAITS = 5;
+const AWAITS_MASK = 15 << AWAITS;
+const PACKET_ID = 9;
 
 const EMPTY = new Uint8Array(0);
 const nobody = (_value: unknown): void => {};
@@ -32,7 +34,6 @@ const nobody = (_value: unknown): void => {};
 export class Publication implements Link {
   prev: Link = undefined!;
   next: Link = undefined!;
-  packetId = 0;
   /** Whole ms, as all times of an exchange: a fraction would take memory of its own. */
   acceptedAt = 0;
   /** The last packet sent for it. */
@@ -62,11 +63,19 @@ export class Publication implements Link {
   }
 
   get awaits(): number {
-    return this.bits >> AWAITS;
+    return (this.bits & AWAITS_MASK) >> AWAITS;
   }
 
   set awaits(type: number) {
-    this.bits = (this.bits & ((1 << AWAITS) - 1)) | (type << AWAITS);
+    this.bits = (this.bits & ~AWAITS_MASK) | (type << AWAITS);
+  }
+
+  get packetId(): number {
+    return this.bits >> PACKET_ID;
+  }
+
+  set packetId(id: number) {
+    this.bits = (this.bits & ((1 << PACKET_ID) - 1)) | (id << PACKET_ID);
   }
 
   get settled(): boolean {

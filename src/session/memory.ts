@@ -7,7 +7,7 @@
 import { plainBytes } from "../codec/values.js";
 
 /** The exchange, its promise and the function that settles it, and the head of a string, bytes. */
-const OVERHEAD = 290;
+const OVERHEAD = 285;
 /** What an array of bytes costs besides its bytes. */
 const ARRAY = 200;
 /** Payloads of fewer bytes are packed. More are lent to the socket, and should not be copied twice. */
