@@ -2,9 +2,9 @@
  * The one way in which events leave.
  *
  * Invariants: a listener that throws reaches neither the session nor the socket; an `error` that nobody listens to is
- * a process warning and does not end the process.
+ * a process warning and does not end the process; what is no listener is refused as any wrong argument is.
  */
-import type { EventEmitter } from "node:events";
+import { EventEmitter } from "node:events";
 import { HubwireError } from "./errors.js";
 
 /** Emits `event`; a listener's own error becomes an `error` event, or a warning where that fails too. */
@@ -18,3 +18,34 @@ export function emitSafely(emitter: EventEmitter, event: string, ...values: read
     else emitSafely(emitter, "error", error);
   }
 }
+
+/** Those methods of an emitter that take a listener. */
+const TAKERS = [
+  "on",
+  "once",
+  "off",
+  "addListener",
+  "removeListener",
+  "prependListener",
+  "prependOnceListener",
+] as const;
+
+type EmitterClass = new <T extends Record<keyof T, unknown[]>>() => EventEmitter<T>;
+
+function emitterClass(): EmitterClass {
+  class Emitter<T extends Record<keyof T, unknown[]>> extends EventEmitter<T> {}
+  for (const name of TAKERS) {
+    const method = EventEmitter.prototype[name];
+    const value = function (this: EventEmitter, event: string | symbol, listener: () => void): EventEmitter {
+      if (typeof listener !== "function") {
+        throw new HubwireError("ERR_INVALID_ARGUMENT", `the listener given to ${name} must be a function`);
+      }
+      return method.call(this, event, listener);
+    };
+    Object.defineProperty(Emitter.prototype, name, { value, writable: true, configurable: true });
+  }
+  return Emitter;
+}
+
+/** The platform's emitter, but for its own error of what is no listener: here it is ERR_INVALID_ARGUMENT (policy 2). */
+export const Emitter = /* @__PURE__ */ emitterClass();

@@ -1,8 +1,7 @@
 /** MqttClient: what the user calls. What becomes of it is the engine's. */
-import { EventEmitter } from "node:events";
 import type { QoS } from "../codec/types.js";
 import { asyncDispose } from "../dispose.js";
-import { emitSafely } from "../emit.js";
+import { Emitter, emitSafely } from "../emit.js";
 import type { HubwireError } from "../errors.js";
 import { SUBACK, UNSUBACK } from "../session/index.js";
 import type {
@@ -51,7 +50,7 @@ export let explainPublishes: (client: MqttClient, explain: (error: HubwireError)
  * deadline or signal. Errors that belong to no call are `error` events; without a listener they are process
  * warnings.
  */
-export class MqttClient extends EventEmitter<ClientEvents> {
+export class MqttClient extends Emitter<ClientEvents> {
   static {
     explainPublishes = (client, explain) => void (client.#engine.desk.explain = explain);
   }

@@ -352,8 +352,10 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
   deadlineChanged(): void {
     const { phase } = this;
     if (phase === "closed") return this.#alarm.stop();
-    const next = Math.min(this.reception.nextDeadline, this.#life.wakeAt, this.connectCalls.nextDeadline);
-    this.#alarm.set(phase === "stopped" ? next : Math.min(next, this.session.nextDeadline()));
+    const next = Math.min(this.#life.wakeAt, this.connectCalls.nextDeadline);
+    const others = Math.min(this.reception.nextDeadline, this.session.nextDeadline());
+    // A handler that never settles must not keep the process of a client that gave up.
+    this.#alarm.set(phase === "stopped" ? next : Math.min(next, others));
   }
 
   #timeIsUp(): void {

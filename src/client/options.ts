@@ -84,7 +84,7 @@ export interface MqttClientOptions extends Credentials, Address {
   store?: SessionStore | undefined;
   /** Where the time and all timers come from. Default: `systemClock`. */
   clock?: Clock | undefined;
-  /** 0 <= value < 1, for the backoff. Default Math.random. */
+  /** 0 <= value < 1, for the backoff; Math.random where it throws or gives anything else. Default Math.random. */
   random?: (() => number) | undefined;
 }
 
@@ -177,7 +177,20 @@ export function resolveOptions(
     reconnect: reconnect ? { minDelay, maxDelay } : undefined,
     credentials: options.credentials,
     clock: checkMethods(options.clock, ["now", "wallTime", "setTimer", "clearTimer"], "clock") ?? systemClock,
-    random: options.random ?? Math.random,
+    random: options.random ? fraction(options.random) : Math.random,
+  };
+}
+
+/** What the caller's function says, or chance where that is nothing to compute a delay from: attempts go on whatever it does. */
+function fraction(random: () => number): () => number {
+  return () => {
+    let value = NaN;
+    try {
+      value = random();
+    } catch {
+      // As for a number that is none.
+    }
+    return value >= 0 && value < 1 ? value : Math.random();
   };
 }
 

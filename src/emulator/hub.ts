@@ -5,11 +5,10 @@
  * a state, and are kept in memory; after `close` no socket is open, no timer runs and no promise of its is pending.
  */
 import { asyncDispose } from "../dispose.js";
-import { EventEmitter } from "node:events";
 import type { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { ConnectPacket } from "../codec/index.js";
-import { emitSafely } from "../emit.js";
+import { Emitter, emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { admitDevice } from "./admission.js";
 import { backgroundClock } from "./background-clock.js";
@@ -53,7 +52,7 @@ export interface SentMessage {
 /**
  * An IoT Hub with its provisioning service, in this process. Made by `HubEmulator.start`; an event emitter of `HubEvents`.
  */
-export class HubEmulator extends EventEmitter<HubEvents> {
+export class HubEmulator extends Emitter<HubEvents> {
   /** What devices call the hub. */
   readonly hostName: string;
   /** PEM: what devices must trust. */

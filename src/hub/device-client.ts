@@ -6,13 +6,12 @@
  * nobody listens. The connection, retries and the offline queue are MqttClient's; the identity, its renewal and its
  * replacement are HubConnection's; here the parts meet and arguments are checked.
  */
-import { EventEmitter } from "node:events";
 import { checkOptions, checkValue, invalid, readOptions, type Rules } from "../check.js";
 import type { CloseOptions, MqttClient, SignalOptions } from "../client/client.js";
 import { closedError } from "../client/failures.js";
 import { asyncDispose } from "../dispose.js";
 import { type Clock, systemClock } from "../clock.js";
-import { emitSafely } from "../emit.js";
+import { Emitter, emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { abortable, throwIfAborted } from "../abort.js";
 import type { Message } from "../session/types.js";
@@ -45,7 +44,7 @@ const CONNECT_RULES: Rules = { signal: "object", timeout: [0, Infinity] };
 const CLOSE: Rules = { force: "boolean" };
 
 /** A device or module of IoT Hub. */
-export class DeviceClient extends EventEmitter<DeviceEvents> {
+export class DeviceClient extends Emitter<DeviceEvents> {
   readonly #connection: HubConnection;
   readonly #activity: ActivityNotes;
   readonly #subscriptions: Subscriptions;

@@ -14,7 +14,9 @@
  * RETAIN, topic length (two bytes), topic, payload; with a state: 1 if the user gave the message up.
  */
 import { HubwireError } from "../errors.js";
+import { checkPublish } from "../codec/index.js";
 import type { QoS } from "../codec/types.js";
+import { readUtf8 } from "../codec/utf8.js";
 import { PUBACK, PUBCOMP, type Publication, PUBREC, Restored } from "./exchange.js";
 import { messageMemory } from "./memory.js";
 
@@ -52,14 +54,14 @@ export abstract class SessionStore {
 
   /**
    * Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2
-   * identifiers.
+   * identifiers, `setAside` of each message that may not be sent.
    * @internal
    */
-  restore(now: number, inbound: (packetId: number) => void): Restored[] {
-    return stored(() => this.#restore(now, inbound));
+  restore(now: number, inbound: (packetId: number) => void, setAside: (error: HubwireError) => void): Restored[] {
+    return stored(() => this.#restore(now, inbound, setAside));
   }
 
-  #restore(now: number, inbound: (packetId: number) => void): Restored[] {
+  #restore(now: number, inbound: (packetId: number) => void, setAside: (error: HubwireError) => void): Restored[] {
     const messages = new Map<number, Restored>();
     const released: Restored[] = [];
     const stale: number[] = [];
@@ -87,8 +89,11 @@ export abstract class SessionStore {
         released.push(release);
       } else {
         const message = messageOf(record, packetId);
-        this.#keys.set(message, { message: key, state: 0 });
-        messages.set(key, message);
+        if (message instanceof HubwireError) setAside(message);
+        else {
+          this.#keys.set(message, { message: key, state: 0 });
+          messages.set(key, message);
+        }
       }
     }
     // Killed between a release and the removal of its message, or between the two removals at the end.
@@ -179,12 +184,25 @@ function stored<T>(work: () => T): T {
   }
 }
 
-/** The message of a MESSAGE record. */
-function messageOf(record: Buffer, packetId: number): Restored {
+/**
+ * The message of a MESSAGE record; or why it may not be sent: it would end every connection, or the client, so it stays
+ * where it is and holds up no other.
+ */
+function messageOf(record: Buffer, packetId: number): Restored | HubwireError {
   const end = 6 + record.readUInt16BE(4);
   const qos = (record[3]! & 3) as QoS;
+  const retain = record[3]! > 3;
   const payload = record.subarray(end);
-  const message = new Restored(record.toString("utf8", 6, end), payload, qos, record[3]! > 3);
+  let topic: string;
+  try {
+    if (end > record.length) throw new HubwireError("ERR_MALFORMED_PACKET", "a record shorter than its topic");
+    topic = readUtf8(record, 6, end);
+    checkPublish(topic, payload, qos, retain);
+  } catch (cause) {
+    const text = "a message in the store breaks a rule of MQTT: it is set aside, and stays in the store";
+    return new HubwireError("ERR_STORE", text, { cause });
+  }
+  const message = new Restored(topic, payload, qos, retain);
   message.packetId = packetId;
   message.size = messageMemory(message.topic, payload);
   message.pack();

@@ -374,7 +374,8 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
 
   #restore(store: SessionStore): void {
     const inbound: number[] = [];
-    const publications = store.restore(this.#parts.time.now, (packetId) => void inbound.push(packetId));
+    const setAside = (error: HubwireError): void => this.#parts.event({ type: "abandoned", error });
+    const publications = store.restore(this.#parts.time.now, (packetId) => void inbound.push(packetId), setAside);
     this.#arrivals.restore(store, inbound);
     this.#outbound.restore(store, publications);
     this.#parts.ids.restore(publications);

@@ -343,3 +343,95 @@ describe("signals", () => {
     expect(client.metrics.inflight).toBe(0);
   });
 });
+
+describe("listeners", () => {
+  const takers = [
+    "on",
+    "once",
+    "off",
+    "addListener",
+    "removeListener",
+    "prependListener",
+    "prependOnceListener",
+  ] as const;
+
+  test.each(takers)("%s refuses what is no function", (name) => {
+    const client = new MqttClient({ host: "localhost" });
+    const call = client[name] as (event: string, listener: unknown) => unknown;
+    for (const listener of [5, undefined, null, {}]) {
+      expect(() => call.call(client, "connect", listener)).toThrow(
+        expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }) as Error,
+      );
+    }
+    expect(client.listenerCount("connect")).toBe(0);
+  });
+
+  test("good ones come and go as ever, once for once", () => {
+    const client = new MqttClient({ host: "localhost" });
+    const calls: string[] = [];
+    const error = new HubwireError("ERR_CLOSED", "x");
+    const listener = (): void => void calls.push("on");
+    client.on("error", listener);
+    client.once("error", () => void calls.push("once"));
+    client.prependListener("error", () => void calls.push("first"));
+    client.emit("error", error);
+    client.off("error", listener);
+    client.emit("error", error);
+    expect(calls).toEqual(["first", "on", "once", "first"]);
+  });
+});
+
+describe("a random that is none", () => {
+  test.each<[string, () => number]>([
+    ["gives NaN", () => NaN],
+    ["gives more than there is", () => 7],
+    ["gives less than nothing", () => -1],
+    [
+      "throws",
+      () => {
+        throw new Error("the caller's");
+      },
+    ],
+  ])("a function that %s ends no attempts", async (_name, random) => {
+    const delays: number[] = [];
+    let attempts = 0;
+    const clock = new FakeClock();
+    const createConnection = (): Duplex => {
+      attempts++;
+      throw new Error("no way");
+    };
+    const client = new MqttClient({ protocol: "mqtt", clientId: "c", clock, random, createConnection });
+    cleanups.push(() => client.close({ force: true }));
+    client.on("reconnecting", ({ delay }) => void delays.push(delay));
+    const connecting = client.connect({ timeout: 10_000 }).catch(() => {});
+    for (let i = 0; i < 3; i++) {
+      await turn();
+      clock.advance(1_000 * 2 ** i);
+    }
+    await turn();
+    expect(attempts).toBeGreaterThan(2);
+    for (const delay of delays) expect(delay).toBeGreaterThanOrEqual(0);
+    await client.close({ force: true });
+    await connecting;
+  });
+});
+
+test("a handler that never settles keeps no timer of a client that gave up, or was closed", async () => {
+  for (const end of ["gives up", "is closed"]) {
+    const { client, connection, peer, clock } = await connectedScene({ reconnect: false });
+    const subscribed = client.subscribe("a", { qos: 1 }, () => new Promise<void>(() => {}));
+    const subscribe = await connection.packetOfType(8);
+    connection.send(`90 03 ${subscribe.toString("hex", 2, 4)} 01`);
+    await subscribed;
+    connection.send(message(1, 7));
+    while (client.metrics.undelivered === 0) await turn();
+    if (end === "is closed") await client.close({ force: true });
+    else {
+      const lost = new Promise((resolve) => client.once("disconnect", resolve));
+      await peer.close();
+      await lost;
+      expect(client.state).toBe("stopped");
+    }
+    expect(clock.pending, end).toBe(0);
+  }
+});

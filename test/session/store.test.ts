@@ -224,3 +224,29 @@ describe("a session with a store", () => {
     }
   });
 });
+
+describe("a stored message that may not be sent", () => {
+  const record = (topic: string, flags = 1, length = topic.length / 2): Uint8Array =>
+    Buffer.from(`01 0000 0${flags} ${length.toString(16).padStart(4, "0")} ${topic} 78`.replace(/ /g, ""), "hex");
+
+  test.each([
+    ["has a wildcard in its topic", record("612f23")],
+    ["has no topic", record("")],
+    ["has U+0000 in its topic", record("6100")],
+    ["has a topic that is no UTF-8", record("c328")],
+    ["has QoS 3", record("61", 3)],
+    ["is shorter than its topic", record("61", 1, 9)],
+  ])("one that %s is set aside and told, and the others go", (_name, bad) => {
+    const store = new MemoryStore();
+    new Harness({ store }).publish("before", 1);
+    const [key = 0] = [...store.records.keys()];
+    store.records.set(key + 2, bad);
+    store.records.set(key + 4, record("62"));
+    const h = next(store, false).events();
+    expect(h.abandoned).toEqual(["ERR_STORE"]);
+    expect(h.failures).toEqual([]);
+    expect(h.sentLines()).toEqual(["publish#1 q1 before", "publish#2 q1 x"]);
+    h.feed({ type: "puback", packetId: 1 }, { type: "puback", packetId: 2 });
+    expect([...store.records]).toEqual([[key + 2, bad]]);
+  });
+});
