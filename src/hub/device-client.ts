@@ -374,5 +374,7 @@ export class DeviceClient extends Emitter<DeviceEvents> {
 function refuseUnknownEvent(name: string | symbol): void {
   if (typeof name === "symbol" || EVENTS.includes(name)) return;
   const meant = Object.hasOwn(MEANT, name) ? `call ${MEANT[name]}` : `there are: ${EVENTS.slice(0, 4).join(", ")}`;
-  throw invalid(`a DeviceClient has no event ${JSON.stringify(name).slice(0, 60)}; ${meant}`);
+  // Whatever a caller without types hands over.
+  const shown = typeof name === "string" ? JSON.stringify(name).slice(0, 60) : `that is a ${typeof name}`;
+  throw invalid(`a DeviceClient has no event ${shown}; ${meant}`);
 }

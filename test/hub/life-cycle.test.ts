@@ -151,6 +151,13 @@ test("a hiccup of the hub, answered by reprovision with the identity that it has
   expect(asked).toBe(1);
 });
 
+test.each([undefined, 5n, 1, {}, null, ""])("on(%s) is refused as an event that does not exist", (name) => {
+  const device = lab.client("HostName=localhost;DeviceId=d;SharedAccessKey=AAAA");
+  expect(() => device.on(name as "error", () => {})).toThrow(
+    expect.objectContaining({ name: "HubwireError", code: "ERR_INVALID_ARGUMENT" }),
+  );
+});
+
 describe("connect() keeps to its timeout, and close() leaves nothing pending,", () => {
   const nobody = `HostName=localhost;DeviceId=nobody;SharedAccessKey=${Buffer.alloc(32).toString("base64")}`;
 
