@@ -9,36 +9,13 @@ import { afterAll, describe, expect, test } from "vitest";
 import * as mqtt from "../../src/client/index.js";
 import * as fileStore from "../../src/client/file-store.js";
 import * as codec from "../../src/codec/index.js";
-
-const boom = (): never => {
-  throw new RangeError("the caller's own");
-};
-/** Whatever is looked at throws. */
-const hostile = (): object =>
-  new Proxy({}, { get: boom, has: boom, ownKeys: boom, getOwnPropertyDescriptor: boom, getPrototypeOf: boom });
+import { boom, VALUES as COMMON } from "../support/values.js";
 
 /** Made anew for each call. */
 const VALUES: Record<string, () => unknown> = {
-  undefined: () => undefined,
-  null: () => null,
-  number: () => 5,
-  NaN: () => Number.NaN,
-  boolean: () => true,
-  text: () => "text",
-  "empty text": () => "",
-  "a lone surrogate": () => "\ud800",
-  symbol: () => Symbol("s"),
-  bigint: () => 1n,
-  function: () => () => {},
-  array: () => [1],
-  object: () => ({}),
-  "an object of nothing": () => Object.create(null),
-  date: () => new Date(Number.NaN),
-  bytes: () => new Uint8Array(3),
+  ...COMMON,
   "what only claims to be bytes": () => Object.create(Uint8Array.prototype),
   "an unknown name": () => ({ qoS: 1 }),
-  "the name __proto__": () => JSON.parse('{"__proto__":{"qos":2}}'),
-  "an object that throws": hostile,
   "a proxy that is revoked": () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();

@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import * as hubwire from "../../src/hub/index.js";
 import { HubwireError } from "../../src/errors.js";
+import { boom, VALUES as COMMON } from "../support/values.js";
 
 const { DeviceClient } = hubwire;
 const key = Buffer.alloc(32, 7).toString("base64");
@@ -13,35 +14,11 @@ const good = `HostName=h.example;DeviceId=d;SharedAccessKey=${key}`;
 const identity = { hostName: "h.example", deviceId: "d", sharedAccessKey: key };
 const provisioning = { idScope: "0ne", registrationId: "r", symmetricKey: key };
 
-const boom = (): never => {
-  throw new RangeError("the caller's own");
-};
-/** Whatever is looked at throws. */
-const hostile = (): object =>
-  new Proxy({}, { get: boom, has: boom, ownKeys: boom, getOwnPropertyDescriptor: boom, getPrototypeOf: boom });
-
 /** Made anew for each call. */
 const VALUES: Record<string, () => unknown> = {
-  undefined: () => undefined,
-  null: () => null,
-  number: () => 5,
-  NaN: () => Number.NaN,
-  boolean: () => true,
-  text: () => "text",
-  "empty text": () => "",
-  "a lone surrogate": () => "\ud800",
-  symbol: () => Symbol("s"),
-  bigint: () => 1n,
-  function: () => () => {},
-  array: () => [1],
-  object: () => ({}),
-  "an object of nothing": () => Object.create(null),
-  date: () => new Date(Number.NaN),
-  bytes: () => new Uint8Array(3),
+  ...COMMON,
   map: () => new Map<unknown, unknown>([[5, 5]]),
   "an unknown name": () => ({ contenttype: "x" }),
-  "the name __proto__": () => JSON.parse('{"__proto__":{"qos":2}}'),
-  "an object that throws": hostile,
   cycle: () => {
     const cycle: { self?: unknown } = {};
     return (cycle.self = cycle);
@@ -61,9 +38,7 @@ interface Parameter {
   options?: readonly string[];
 }
 
-const OPTIONS = ["undefined", "object", "an object of nothing", "date", "map", "bytes"].filter(
-  (name) => name !== "bytes",
-);
+const OPTIONS = ["undefined", "object", "an object of nothing", "date", "map"];
 const TEXT = ["text", "empty text", "a lone surrogate"];
 const NOT_JSON = ["symbol", "bigint", "function", "map", "an object that throws", "cycle"];
 const NOT_SENT = ["a lone surrogate", "undefined", ...NOT_JSON];
