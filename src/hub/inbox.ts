@@ -84,7 +84,12 @@ export class Inbox {
   on(key: string, handler: MessageHandler): void {
     this.#used = true;
     this.#handlers.set(key, handler);
-    for (const { key, message, resolve } of this.#held.splice(0)) resolve(this.deliver(key, message));
+    for (const { key, message, resolve } of this.#held.splice(0)) resolve(this.#attempt(key, message));
+  }
+
+  /** What the handler throws is of its message, and of nobody who asked for messages. */
+  async #attempt(key: string, message: HubMessage): Promise<void> {
+    await this.deliver(key, message);
   }
 
   deliver(key: string, message: HubMessage): void | Promise<void> {

@@ -35,6 +35,7 @@ export class Output {
   readonly #framing: OutputFraming | undefined;
   /** Made when output has to wait for the first time. */
   #onTaken: ((error?: Error | null) => void) | undefined;
+  readonly #onMoved = (error?: Error | null): void => (error ? undefined : this.#events.progress());
   /** Not handed on yet; `#at` is the first of it. */
   #waiting: Uint8Array[] = [];
   #at = 0;
@@ -56,7 +57,8 @@ export class Output {
     let bytes = 0;
     for (const chunk of chunks) bytes += chunk.length;
     if (this.#waitingBytes === 0 && this.#stream.writableLength + bytes < HIGH_WATER) {
-      this.#send(chunks);
+      // Much takes its time on a slow line: that it has left is a sign of life.
+      this.#send(chunks, this.#stream.writableLength + bytes >= SLICE ? this.#onMoved : undefined);
       return true;
     }
     for (const chunk of chunks) if (chunk.length > 0) this.#waiting.push(chunk);

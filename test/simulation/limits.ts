@@ -41,6 +41,10 @@ export class Limits {
   #work = globalThis.hubwireWork;
   #happened = 0;
   #undelivered = 0;
+  #inflight = 0;
+  #chunks = 0;
+  /** Requests and messages that a lost connection was carrying. */
+  #moved = 0;
   #ends = 0;
   /** The one that the client is connected by. */
   #line: Line | undefined;
@@ -84,7 +88,7 @@ export class Limits {
   }
 
   event(event: ClientEvent, error: unknown): void {
-    const { report, program, scheduler, arrivals } = this.#world;
+    const { report, program, scheduler, arrivals, calls } = this.#world;
     if (event === "connect") {
       report.check(!this.#connected, () => "a connect event while connected");
       this.#connected = true;
@@ -92,6 +96,9 @@ export class Limits {
     }
     this.#told ||= code(error) === "ERR_UNEXPECTED_MESSAGE";
     if (event !== "disconnect") return;
+    // What was on its way on this connection is to be sent on the next.
+    this.#moved = this.#inflight;
+    for (const { name } of calls.pending) this.#moved += +/subscribe|end/.test(name);
     report.check(this.#connected, () => "a disconnect event while not connected");
     this.#connected = false;
     // A message that may be the cause of so many ends is held back, and others overtake it (policy 12).
@@ -145,14 +152,19 @@ export class Limits {
   }
 
   /** No step does work in proportion to all that waits (policy 14). */
-  #weigh({ packetsSent, packetsReceived, undelivered }: ClientMetrics): void {
-    const { calls, deliveries, report } = this.#world;
+  #weigh({ packetsSent, packetsReceived, undelivered, inflight }: ClientMetrics): void {
+    const { calls, deliveries, report, lines } = this.#world;
     const work = globalThis.hubwireWork - this.#work;
     this.#work = globalThis.hubwireWork;
     const happened = packetsSent + packetsReceived + calls.steps + deliveries.delivered;
-    // Messages that nobody will read any more are let go of together.
-    const released = Math.max(0, this.#undelivered - undelivered);
-    const most = WORK + WORK_EACH * (happened - this.#happened + released);
+    // Messages that nobody will read any more, and handlers that take too long, are let go of together.
+    const released = Math.max(this.#undelivered, undelivered);
+    // However small, a chunk has to be looked at.
+    const chunks = Math.max(0, (lines.at(-1)?.chunks ?? 0) - this.#chunks);
+    const most = WORK + WORK_EACH * (happened - this.#happened + released + chunks + this.#moved);
+    this.#chunks = lines.at(-1)?.chunks ?? 0;
+    this.#moved = 0;
+    this.#inflight = inflight;
     this.#happened = happened;
     this.#undelivered = undelivered;
     report.check(work <= most, () => `a step took ${work} calls and rounds, and what happened in it is worth ${most}`);
@@ -181,7 +193,8 @@ export class Limits {
 
   #look({ line, until, received }: Siege): void {
     const { client, report, scheduler } = this.#world;
-    if (line.over || scheduler.now() >= until) {
+    // After DISCONNECT what comes is read and thrown away: no answer to it is made.
+    if (line.over || scheduler.now() >= until || client.state !== "connected") {
       this.#siege = undefined;
       return;
     }

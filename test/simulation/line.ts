@@ -162,6 +162,8 @@ export class Line {
   /** Bytes that the network has taken from the client. */
   taken = 0;
   #offered = 0;
+  /** Chunks that the client got. */
+  chunks = 0;
   /** When the peer vanished without a word; Infinity: it has not. */
   deadSince = Infinity;
   /** The client has ended or destroyed its side. */
@@ -319,6 +321,7 @@ export class Line {
       const chunk = Buffer.from(new Uint8Array(bytes.subarray(start, (start += size))).buffer);
       if (this.end.destroyed) return true;
       this.#pushed += chunk.length;
+      this.chunks++;
       room = this.end.push(chunk);
     }
     return room;

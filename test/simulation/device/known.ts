@@ -25,4 +25,10 @@ export const knownOfDevice: Record<string, DeviceProgram> = {
     { after: 0, op: { do: "iterate", take: 1, ms: 0 } },
     { after: 60_000, op: { do: "message", times: 1, size: 10 } },
   ),
+  "a handler that fails with a message that waited for it fails messages()": program(
+    { after: 0, op: { do: "iterate", take: 1, ms: 0 } },
+    { after: 0, op: { do: "connect" } },
+    { after: 100, op: { do: "message", times: 3, size: 10 } },
+    { after: 1_000, op: { do: "messages", handler: { style: "fail", every: 1 } } },
+  ),
 };

@@ -153,7 +153,9 @@ export class DeviceWorld {
     });
     client.on("reconnecting", ({ error }) => heard("reconnecting", error));
     client.on("error", (error) => {
-      this.#isDoubtful ||= /TIMEOUT|REFUSED|UNEXPECTED/.test(code(error));
+      // A message that nobody has read for so long is given up like one whose handler does not end.
+      const isGivenUp = error.message.includes("has not settled within");
+      this.#isDoubtful ||= isGivenUp || /TIMEOUT|REFUSED|UNEXPECTED/.test(code(error));
       heard("error", error);
     });
   }
