@@ -68,18 +68,21 @@ export type ErrorCode =
   | "ERR_DEVICE_NOT_FOUND"
   | "ERR_DEVICE_OFFLINE";
 
-/**
- * What a code says about who has to act and whether the same call may succeed later without a change by the caller: the
- * first that matches. By pattern, because a table of all codes would be a third of what a codec alone carries.
- */
-const TRAITS: readonly (readonly [pattern: RegExp, kind: ErrorKind, retryable: boolean])[] = [
-  [/INVALID|HANDLER|STRING|SAS|LIMIT|FOUND/, "caller", false],
-  [/MALFORMED|VIOLATION|UNAVAILABLE|THROTTLED|OFFLINE/, "peer", true],
-  [/TIMEOUT|CONNECTION_|DNS|UNREACHABLE|SIGNING|ERR_TLS$/, "network", true],
-  [/ABORTED|CLOSED|STORE/, "local", false],
-  [/FULL|MESSAGE_EXPIRED|NOT_CONN/, "local", true],
-  [/^/, "peer", false],
+/** The codes, without `ERR_`, by who has to act; behind the `+` those that may pass without a change by the caller. */
+const TRAITS: readonly (readonly [kind: ErrorKind, codes: string])[] = [
+  [
+    "caller",
+    " INVALID_ARGUMENT INVALID_PACKET HANDLER CONNECTION_STRING SAS_TOKEN SAS_EXPIRED LIMIT DEVICE_NOT_FOUND +",
+  ],
+  ["peer", "+ MALFORMED_PACKET PROTOCOL_VIOLATION SERVER_UNAVAILABLE THROTTLED DEVICE_OFFLINE "],
+  [
+    "network",
+    "+ KEEP_ALIVE_TIMEOUT CONNECT_TIMEOUT TIMEOUT CONNECTION_LOST DNS CONNECTION_REFUSED UNREACHABLE TLS SIGNING ",
+  ],
+  ["local", " ABORTED CLOSED STORE + QUEUE_FULL MESSAGE_EXPIRED NOT_CONNECTED "],
 ];
+/** What all other codes are: the peer has to act, and the same call fails again. */
+const OTHERS = ["peer", ""] as const;
 
 /** What an error carries besides its code and message. */
 export interface ErrorDetails {
@@ -111,10 +114,11 @@ export class HubwireError extends Error {
   /** `message` and the `cause` in `details` must hold no secret. What `details` leaves out follows from the code. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details);
-    const [, kind, retryable] = TRAITS.find(([pattern]) => pattern.test(code))!;
+    const name = ` ${code.slice(4)} `;
+    const [kind, codes] = TRAITS.find(([, known]) => known.includes(name)) ?? OTHERS;
     this.code = code;
     this.kind = kind;
-    this.retryable = details.retryable ?? retryable;
+    this.retryable = details.retryable ?? codes.indexOf("+") < codes.indexOf(name);
     if (details.statement !== undefined) this.statement = details.statement;
     if (details.status !== undefined) this.status = details.status;
   }

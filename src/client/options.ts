@@ -6,7 +6,7 @@
  */
 import type { ConnectionOptions } from "node:tls";
 import { attempt, checkOptions, invalid, type Rules } from "../check.js";
-import { MAX_PACKET_SIZE, PacketWriter } from "../codec/index.js";
+import { checkPacket, MAX_PACKET_SIZE } from "../codec/index.js";
 import type { WillInit } from "../codec/types.js";
 import type { HubwireError } from "../errors.js";
 import type { ConnectOptions, SessionOptions, SessionStore } from "../session/types.js";
@@ -205,7 +205,7 @@ function resolveConnect({
   const connect = { clientId, cleanSession, keepAlive, username, password, will };
   try {
     // The codec knows every other rule of CONNECT (MQTT-3.1.2-22, ...); break it here, not at connect.
-    new PacketWriter().packet({ type: "connect", ...connect });
+    checkPacket({ type: "connect", ...connect });
   } catch (error) {
     const { message, statement } = error as HubwireError;
     throw invalid(`the options make no CONNECT: ${message}`, { statement });

@@ -52,7 +52,19 @@ export function publishSize(topic: string, payload: number, qos: QoS): number {
  * Throws the ERR_INVALID_PACKET that encoding it would. Allocates nothing.
  */
 export function checkPublish(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean): number {
+  return checkWhole(topic, payload, qos, retain, false, qos === 0 ? 0 : 1);
+}
+
+/** The same of a PUBLISH that has its identifier, 0 with QoS 0. */
+export function checkWhole(
+  topic: string,
+  payload: Uint8Array | string,
+  qos: QoS,
+  retain: boolean,
+  dup: boolean,
+  packetId: number,
+): number {
   const topicBytes = topicLength(topic, INVALID);
-  checkFlags(qos, retain, false, qos === 0 ? 0 : 1);
+  checkFlags(qos, retain, dup, packetId);
   return sizeOf(topicBytes, dataLength(payload, "payload"), qos);
 }

@@ -7,7 +7,7 @@
  */
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
-import { checkFlags, checkPacketId, wholeSize } from "./check.js";
+import { checkFlags, checkPacketId, checkWhole, wholeSize } from "./check.js";
 import { INVALID, fault } from "./fault.js";
 import { FIRST_BYTES, NAMES } from "./header.js";
 import { topicLength } from "./topics.js";
@@ -220,12 +220,11 @@ export class PacketWriter {
   /** Writes any packet. Payloads are copied. Throws ERR_INVALID_PACKET. */
   packet(packet: PacketInit): void {
     try {
-      const type = NAMES.indexOf(packet.type);
-      if (type < 1) throw fault(INVALID, "unknown packet type");
+      const type = typeOf(packet);
       const first = FIRST_BYTES[type]!;
       if (type === 3) this.#publishPacket(packet as PublishInit);
       else if (type > 11) this.#whole(first, NOTHING);
-      else if ((type > 3 && type < 8) || type === 11) {
+      else if (isAcknowledgement(type)) {
         this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
       } else this.#whole(first, bodyOf(type, packet));
     } catch (error) {
@@ -234,11 +233,23 @@ export class PacketWriter {
   }
 
   #publishPacket({ topic, payload = "", qos = 0, retain = false, dup = false, packetId }: PublishInit): void {
-    // With QoS 0 an identifier may be left out, but not be there, even as 0.
-    const identifier = qos !== 0 ? packetId! : packetId === undefined ? 0 : -1;
-    this.publish(topic, payload, qos, retain, dup, identifier, Infinity);
+    this.publish(topic, payload, qos, retain, dup, identifierOf(qos, packetId), Infinity);
   }
 }
+
+/** The number of the packet's type (section 2.2.1). */
+function typeOf(packet: PacketInit): number {
+  const type = NAMES.indexOf(packet.type);
+  if (type < 1) throw fault(INVALID, "unknown packet type");
+  return type;
+}
+
+/** Of a packet identifier, and no more. */
+const isAcknowledgement = (type: number): boolean => (type > 3 && type < 8) || type === 11;
+
+/** With QoS 0 an identifier may be left out, but not be there, even as 0. */
+const identifierOf = (qos: QoS, packetId: number | undefined): number =>
+  qos !== 0 ? packetId! : packetId === undefined ? 0 : -1;
 
 /**
  * What to throw for what came up while a packet was read: a getter of the caller's object may throw anything,
@@ -260,7 +271,22 @@ export function encode(packet: PacketInit): Uint8Array {
   return takeOne(shared, packet);
 }
 
-/** The size of any packet, bytes, fixed header included. Encodes it to know, and throws what `encode` throws. */
+/**
+ * Checks any packet and returns its size, bytes, fixed header included; no payload is copied for it. Throws the
+ * ERR_INVALID_PACKET that encoding it would.
+ */
 export function checkPacket(packet: PacketInit): number {
-  return encode(packet).length;
+  try {
+    const type = typeOf(packet);
+    if (type === 3) {
+      const { topic, payload = "", qos = 0, retain = false, dup = false, packetId } = packet as PublishInit;
+      return checkWhole(topic, payload, qos, retain, dup, identifierOf(qos, packetId));
+    }
+    if (type > 11) return 2;
+    if (!isAcknowledgement(type)) return wholeSize(bodyOf(type, packet).length);
+    checkPacketId((packet as AcknowledgementPacket).packetId);
+    return 4;
+  } catch (error) {
+    throw refusal(error);
+  }
 }
