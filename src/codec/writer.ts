@@ -16,7 +16,7 @@ import type { AcknowledgementPacket, PacketInit, PublishInit, QoS } from "./type
 import type { NativeBuffer } from "./utf8.js";
 
 /** For a connection on which nothing happens; each is twice the one before. */
-const FIRST_SLAB = 64;
+const FIRST_SLAB = 256;
 /** Larger ones cost more than they save: their memory is new to the process each time. */
 const MAX_SLAB = 0x4000;
 /** Payloads of at least this many bytes are lent, not copied. */

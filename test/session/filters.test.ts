@@ -108,7 +108,7 @@ describe("what the server has to keep", () => {
     expect(isWanted(undefined)).toBe(false);
   });
 
-  test("[MQTT-3.8.4-3 +] with the highest QoS that anybody asked for, but for those who want to end", () => {
+  test("with the highest QoS that anybody asked for, but for those who want to end", () => {
     const filters = new Filters<Route>();
     added(filters, "a", 1);
     const two = added(filters, "a", 2);
