@@ -41,7 +41,6 @@ export class Publication implements Link {
   topic: string;
   /** The memory that it takes, bytes. */
   size = 0;
-  // Not `#`: such fields cost the engine more where many objects are made.
   private content: Uint8Array | string;
   private bits: number;
   /** The owner's: ends its promise. Not a field of a derived class, whose instances take the engine longer to make. */
