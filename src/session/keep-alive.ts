@@ -87,7 +87,7 @@ export class KeepAlive {
   /** What is known of the peer at `now`; `isDue` as of `wantsPing`. */
   check(now: number, isDue: (time: number) => boolean): PeerState {
     const k = this.interval;
-    if (!k || this.#pingAt === Infinity) return "fine";
+    if (this.#pingAt === Infinity) return "fine";
     const life = Math.max(this.#pingAt, this.receivedAt, this.#takenAt);
     const patience = k / 2 + this.#underWay / SLOW_LINE;
     if (!isDue(life + patience)) return "fine";

@@ -146,7 +146,7 @@ export class Subscriptions<R extends Route> {
       // Whoever wants it now has asked for it behind this UNSUBSCRIBE.
       if (filter) filter.granted = filter.some(({ state }) => state === "granted");
     }
-    for (const route of asking.subscriptions) if (route.state === "ending") this.filters.remove(route);
+    for (const route of asking.subscriptions) this.filters.remove(route);
     this.#settle(asking, undefined);
     this.sendAll();
   }

@@ -147,6 +147,19 @@ describe("keep alive", () => {
     expect(failed).toBeLessThanOrEqual(2.5 * K);
   });
 
+  test("an owner that has paused reading has half an interval for its look", () => {
+    const h = connected();
+    h.session.reading(false, h.now);
+    let lookedAt = Infinity;
+    run(h, 5 * K, K / 100, () => {
+      if (h.looks > 0 && lookedAt === Infinity) lookedAt = h.now;
+    });
+    expect(h.failures.map(({ code }) => code)).toEqual(["ERR_KEEP_ALIVE_TIMEOUT"]);
+    expect(h.looks, "one look is asked for").toBe(1);
+    expect(h.now - lookedAt).toBeGreaterThanOrEqual(K / 2);
+    expect(h.now - lookedAt).toBeLessThanOrEqual(0.6 * K);
+  });
+
   test("0 turns it off", () => {
     const h = new Harness().connect(false, { keepAlive: 0 });
     h.sent();

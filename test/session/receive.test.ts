@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { PacketInit, QoS } from "../../src/codec/types.js";
+import { Inbound } from "../../src/session/inbound.js";
 import { Harness } from "./harness.js";
 
 function message(packetId: number, qos: QoS, text = `m${packetId}`, dup = false): PacketInit {
@@ -195,6 +196,32 @@ describe("incoming messages", () => {
     expect(h.sentLines()).toEqual(["pubrec#5"]);
     h.reconnect(true).feed(message(5, 2, "b", true));
     expect(h.deliveries).toHaveLength(2);
+  });
+
+  test("after a CONNECT whose CONNACK was lost, a message that nobody took yet is not answered before it is taken", () => {
+    const h = manual().feed(message(5, 2, "a"));
+    h.lose().open().lose().connect(true).sent();
+    h.feed(message(5, 2, "a", true));
+    expect(h.deliveries).toHaveLength(1);
+    expect(h.sentLines()).toEqual([]);
+    h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
+    expect(h.sentLines()).toEqual(["pubrec#5"]);
+  });
+
+  test("a QoS 2 message is recorded when it is taken, and again with each repeat: the first record may have failed", () => {
+    const told: string[] = [];
+    const inbound = new Inbound({
+      answer: (_, packetId) => void told.push(`pubrec ${packetId}`),
+      taken: (packetId) => void told.push(`taken ${packetId}`),
+    });
+    const delivery = inbound.arrived(true, 5, false);
+    expect(inbound.arrived(true, 5, true)).toBe(0);
+    expect(told, "nobody took it yet").toEqual([]);
+    inbound.settle(delivery, false);
+    expect(told.splice(0)).toEqual(["taken 5", "pubrec 5", "pubrec 5"]);
+    inbound.arrived(true, 5, true);
+    expect(told).toEqual(["taken 5", "pubrec 5"]);
+    expect(inbound.waiting).toBe(0);
   });
 
   test("[MQTT-7.1.2-1 +] a stream split anywhere gives the same session", () => {

@@ -92,7 +92,70 @@ describe("given up", () => {
   });
 });
 
+describe("given up, seen by the server", () => {
+  test("a SUBSCRIBE of which it says that it was granted after UNSUBACK is ended once more", () => {
+    const h = cancel(subscribe(new Harness().connect(), "s"), "s");
+    expect(h.sentLines()).toEqual(["subscribe#1", "unsubscribe#2"]);
+    expect(h.feed(ended(2), granted(1)).sentLines()).toEqual(["unsubscribe#3"]);
+  });
+
+  test("a SUBSCRIBE that was never sent: a session that was kept hears nothing of it either", () => {
+    expect(cancel(subscribe(new Harness(), "s"), "s").connect(true).sentLines()).toEqual([]);
+  });
+
+  test("an UNSUBSCRIBE that was sent is not sent twice on one connection", () => {
+    const h = subscribe(subscribed(), "g", "g").feed(granted(2));
+    unsubscribe(unsubscribe(h, "u"), "v", "g").sent();
+    expect(cancel(h, "u").sentLines()).toEqual([]);
+  });
+
+  test("one that waits for the 512 before it makes no room for another", () => {
+    const h = new Harness().connect();
+    for (let n = 0; n < 513; n++) subscribe(h, `s${n}`, `f/${n}`);
+    expect(h.sent()).toHaveLength(512);
+    subscribe(cancel(h, "s512"), "next");
+    expect(h.sentLines()).toEqual([]);
+    expect(h.feed(granted(1)).sentLines()).toHaveLength(1);
+  });
+
+  test("an UNSUBSCRIBE of what ended meanwhile brings it not back", () => {
+    const h = new Harness().connect();
+    const route = new Route("f", 1);
+    h.session.ask(Object.assign(new Asking(SUBACK, ["f"], [1], [route]), { name: "s" }), h.now);
+    h.feed(granted(1)).lose();
+    const ending = Object.assign(new Asking(UNSUBACK, ["f"], [], [route]), { name: "u" });
+    h.session.ask(ending, h.now);
+    h.session.endRoute(route);
+    h.session.cancel([ending], aborted, h.now);
+    expect(route.state).toBe("ended");
+  });
+});
+
 describe("the deadline", () => {
+  test("of one that waits is its own, whenever the clock is looked at", () => {
+    const h = subscribe(new Harness({ queue: { maxAge: 5_000 } }), "one").advance(3_000);
+    subscribe(h, "two", "g").advance(2_000);
+    expect(h.results()).toEqual(["one:ERR_TIMEOUT"]);
+    h.advance(3_000);
+    expect(h.results()).toEqual(["one:ERR_TIMEOUT", "two:ERR_TIMEOUT"]);
+  });
+
+  test("a server that answers no SUBSCRIBE has the connection made anew", () => {
+    const h = subscribe(new Harness({ operationTimeout: 1_000 }).connect(), "s").advance(1_000);
+    expect(h.results()).toEqual(["s:ERR_TIMEOUT"]);
+    expect(h.failures.map(({ code }) => code)).toEqual(["ERR_TIMEOUT"]);
+  });
+
+  test("of restored subscriptions is not moved by other answers, but an UNSUBSCRIBE of nobody's ends no connection then", () => {
+    const h = subscribed({ operationTimeout: 1_000 }).reconnect(false).advance(500);
+    subscribe(h, "g", "g").feed(granted(3)).advance(499);
+    expect(h.failures).toEqual([]);
+    h.advance(1);
+    expect(h.failures.map(({ code }) => code)).toEqual(["ERR_TIMEOUT"]);
+    const other = cancel(subscribe(new Harness({ operationTimeout: 1_000 }).connect(), "s"), "s").advance(1);
+    expect(other.feed(granted(1)).advance(1_500).failures).toEqual([]);
+  });
+
   test("of what was sent runs from the sending, of what was not from the asking", () => {
     const h = subscribe(new Harness({ operationTimeout: 1_000, queue: { maxAge: 5_000 } }), "s").advance(4_000);
     h.connect().advance(999);
@@ -197,7 +260,44 @@ describe("refused", () => {
   });
 });
 
+describe("what the server has", () => {
+  test("a filter that was asked for behind UNSUBACK, or behind a refusal, is asked for once on the next connection", () => {
+    const behind = subscribe(unsubscribe(subscribed(), "u"), "again").feed(ended(2));
+    behind.sent();
+    expect(behind.reconnect(false).sentLines()).toEqual(["subscribe#4"]);
+    const refused = subscribe(subscribed().reconnect(false), "new");
+    refused.feed({ type: "suback", packetId: 2, returnCodes: [0x80] }).sent();
+    expect(refused.reconnect(false).sentLines()).toEqual(["subscribe#4"]);
+  });
+
+  test("a refusal on restoring is told of no subscription that is to end, or has ended", () => {
+    for (const isGivenUp of [false, true]) {
+      const h = unsubscribe(subscribed().reconnect(false), "u");
+      if (isGivenUp) cancel(h, "u");
+      h.feed({ type: "suback", packetId: 2, returnCodes: [0x80] });
+      expect(h.refused).toEqual([]);
+      expect(h.failures).toEqual([]);
+    }
+  });
+
+  test("where a CONNACK was lost, all is restored, once, and what nobody wants is still ended", () => {
+    const lostConnack = (h: Harness): Harness => h.lose().open().lose().connect(true);
+    expect(lostConnack(subscribed().reconnect(false)).sentLines()).toEqual(["subscribe#3"]);
+    const given = cancel(subscribe(new Harness().connect(), "s"), "s");
+    given.sent();
+    expect(lostConnack(given).sentLines()).toEqual(["unsubscribe#3"]);
+  });
+});
+
 describe("what ends", () => {
+  test("with UNSUBACK gets no message any more, and until then all", () => {
+    const h = unsubscribe(subscribed(), "u");
+    expect(h.session.match("f")).toHaveLength(1);
+    h.feed(ended(2));
+    expect(h.session.match("f")).toEqual([]);
+    expect([...h.session.routes()]).toEqual([]);
+  });
+
   test("one of two that share a filter ends without the server; the last needs it", () => {
     const h = new Harness().connect();
     const routes = [new Route("f", 1), new Route("f", 0)] as const;
@@ -216,6 +316,7 @@ describe("what ends", () => {
     expect(h.session.routesToEnd("f", routes[0]), "the other wants it").toBeUndefined();
     expect(h.session.routesToEnd("f")).toEqual(routes);
     expect(h.session.routesToEnd("none")).toEqual([]);
+    expect(h.session.routesToEnd("none", routes[0])).toEqual([routes[0]]);
     h.session.ask(asking(UNSUBACK, [routes[1]]), h.now);
     expect(routes[1].state).toBe("ending");
     expect(h.session.routesToEnd("f", routes[0]), "the other is to end").toEqual([routes[0]]);
