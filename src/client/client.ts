@@ -156,7 +156,7 @@ export class MqttClient extends Emitter<ClientEvents> {
     const { qos = 0, signal } = subscribeArguments(topicFilter, options, handler);
     const mailbox = handler ? undefined : new Mailbox();
     const route = new MessageRoute(topicFilter, qos, handler, mailbox);
-    const [code = 0x80] = await this.#ask(SUBACK, topicFilter, qos, [route], signal);
+    const [code = 0x80] = await this.#ask<readonly number[]>(SUBACK, topicFilter, qos, [route], signal);
     if (code > 2) throw refusedError(topicFilter);
     return new Subscription(topicFilter, code as QoS, mailbox, () => this.#unsubscribe(topicFilter, route, undefined));
   }
@@ -172,31 +172,33 @@ export class MqttClient extends Emitter<ClientEvents> {
     return this.#unsubscribe(topicFilter, undefined, signal);
   }
 
-  /** `only`: that one subscription; the server hears of it when no other has the filter. */
-  async #unsubscribe(topicFilter: string, only: MessageRoute | undefined, signal?: AbortSignal): Promise<void> {
+  /** `only`: that one subscription; the server hears of it when no other has the filter. Not async: many may end at once. */
+  #unsubscribe(topicFilter: string, only: MessageRoute | undefined, signal?: AbortSignal): Promise<void> {
+    if (only?.state === "ended") return Promise.resolve();
     const { session } = this.#engine;
-    if (only?.state === "ended") return;
-    const routes = session.routesToEnd(topicFilter, only);
-    if (routes) {
-      await this.#ask(UNSUBACK, topicFilter, 0, routes, signal);
-    } else {
+    try {
+      const routes = session.routesToEnd(topicFilter, only);
+      if (routes) return this.#ask<void>(UNSUBACK, topicFilter, 0, routes, signal);
       this.#checkUsable();
       session.endRoute(only!);
       only!.mailbox?.end();
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
     }
   }
 
   /** Throws what refuses the request, which is none then. */
-  #ask(
+  #ask<T>(
     awaits: typeof SUBACK | typeof UNSUBACK,
     topicFilter: string,
     qos: QoS,
     routes: readonly MessageRoute[],
     signal: AbortSignal | undefined,
-  ): Promise<readonly number[]> {
+  ): Promise<T> {
     this.#checkUsable();
     const engine = this.#engine;
-    const promise = new Promise<readonly number[]>(capture);
+    const promise = new Promise<T>(capture);
     const request = new AskRequest(awaits, topicFilter, qos, routes);
     engine.desk.ask(request, signal);
     if (awaits === SUBACK) engine.reception.subscribed((topic) => engine.session.match(topic));

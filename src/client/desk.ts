@@ -70,6 +70,8 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
   }
 
   settleAll(requests: Iterable<Publication>, error: HubwireError): void {
+    // They are the last of all: what else was pending is settled already, or at the end of the client.
+    this.pending = 0;
     this.#settlements.allOver(requests, this.explain(error));
   }
 
@@ -128,14 +130,20 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
 
   /** See `Session.ask`. */
   ask(request: AskRequest, signal: AbortSignal | undefined): void {
-    this.#settlements.begun(request, signal);
+    const isInside = this.#isBusy;
+    if (!isInside) this.#settlements.step();
+    this.#isBusy = true;
     try {
-      this.run(() => this.session.ask(request, this.#owner.flow.now));
+      this.#settlements.begun(request, signal);
+      this.session.ask(request, this.#owner.flow.now);
+      this.pending++;
     } catch (error) {
       this.#settlements.forget(request);
       throw error;
+    } finally {
+      this.#isBusy = isInside;
+      if (!isInside) this.#take();
     }
-    this.pending++;
   }
 
   /** Their signal was aborted. */
@@ -152,6 +160,7 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
   end(error: HubwireError): void {
     if (this.#store) storesInUse.delete(this.#store);
     this.run(() => this.session.end(error));
+    this.pending = 0;
   }
 
   /** A delivery is done with; `isRefused`: given up. */

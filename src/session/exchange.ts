@@ -8,7 +8,7 @@
  * and its exchange are one object and neither has to be searched for.
  */
 import type { QoS } from "../codec/types.js";
-import { type Link, walk } from "./list.js";
+import { type Link, takeAll, walk } from "./list.js";
 import { packed, withoutPinning } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
@@ -120,6 +120,13 @@ export function* awaitedOf(lists: readonly Link[]): Iterable<Publication> {
       yield publication;
     }
   }
+}
+
+/** Everything in the list, which is empty from now on; each counts as settled already. */
+export function settledNow(list: Link): Iterable<Publication> {
+  const all = takeAll(list);
+  for (let link = all.next; link !== all; link = link.next) (link as Publication).settle();
+  return walk<Publication>(all);
 }
 
 /** A SUBSCRIBE or UNSUBSCRIBE; `Subscription` is the owner's object for one subscription. */

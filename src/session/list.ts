@@ -29,6 +29,17 @@ export function unlink(link: Link): void {
   link.next.prev = link.prev;
 }
 
+/** Another list with all of its members; this one is empty then. */
+export function takeAll(head: Link): Link {
+  const other = newList();
+  if (head.next === head) return other;
+  other.next = head.next;
+  other.prev = head.prev;
+  other.next.prev = other.prev.next = other;
+  head.next = head.prev = head;
+  return other;
+}
+
 /** The members in order, without a copy: the one in hand may leave its list, and no other may. */
 export function* walk<T extends Link>(head: Link): Iterable<T> {
   for (let link = head.next; link !== head;) {
@@ -36,6 +47,11 @@ export function* walk<T extends Link>(head: Link): Iterable<T> {
     yield link as T;
     link = next;
   }
+}
+
+/** The members of these lists in order, as `walk` gives those of one. */
+export function* walkAll<T extends Link>(heads: Iterable<Link>): Iterable<T> {
+  for (const head of heads) yield* walk<T>(head);
 }
 
 /** Does `work` for all of them, whatever it throws for some; then throws what it threw first. */

@@ -11,9 +11,9 @@
 import { checkPublish } from "../codec/index.js";
 import { HubwireError } from "../errors.js";
 import { Expiry, firstSentAt, queueFull } from "./expiry.js";
-import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored } from "./exchange.js";
+import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored, settledNow } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
-import { insert, type Link, members, newList, unlink, walk } from "./list.js";
+import { forAll, insert, type Link, members, newList, unlink, walk, walkAll } from "./list.js";
 import { messageMemory } from "./memory.js";
 import type { SessionParts } from "./parts.js";
 import { refusedMessage, sessionLost } from "./refusals.js";
@@ -334,21 +334,21 @@ export class Outbound {
 
   /** All that anybody waits for is over with `error`. */
   giveUpAll(error: HubwireError): void {
-    let failure: unknown;
-    for (const list of [this.#held, this.#released, this.#sent, this.#queue]) {
-      for (let link = list.next; link !== list;) {
-        const publication = link as Publication;
-        link = link.next;
-        if (publication instanceof Restored) continue;
-        try {
-          this.giveUp(publication, error);
-        } catch (storeError) {
-          // It has been settled, and so must be all others.
-          failure ??= storeError;
-        }
-      }
-    }
-    if (failure) throw failure;
+    const lists = [this.#held, this.#released, this.#sent];
+    // What a store has leaves it one by one.
+    if (this.#journal) lists.push(this.#queue);
+    forAll(walkAll<Publication>(lists), (publication) => {
+      if (!(publication instanceof Restored)) this.giveUp(publication, error);
+    });
+    if (!this.#journal) this.#giveUpQueue(error);
+  }
+
+  /** All that is queued leaves at once; the owner tells who waits in its own time, for they may be many. */
+  #giveUpQueue(error: HubwireError): void {
+    const { message } = this.suspect;
+    if (message && !message.packetId) this.suspect.clear();
+    this.#window.clearQueue();
+    this.#parts.settleAll(settledNow(this.#queue), error);
   }
 
   /** Forgets everything but what the store has. */

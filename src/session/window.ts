@@ -45,8 +45,13 @@ export class Window {
     return this.#metrics.queued >= maxCount || this.#metrics.queuedBytes + size > maxBytes;
   }
 
+  /** Nothing is queued any more. */
+  clearQueue(): void {
+    this.#metrics.queued = this.#metrics.queuedBytes = 0;
+  }
+
   clear(): void {
-    const metrics = this.#metrics;
-    metrics.inflight = metrics.queued = metrics.queuedBytes = this.#bytes = this.#qos2 = 0;
+    this.clearQueue();
+    this.#metrics.inflight = this.#bytes = this.#qos2 = 0;
   }
 }

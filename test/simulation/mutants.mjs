@@ -163,9 +163,9 @@ export const mutants = [
     name: "a lost connection without reconnect looks at the whole queue for each message",
     edits: [
       [
-        "src/session/outbound.ts",
-        "          this.giveUp(publication, error);\n        } catch",
-        "          members(this.#queue);\n          this.giveUp(publication, error);\n        } catch",
+        "src/session/exchange.ts",
+        "link = link.next) (link as Publication).settle();",
+        "link = link.next) for (const _other of walk(all)) (link as Publication).settle();",
       ],
     ],
   },
