@@ -28,6 +28,7 @@ describe("cloud to device", () => {
       contentType: "text/plain",
       ack: "full",
     });
+    expect(message).not.toHaveProperty("inputName");
     expect(message).toMatchObject({ contentEncoding: "utf-8", qos: 1, dup: false, to: expect.stringContaining("c2d") });
     expect([...message.properties]).toEqual([
       ["door", "näher"],

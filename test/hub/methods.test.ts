@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Methods } from "../../src/hub/methods.js";
 import type { HubAccess } from "../../src/hub/access.js";
 import { Busy } from "../../src/hub/busy.js";
-import type { HubwireError } from "../../src/errors.js";
+import { HubwireError } from "../../src/errors.js";
 import { FakeClock } from "../support/clock.js";
 import { laboratory, next, until } from "./lab.js";
 
@@ -101,7 +101,7 @@ describe("through the hub", () => {
 });
 
 describe("from a hub that a test plays", () => {
-  function play(most = 1_000) {
+  function play(most = 1_000, publish?: HubAccess["publish"]) {
     const clock = new FakeClock();
     const published: string[] = [];
     const errors: HubwireError[] = [];
@@ -109,7 +109,7 @@ describe("from a hub that a test plays", () => {
       clock,
       timeout: 30_000,
       connected: () => true,
-      publish: async (topic, payload) => void published.push(`${topic} ${Buffer.from(payload)}`),
+      publish: publish ?? (async (topic, payload) => void published.push(`${topic} ${Buffer.from(payload)}`)),
       subscribed: async () => {},
       report: (error) => errors.push(error),
       handlerTimeout: 300_000,
@@ -214,6 +214,51 @@ describe("from a hub that a test plays", () => {
     expect(errors.map(({ code, message }) => `${code} ${message}`).join()).toMatch(
       error.source === "^$" ? error : new RegExp(`ERR_INVALID_ARGUMENT.*${error.source}`),
     );
+  });
+
+  const LIMIT = 128 * 1024;
+  test.each<[string, unknown, number]>([
+    ["of exactly the limit", "x".repeat(LIMIT - 2), 200],
+    ["of one byte more", "x".repeat(LIMIT - 1), 500],
+    ["of one byte more, in fewer characters", "ö".repeat(LIMIT / 2 - 1) + "x", 500],
+    ["that is bytes, of exactly the limit", bytes(`"${"x".repeat(LIMIT - 2)}"`), 200],
+    ["that is bytes, of one byte more", bytes(`"${"x".repeat(LIMIT - 1)}"`), 500],
+    ["that is bytes and no JSON, of one byte more", new Uint8Array(LIMIT + 1), 500],
+  ])("a response %s", async (_what, payload, status) => {
+    const { methods, published, errors } = play();
+    methods.on("m", () => ({ payload }));
+    methods.called("m", "1", bytes("1"));
+    await settled();
+    expect(published.map((text) => text.split(" ")[0])).toEqual([`$iothub/methods/res/${status}/?$rid=1`]);
+    expect(errors.map(({ code }) => code)).toEqual(status === 200 ? [] : ["ERR_LIMIT"]);
+  });
+
+  test("bytes that are no JSON, of exactly the limit, are told as such", async () => {
+    const { methods, errors } = play();
+    methods.on("m", () => ({ payload: new Uint8Array(LIMIT) }));
+    methods.called("m", "1", bytes("1"));
+    await settled();
+    expect(errors.map(({ code }) => code)).toEqual(["ERR_INVALID_ARGUMENT"]);
+  });
+
+  test("a response that could not be sent is an error event, and its $rid is free again", async () => {
+    const sent: string[] = [];
+    const causes = [new HubwireError("ERR_CLOSED", "the client is closed"), new Error("odd")];
+    const { methods, errors } = play(1_000, async (topic) => {
+      const cause = causes.shift();
+      if (cause) throw cause;
+      sent.push(topic);
+    });
+    methods.on("m", () => {});
+    for (let call = 0; call < 3; call++) {
+      methods.called("m", "1", bytes("1"));
+      await settled();
+    }
+    expect(errors).toMatchObject([
+      { code: "ERR_CLOSED" },
+      { message: expect.stringContaining("a method's response could not be sent"), cause: { message: "odd" } },
+    ]);
+    expect(sent).toEqual(["$iothub/methods/res/200/?$rid=1"]);
   });
 
   test("calls over the bound are turned away with 429, told of once, until there is room", async () => {
