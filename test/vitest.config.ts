@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 /** What needs the built package, a broker or processes of its own, or takes many seconds. */
 const slow = [
   "test/{package,readme,faults,model,simulation,soak}{,.*,/**/*}.test.ts",
-  "test/**/{mosquitto,process,memory,oracle}*.test.ts",
-  "test/{client/file-store-disk,emulator/hostile}.test.ts",
+  "test/**/{mosquitto,process,memory,oracle,long}*.test.ts",
+  "test/{client/file-store,client/file-store-disk,emulator/hostile}.test.ts",
 ];
 const elsewhere = ["test/{interop,runtimes}/**", "**/node_modules/**"];
 

@@ -207,11 +207,13 @@ test("CONNECT with an empty client id and a clean session [MQTT-3.1.3-7 +]", () 
 
 test("a password or will message may be empty, and any bytes, of 65,535 at most", () => {
   for (const password of [hex(""), new Uint8Array(65_535).fill(0xff)]) {
-    expect(decode(encode({ type: "connect", clientId: "c", username: "", password }))).toMatchObject({
-      password,
-    });
+    // Compared as buffers: the matchers take seconds for arrays of this size.
+    const withPassword = decode(encode({ type: "connect", clientId: "c", username: "", password }));
+    expect(Buffer.compare((withPassword.type === "connect" && withPassword.password) || hex(""), password)).toBe(0);
     const will = { topic: "t", payload: password };
-    expect(decode(encode({ type: "connect", clientId: "c", will }))).toMatchObject({ will });
+    const withWill = decode(encode({ type: "connect", clientId: "c", will }));
+    expect(withWill).toMatchObject({ will: { topic: "t" } });
+    expect(Buffer.compare((withWill.type === "connect" && withWill.will?.payload) || hex("00"), password)).toBe(0);
   }
 });
 

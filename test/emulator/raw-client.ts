@@ -61,6 +61,8 @@ export class RawClient {
       ca: hub.caCertificate,
       ...options,
     });
+    // A packet behind another would wait 40 ms for an acknowledgement that the system delays.
+    socket.setNoDelay();
     const client = new RawClient(socket);
     await soon(new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)), "TLS");
     return client;
