@@ -9,7 +9,7 @@ export const mutants = [
     edits: [
       [
         "src/session/subscriptions.ts",
-        `for (const route of asking.subscriptions) if (route.state === "ending") this.filters.remove(route);`,
+        `for (const route of asking.subscriptions) this.filters.remove(route);`,
         `for (const filter of asking.topicFilters) for (const route of this.filters.get(filter)?.routes ?? []) this.filters.remove(route);`,
       ],
     ],
@@ -123,8 +123,8 @@ export const mutants = [
     edits: [
       [
         "src/session/keep-alive.ts",
-        `if (!k || this.#pingAt === Infinity) return "fine";`,
-        `if (!k || this.#pingAt === Infinity || !this.#reading) return "fine";`,
+        `if (this.#pingAt === Infinity) return "fine";`,
+        `if (this.#pingAt === Infinity || !this.#reading) return "fine";`,
       ],
     ],
   },
