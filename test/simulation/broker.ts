@@ -6,7 +6,7 @@
  */
 import { PacketReader, encode, matchTopic } from "../../src/codec/index.js";
 import type { ConnectPacket, Packet, PacketInit, PublishPacket, QoS } from "../../src/codec/types.js";
-import { Faults } from "./faults.js";
+import { DOUBTS, Faults } from "./faults.js";
 import type { Line, ServerEnd } from "./line.js";
 import { messageId, isPoison, payloadOf } from "./payload.js";
 import type { Answer } from "./program.js";
@@ -92,6 +92,8 @@ export class Broker {
   observer!: BrokerObserver;
   /** Sessions forgotten while the client may have counted on them. */
   forgotten = 0;
+  /** Accepted connections that ended, and the client had not left them. */
+  ended = 0;
   readonly #scheduler: Scheduler;
   #connection: BrokerConnection | undefined;
   #exists = false;
@@ -114,9 +116,10 @@ export class Broker {
     return this.#connection?.line;
   }
 
-  gone(connection: BrokerConnection): void {
+  gone(connection: BrokerConnection, hasLeft = connection.line.left): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
+    if (!hasLeft) this.ended++;
     if (connection.accepted) for (const copy of this.session.outbox) if (copy.state === "sent") copy.state = "queued";
   }
 
@@ -170,7 +173,9 @@ export class Broker {
 
   take(connection: BrokerConnection, packet: Packet): void {
     const { faults } = this;
-    if (faults.closesOn(packet.type)) return this.#close(connection);
+    if (faults.closesOn(packet.type)) {
+      return packet.type === "publish" ? this.#refuse(connection, packet) : this.#close(connection);
+    }
     if (packet.type === "connect") return this.#connect(connection, packet);
     const { session } = connection;
     if (session === undefined) {
@@ -206,7 +211,8 @@ export class Broker {
       case "pingreq":
         return this.#answer(connection, { type: "pingresp" });
       case "disconnect":
-        return this.#close(connection);
+        this.gone(connection, true);
+        return connection.line.close();
       default:
         this.observer.violated(`${packet.type} is nothing that a client sends`);
     }
@@ -245,11 +251,17 @@ export class Broker {
     connection.line.close();
   }
 
+  #refuse(connection: BrokerConnection, { packetId = 0 }: PublishPacket): void {
+    this.#close(connection);
+    // The client may have given it up by now (policy 12), also where the server had taken it once and not said so.
+    if (this.ended > DOUBTS) connection.session?.taken.delete(packetId);
+  }
+
   #published(connection: BrokerConnection, session: Session, packet: PublishPacket): void {
     const { faults, observer } = this;
     const { qos, packetId = 0, payload } = packet;
     const id = messageId(payload);
-    if (isPoison(payload) || payload.length > faults.limit) return this.#close(connection);
+    if (isPoison(payload) || payload.length > faults.limit) return this.#refuse(connection, packet);
     const first = qos < 2 || !session.known.has(packetId);
     observer.arrived(id, packet, session, first);
     if (qos === 0) return;

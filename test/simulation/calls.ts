@@ -3,6 +3,7 @@
  *
  * Invariant: a bound here is one that the documentation states, plus a second for timers that round.
  */
+import { DOUBTS } from "./faults.js";
 import type { Report } from "./report.js";
 import type { ProgramOptions } from "./program.js";
 import type { Scheduler } from "./scheduler.js";
@@ -62,8 +63,8 @@ export interface Facts {
   storeFailed: boolean;
   /** The least payload that the server ever closed on. */
   limit: number;
-  /** Connections that the server closed on what it got, where some of it was PUBLISH, whichever it was. */
-  closings: () => number;
+  /** Accepted connections that the client did not end, where the server closed some on a PUBLISH, whichever it was. */
+  endings: () => number;
   /** Nothing has been wrong with the network or the server so far, nothing that an answer could be late for. */
   isCalm: boolean;
   /** A session ended while messages were on their way. */
@@ -71,8 +72,6 @@ export interface Facts {
 }
 
 const SLACK = 1_000;
-/** Connections that end on one message before that is given up (policy 12). */
-const DOUBTS = 5;
 /** ms that DISCONNECT may take to leave, and the peer then to close. */
 const LEAVING = 5_250;
 const DEFAULT_CONNECT = 30_000;
@@ -244,7 +243,7 @@ export class ClientRules implements CallRules {
       case "ERR_SESSION_LOST":
         return call.qos === 2 && (cleanSession || facts.sessionsLost > 0) ? "" : "no session was lost";
       case "ERR_MESSAGE_REFUSED":
-        return call.poison || call.size > facts.limit || facts.closings() > DOUBTS
+        return call.poison || call.size > facts.limit || facts.endings() > DOUBTS
           ? ""
           : "the message is none that the server refuses";
       case "ERR_SUBSCRIBE_REFUSED":

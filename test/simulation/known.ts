@@ -166,6 +166,17 @@ export const known: Record<string, Program> = {
     ],
     { reconnect: false },
   ),
+  "a takeover is one of the ends that make a message suspect": program([
+    connect,
+    { after: 0, op: { do: "close on", type: "publish", times: 7 } },
+    publish(0),
+    { after: 0, op: { do: "takeover", times: 1, ms: 0 } },
+    publish(65_000),
+  ]),
+  "a message that is refused after the server took it leaves the window": program(
+    [connect, lose("puback"), publish(0, 1, 1, 100), { after: 100, op: { do: "limit", size: 10 } }, publish(79_000)],
+    { ...kept, maxInflight: 1 },
+  ),
   "reconnect() in a listener of what the end of a connection tells": refusedUnawaited({ do: "reconnect" }),
   "close() in a listener of what the end of a connection tells": refusedUnawaited({ do: "close", force: false }),
 };

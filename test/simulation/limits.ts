@@ -4,6 +4,7 @@
  */
 import "./quiet.js";
 import type { ClientMetrics } from "../../src/client/index.js";
+import { DOUBTS } from "./faults.js";
 import type { Line } from "./line.js";
 import type { ClientEvent } from "./program.js";
 import { code } from "./subject.js";
@@ -17,8 +18,6 @@ const INPUT_WHILE_BLOCKED = 1_048_576;
 const PINNED = 80 * 1_048_576;
 const PINNED_UNREAD = 6 * 1_048_576;
 const SLACK = 1_000;
-/** Connections that end before a message is accused of it. */
-const DOUBTS = 5;
 /** Bytes a ms of a line that is slow and still one to wait for. */
 const SLOW_LINE = 65;
 /** Calls and rounds of loops that a step may cost, whatever waits, and as many more for each packet, call and message. */

@@ -233,8 +233,9 @@ export class Line {
     this.#scheduler.touch();
     this.#up.vanish();
     this.#down.vanish();
-    this.end.destroy(Object.assign(new Error("reset by the simulated network"), { code }));
+    // First: it was not the client that left.
     this.#serverClosed();
+    this.end.destroy(Object.assign(new Error("reset by the simulated network"), { code }));
   }
 
   /** Nothing arrives any more, and nobody is told. */

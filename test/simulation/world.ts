@@ -75,7 +75,7 @@ export class World {
     storeFailed: false,
     limit: Infinity,
     isCalm: true,
-    closings: () => (this.broker.faults.closedOnPublish > 0 ? this.broker.faults.closed : 0),
+    endings: () => (this.broker.faults.closedOnPublish > 0 ? this.broker.ended : 0),
     sessionsLost: 0,
   };
   /** What the network and the server did wrong. */

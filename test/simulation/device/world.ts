@@ -55,7 +55,7 @@ export class DeviceWorld {
     storeFailed: false,
     limit: Infinity,
     isCalm: true,
-    closings: () => 0,
+    endings: () => 0,
     sessionsLost: 0,
   };
   faults = 0;
