@@ -219,6 +219,19 @@ describe("a subscription that is ending", () => {
     expect(await readAll(box.reader())).toEqual(names(LATE + 1).slice(1));
   });
 
+  test("what was acknowledged before it opened again is not acknowledged twice", async () => {
+    const box = new Box();
+    box.ending();
+    box.add("a");
+    box.reopen();
+    box.add("b");
+    expect(box.done).toEqual(["a"]);
+    box.end();
+    expect(box.done).toEqual(["a", "b"]);
+    expect(await readAll(box.reader())).toEqual(["a", "b"]);
+    expect(box.done).toEqual(["a", "b"]);
+  });
+
   test("one that has ended is not opened again", async () => {
     const box = new Box();
     box.end();
@@ -310,6 +323,22 @@ describe("a connection that does not come back", () => {
     box.add("a", "b");
     expect(box.done).toEqual([]);
     box.ending();
+    expect(box.done).toEqual(["a", "b"]);
+  });
+
+  test("a reader whose two calls failed has left once: another is still waited for", async () => {
+    const box = new Box();
+    const [fails, reads] = [box.reader(), box.reader()];
+    const waiting = [later(fails), later(fails)];
+    box.fail(lost);
+    await turn();
+    expect(waiting).toEqual([[lost.code], [lost.code]]);
+    box.add("a");
+    expect(await read(reads)).toBe("a");
+    box.ending();
+    box.add("b");
+    expect(box.done).toEqual([]);
+    await reads.return();
     expect(box.done).toEqual(["a", "b"]);
   });
 
