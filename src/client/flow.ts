@@ -30,8 +30,8 @@ export interface FlowOwner {
 const BATCH = 64 * 1024;
 /** Answers that wait for a peer that does not read, bytes, above which nothing more is read from it. */
 const ANSWERS = 256 * 1024;
-/** How full handlers and mailboxes may be for a look, each of which takes in a chunk. */
-const LOOK = 2;
+/** What looks may add to what waits in handlers and mailboxes, as `load` counts: each takes in a chunk. */
+const LOOKS = 1;
 
 const flush = (owner: FlowOwner): void => owner.flush();
 
@@ -50,6 +50,8 @@ export class Flow {
   #isPaused = false;
   /** Reading although all is full, up to the next chunk. */
   #isLooking = false;
+  /** The load up to which there are looks, over what waited at the first of them; 0: there was none since all was full. */
+  #lookUpTo = 0;
   #now = 0;
 
   constructor(session: FlowSession, clock: Clock, owner: FlowOwner) {
@@ -134,14 +136,19 @@ export class Flow {
     this.bytesReceived += bytes;
     if (!this.#isLooking) return;
     this.#isLooking = false;
-    this.#connection?.pause();
+    // Behind all that the stream holds: of PINGRESPs that wait in it, one a look would make a dead peer live on.
+    queueMicrotask(() => {
+      if (this.#isPaused && !this.#isLooking) this.#connection?.pause();
+    });
   }
 
   /** Keep alive has to know whether anything is there. A peer that does not take its answers has to move first. */
   look(): void {
     if (!this.#isPaused || this.#isLooking || this.#isStuck) return;
-    // So much came unread that there is no room for more: the peer counts as alive until the system gives it up.
-    if (this.#owner.load() >= LOOK) return this.#session.progressed(this.#clock.now());
+    const load = this.#owner.load();
+    this.#lookUpTo ||= load + LOOKS;
+    // Looks brought so much that there is no room for more: the peer counts as alive until the system gives it up.
+    if (load >= this.#lookUpTo) return this.#session.progressed(this.#clock.now());
     this.#isLooking = true;
     this.#connection?.resume();
   }
@@ -154,6 +161,7 @@ export class Flow {
   feel(): void {
     if (this.#connection === undefined) return;
     const isFull = this.#owner.load() >= (this.#isPaused ? 0.5 : 1);
+    if (!isFull) this.#lookUpTo = 0;
     const isPaused = isFull || this.#isStuck;
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;

@@ -20,6 +20,10 @@ const PINNED_UNREAD = 6 * 1_048_576;
 const SLACK = 1_000;
 /** Bytes a ms of a line that is slow and still one to wait for. */
 const SLOW_LINE = 65;
+/** Bytes that the systems of both ends hold at most of what was sent. */
+const UNDER_WAY = 4 * 1_048_576;
+/** Messages that wait when looks at a paused connection end, at the least: the bound, and as much that looks brought. */
+const LOOKED = 2_048;
 /** Calls and rounds of loops that a step may cost, whatever waits, and as many more for each packet, call and message. */
 const WORK = 1_500;
 const WORK_EACH = 100;
@@ -59,6 +63,8 @@ export class Limits {
   /** Memory of what loops read at one time, while nothing was asked of the server. */
   #isHoarding = false;
   #readAt = 0;
+  /** Of the messages that waited before, those not read yet: what comes in after them does not wait beside them. */
+  #readLeft = 0;
   #read = new Set<ArrayBufferLike>();
 
   constructor(world: World) {
@@ -73,21 +79,25 @@ export class Limits {
     this.#queuedBefore = client.metrics.queuedBytes;
     const { keepAlive, connectTimeout } = program.options;
     if (keepAlive === 0) return;
-    const patience = Math.max(2_000 * keepAlive + this.#world.largest / SLOW_LINE, connectTimeout) + SLACK;
+    const before = this.#sentBefore;
     const look = (): void => {
       if (line.over || line.left) return;
       const { deadSince } = line;
       const now = scheduler.now();
+      const underWay = Math.min(UNDER_WAY, client.metrics.bytesSent - before);
+      const patience = Math.max(2_000 * keepAlive + underWay / SLOW_LINE, connectTimeout) + SLACK;
       if (deadSince < Infinity && now >= deadSince + patience) {
+        // Looks had brought so much that there was no room for more: the operating system is to notice.
+        if (client.metrics.undelivered >= LOOKED) return;
         report.fail(`the peer is gone since ${deadSince.toFixed(0)} ms, and the client has not noticed`);
       }
       scheduler.after(deadSince < Infinity ? deadSince + patience - now : patience, look);
     };
-    scheduler.after(patience, look);
+    scheduler.after(SLACK, look);
   }
 
   event(event: ClientEvent, error: unknown): void {
-    const { report, program, scheduler, arrivals, calls } = this.#world;
+    const { report, program, scheduler, arrivals, calls, client, user } = this.#world;
     if (event === "connect") {
       report.check(!this.#connected, () => "a connect event while connected");
       this.#connected = true;
@@ -95,8 +105,8 @@ export class Limits {
     }
     this.#told ||= code(error) === "ERR_UNEXPECTED_MESSAGE";
     if (event !== "disconnect") return;
-    // What was on its way on this connection is to be sent on the next.
-    this.#moved = this.#inflight;
+    // What was on its way on this connection is to be sent on the next; a client that closes ends its subscriptions.
+    this.#moved = this.#inflight + (client.state === "closed" ? user.subs.size : 0);
     for (const { name } of calls.pending) this.#moved += +/subscribe|end/.test(name);
     report.check(this.#connected, () => "a disconnect event while not connected");
     this.#connected = false;
@@ -128,10 +138,13 @@ export class Limits {
   /** A loop read a message. */
   read({ buffer }: Uint8Array): void {
     const now = this.#world.scheduler.now();
-    if (now !== this.#readAt) this.#read.clear();
+    if (now !== this.#readAt) {
+      this.#read.clear();
+      this.#readLeft = this.#undelivered;
+    }
     this.#readAt = now;
+    if (!this.#isHoarding || this.#readLeft-- <= 0) return;
     this.#read.add(buffer);
-    if (!this.#isHoarding) return;
     let pinned = 0;
     for (const { byteLength } of this.#read) pinned += byteLength;
     this.#world.report.check(pinned <= PINNED_UNREAD, () => `messages that waited unread pinned ${pinned} bytes`);

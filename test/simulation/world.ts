@@ -81,18 +81,12 @@ export class World {
   /** What the network and the server did wrong. */
   faults = 0;
   readonly #store: MemoryStore | undefined;
-  /** Bytes of the largest message of the user. */
-  readonly largest: number;
   /** Bytes that may be written at once: the largest message, and all that is sent again on a new connection. */
   readonly atOnce: number;
 
   constructor(program: Program, subject: Subject, tracing: boolean) {
     this.program = program;
     const { options } = program;
-    this.largest = program.steps.reduce(
-      (most, { op }) => Math.max(most, op.do === "publish" ? op.size * op.times : 0),
-      0,
-    );
     this.atOnce = program.steps.reduce(
       (most, { op }) => (op.do === "publish" ? Math.max(most, op.size) + (op.qos > 0 ? op.size * op.times : 0) : most),
       0,
