@@ -38,6 +38,8 @@ export class Inbound {
   #known: Map<number, number> | undefined;
   /** Delivery to QoS 2 packet identifier, of deliveries of earlier connections that are not settled. */
   #carried: Map<number, number> | undefined;
+  /** The first delivery since the last doubt: of those before it that are not settled the server may know nothing. */
+  #sinceDoubt = 0;
   /** QoS 2 packet identifier to the first slot behind those that were given up with their message. */
   #refused: Map<number, number> | undefined;
   readonly #owner: InboundOwner;
@@ -61,7 +63,7 @@ export class Inbound {
     const deliveryId = this.#base + this.#slots.push(qos2 ? packetId | QOS_2 : packetId) - 1;
     if (!qos2) return deliveryId;
     const known = this.#known?.get(packetId);
-    if (known !== undefined && (dup || known !== DOUBTFUL)) {
+    if (known !== undefined && (dup || !this.#isDoubtful(known))) {
       if (known === 0) this.#owner.taken(packetId);
       this.#advance();
       return 0;
@@ -90,7 +92,7 @@ export class Inbound {
         (this.#refused ??= new Map()).set(qos2Id, this.#base + this.#slots.length);
       } else {
         // First: where the store fails, the message is taken all the same, and recorded when it comes again.
-        this.#known?.set(qos2Id, 0);
+        this.#known?.set(qos2Id, this.#isDoubtful(deliveryId) ? DOUBTFUL : 0);
         this.#owner.taken(qos2Id);
       }
     }
@@ -127,6 +129,12 @@ export class Inbound {
    */
   doubt(): void {
     for (const [id, known] of this.#known ?? []) if (!known) this.#known!.set(id, DOUBTFUL);
+    this.#sinceDoubt = this.#base;
+  }
+
+  /** Of a known identifier's value: DOUBTFUL itself is below every delivery. */
+  #isDoubtful(known: number): boolean {
+    return known !== 0 && known < this.#sinceDoubt;
   }
 
   #advance(): void {

@@ -109,7 +109,7 @@ const mutants: Record<string, Mutation> = {
   "subscriptions not restored in doubt": ["session.ts", "sessionPresent && !isDoubtful", "sessionPresent"],
   "an inbound duplicate delivered": [
     "inbound.ts",
-    "if (known !== undefined && (dup || known !== DOUBTFUL))",
+    "if (known !== undefined && (dup || !this.#isDoubtful(known)))",
     "if (false)",
   ],
   "an inbound identifier never forgotten": [

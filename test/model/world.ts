@@ -698,10 +698,11 @@ export class World {
     const place = (deliveryId: number): number =>
       deliveryId && data.pending.findIndex((pending) => pending.deliveryId === deliveryId) + 1;
     {
-      const { __slots: slots, __head: head, __base: base, __known: known = new Map() } = session.__arrivals.__inbound;
+      const { __inbound: inbound } = session.__arrivals;
+      const { __slots: slots, __head: head, __base: base, __known: known = new Map() } = inbound;
       // The server's identifiers are as they are; they count up with its messages.
       text += "|" + slots.slice(head).join() + "|";
-      for (const [id, deliveryId] of known) text += `${id}=${place(deliveryId)},`;
+      for (const [id, deliveryId] of known) text += `${id}=${place(deliveryId)}${inbound.__isDoubtful(deliveryId)},`;
       for (const { deliveryId, message } of data.pending)
         text += `;${message}@${Math.max(-1, deliveryId - base - head)}`;
     }

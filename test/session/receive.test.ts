@@ -208,6 +208,27 @@ describe("incoming messages", () => {
     expect(h.sentLines()).toEqual(["pubrec#5"]);
   });
 
+  test.each(["before", "between", "after"])(
+    "after a CONNECT whose CONNACK was lost, DUP 0 is a new message also where the old one was not taken yet, but %s",
+    (when) => {
+      const h = manual().feed(message(5, 2, "a"));
+      const takeOld = (): void => void h.session.acknowledge(h.deliveries[0]!.deliveryId, h.now);
+      h.lose().open().lose();
+      if (when === "before") takeOld();
+      h.connect(true).sent();
+      if (when === "between") takeOld();
+      h.feed(message(5, 2, "b"));
+      if (when === "after") takeOld();
+      expect(h.deliveries.map(({ text }) => text)).toEqual(["a", "b"]);
+      expect(h.sentLines(), "nobody took it yet").toEqual([]);
+      h.session.acknowledge(h.deliveries[1]!.deliveryId, h.now);
+      expect(h.sentLines()).toEqual(["pubrec#5"]);
+      h.feed(message(5, 2, "b", true));
+      expect(h.deliveries).toHaveLength(2);
+      expect(h.sentLines()).toEqual(["pubrec#5"]);
+    },
+  );
+
   test("a QoS 2 message is recorded when it is taken, and again with each repeat: the first record may have failed", () => {
     const told: string[] = [];
     const inbound = new Inbound({

@@ -31,7 +31,14 @@ export class Session {
   readonly known = new Set<number>();
   /** Messages of the client's by identifier, from PUBLISH to the last acknowledgement that was sent. */
   readonly taken = new Map<number, number>();
+  /** The line on which the client is told that this session is a new one, and the bytes on it up to that. */
+  beginning: { line: Line; end: number } | undefined;
   #lastId = 0;
+
+  /** Whether the client knows that this session is a new one. */
+  get isAnnounced(): boolean {
+    return this.beginning !== undefined && this.beginning.line.consumed >= this.beginning.end;
+  }
 
   nextId(): number {
     this.#lastId = (this.#lastId % 65_535) + 1;
@@ -55,6 +62,9 @@ export interface BrokerObserver {
   misbehaved(line: Line): void;
   violated(text: string): void;
 }
+
+/** Bytes of a CONNACK. */
+const CONNACK = 4;
 
 /** Filters of shared subscriptions match by what stands behind the group. */
 export const matches = (filter: string, topic: string): boolean =>
@@ -236,7 +246,11 @@ export class Broker {
     this.#connection = connection;
     connection.session = this.session;
     connection.accepted = true;
-    this.#answer(connection, { type: "connack", sessionPresent, returnCode: 0 });
+    const { session } = this;
+    this.#answer(connection, { type: "connack", sessionPresent, returnCode: 0 }, () => {
+      const { line } = connection;
+      if (!sessionPresent) session.beginning = { line, end: line.sent + CONNACK };
+    });
     for (const copy of this.session.outbox) {
       if (copy.state === "received") this.#answer(connection, { type: "pubrel", packetId: copy.packetId });
       else this.#transmit(connection, copy);

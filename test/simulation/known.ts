@@ -29,7 +29,7 @@ const send = (after: number, topic: string, qos: 0 | 1 | 2): Step => ({
   after,
   op: { do: "send", topic, qos, size: 10, times: 1 },
 });
-const lose = (type: "puback" | "unsuback"): Step => ({
+const lose = (type: "connack" | "puback" | "unsuback"): Step => ({
   after: 0,
   op: { do: "answer", how: "lose", type, times: 1, ms: 0 },
 });
@@ -177,6 +177,36 @@ export const known: Record<string, Program> = {
     [connect, lose("puback"), publish(0, 1, 1, 100), { after: 100, op: { do: "limit", size: 10 } }, publish(79_000)],
     { ...kept, maxInflight: 1 },
   ),
+  "a new QoS 2 message passes for one of a lost session that nobody had read yet": program(
+    [
+      { after: 0, op: { do: "subscribe", id: 1, filter: "a/#", qos: 2 } },
+      connect,
+      send(100, "a/b", 1),
+      send(0, "a/c", 2),
+      lose("connack"),
+      { after: 0, op: { do: "forget" } },
+      send(60_205, "a/b", 0),
+    ],
+    kept,
+  ),
+  // Two in which the judges were wrong.
+  "a QoS 2 message is sent again in a session that began unnoticed": program(
+    [
+      connect,
+      lose("connack"),
+      publish(100, 2),
+      { after: 0, op: { do: "stall", way: "down", ms: 40_000 } },
+      { after: 100, op: { do: "forget" } },
+      { after: 15_000, op: { do: "rest" } },
+    ],
+    kept,
+  ),
+  "a line widens while the server reads nothing": program([
+    connect,
+    { after: 50, op: { do: "siege", times: 500_000 } },
+    { after: 0, op: { do: "line", latency: 1, rate: Infinity, capacity: 1_000_000, pieces: [1] } },
+    { after: 100, op: { do: "line", latency: 1, rate: Infinity, capacity: 0, pieces: [1] } },
+  ]),
   "reconnect() in a listener of what the end of a connection tells": refusedUnawaited({ do: "reconnect" }),
   "close() in a listener of what the end of a connection tells": refusedUnawaited({ do: "close", force: false }),
 };

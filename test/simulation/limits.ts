@@ -35,6 +35,8 @@ interface Siege {
   until: number;
   /** Bytes that the client had received before. */
   received: number;
+  /** Bytes that the network had taken from the client before. */
+  taken: number;
 }
 
 export class Limits {
@@ -122,7 +124,8 @@ export class Limits {
   /** The server reads nothing, and sends what wants answers. */
   besieged(line: Line): void {
     const { scheduler, client } = this.#world;
-    this.#siege = { line, until: scheduler.now() + 20_000, received: client.metrics.bytesReceived };
+    const { bytesReceived: received } = client.metrics;
+    this.#siege = { line, until: scheduler.now() + 20_000, received, taken: line.taken };
   }
 
   /** The server sends a message that nobody asked for, up to `end`. */
@@ -203,15 +206,16 @@ export class Limits {
     report.check(queued >= 0 && queuedBytes >= 0 && inflight >= 0, () => "a counter is negative");
   }
 
-  #look({ line, until, received }: Siege): void {
+  #look({ line, until, received, taken }: Siege): void {
     const { client, report, scheduler } = this.#world;
     // After DISCONNECT what comes is read and thrown away: no answer to it is made.
     if (line.over || scheduler.now() >= until || client.state !== "connected") {
       this.#siege = undefined;
       return;
     }
-    const taken = client.metrics.bytesReceived - received;
-    report.check(taken <= INPUT_WHILE_BLOCKED, () => `${taken} bytes were read while the answers could not be written`);
+    // A line that widened meanwhile takes answers, each as long as what it answers.
+    const read = client.metrics.bytesReceived - received - (line.taken - taken);
+    report.check(read <= INPUT_WHILE_BLOCKED, () => `${read} bytes were read while the answers could not be written`);
   }
 
   /** Peace: nothing of the siege is left, and strays have been told of. */
