@@ -104,6 +104,8 @@ export class Limits {
       report.check(!this.#connected, () => "a connect event while connected");
       this.#connected = true;
       this.#line = this.#world.broker.line;
+      // Subscriptions are restored, many in a packet.
+      this.#moved += user.subs.size;
     }
     this.#told ||= code(error) === "ERR_UNEXPECTED_MESSAGE";
     if (event !== "disconnect") return;
