@@ -175,14 +175,14 @@ export class Outbound {
     if (!packetId && !ids.take(publication)) return;
     output.publish(publication, packetId > 0, time.now);
     unlink(publication);
-    if (!packetId) {
-      this.#window.count(publication, -1);
-      this.#begin(publication);
-      this.#journal?.state(publication, publication.packetId);
-    }
+    insert(publication, this.#sent.next);
     publication.sentAt = Math.floor(time.now);
     this.#goneAlone = publication;
-    insert(publication, this.#sent.next);
+    if (packetId) return;
+    this.#window.count(publication, -1);
+    this.#begin(publication);
+    // Last: a store that fails ends the connection, but leaves the message in its place.
+    this.#journal?.state(publication, publication.packetId);
   }
 
   /** Nothing is held against the held one any more: it takes its place, and what waited with it goes. */

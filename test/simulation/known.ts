@@ -207,6 +207,15 @@ export const known: Record<string, Program> = {
     { after: 0, op: { do: "line", latency: 1, rate: Infinity, capacity: 1_000_000, pieces: [1] } },
     { after: 100, op: { do: "line", latency: 1, rate: Infinity, capacity: 0, pieces: [1] } },
   ]),
+  "a store that fails while the accused goes alone": program(
+    [
+      connect,
+      { ...poison, after: 33_000 },
+      { after: 1_000, op: { do: "store", times: 1 } },
+      { after: 60_000, op: { do: "limit", size: 10 } },
+    ],
+    { store: true },
+  ),
   "reconnect() in a listener of what the end of a connection tells": refusedUnawaited({ do: "reconnect" }),
   "close() in a listener of what the end of a connection tells": refusedUnawaited({ do: "close", force: false }),
 };
