@@ -85,24 +85,23 @@ export function parseConnectionString(text: string): ConnectionString {
     if (equals === part.length - 1) throw refuse(`${name} is empty`);
     values.set(name, part.slice(equals + 1));
   });
-  const [
-    hostName,
-    deviceId,
-    moduleId,
-    gatewayHostName,
-    sharedAccessKey,
-    sharedAccessKeyName,
-    sharedAccessSignature,
-    x509,
-  ] = NAMES.map((name) => values.get(name));
+  const value = (name: string): string | undefined => values.get(name);
+  const hostName = value("HostName");
+  const deviceId = value("DeviceId");
   if (hostName === undefined) throw refuse("HostName is missing; it looks like HostName=my-hub.azure-devices.net");
   if (deviceId === undefined) {
     throw refuse(
-      sharedAccessKeyName === undefined
+      value("SharedAccessKeyName") === undefined
         ? "DeviceId is missing"
         : "DeviceId is missing: this is a service's connection string; copy the device's own",
     );
   }
+  const moduleId = value("ModuleId");
+  const gatewayHostName = value("GatewayHostName");
+  const sharedAccessKey = value("SharedAccessKey");
+  const sharedAccessKeyName = value("SharedAccessKeyName");
+  const sharedAccessSignature = value("SharedAccessSignature");
+  const x509 = value("x509");
   checkIdentity([hostName, gatewayHostName], [deviceId, moduleId]);
   if (sharedAccessKey !== undefined && !isBase64(sharedAccessKey)) {
     throw refuse("SharedAccessKey is not base64; was its end cut off?");
@@ -122,21 +121,22 @@ export function parseConnectionString(text: string): ConnectionString {
       throw refuse(`SharedAccessSignature: ${(error as Error).message}`);
     }
   }
-  const parsed = {
+  const parsed: ConnectionString = {
     hostName,
     deviceId,
-    moduleId,
-    gatewayHostName,
-    sharedAccessKey,
-    sharedAccessKeyName,
-    sharedAccessSignature,
+    ...(moduleId !== undefined && { moduleId }),
+    ...(gatewayHostName !== undefined && { gatewayHostName }),
+    ...(sharedAccessKey !== undefined && { sharedAccessKey }),
+    ...(sharedAccessKeyName !== undefined && { sharedAccessKeyName }),
+    ...(sharedAccessSignature !== undefined && { sharedAccessSignature }),
+    ...(certificate && { x509: true as const }),
   };
-  const given = Object.entries({ ...parsed, x509: certificate || undefined }).filter(
-    ([, value]) => value !== undefined,
-  );
-  const shown = given.map(([name, value]) => [name, /Key$|Signature$/.test(name) ? "[secret]" : value]);
   // Printing the parsed string must not print the key; a copy made by spreading is the copier's to guard.
-  return Object.defineProperty(Object.fromEntries(given), Symbol.for("nodejs.util.inspect.custom"), {
-    value: () => Object.fromEntries(shown),
-  }) as unknown as ConnectionString;
+  return Object.defineProperty(parsed, Symbol.for("nodejs.util.inspect.custom"), {
+    value: () => ({
+      ...parsed,
+      ...(sharedAccessKey !== undefined && { sharedAccessKey: "[secret]" }),
+      ...(sharedAccessSignature !== undefined && { sharedAccessSignature: "[secret]" }),
+    }),
+  });
 }
