@@ -64,6 +64,27 @@ describe("structure", () => {
     }
   });
 
+  test("no file has more than 400 lines", () => {
+    const lines = (name: string): number => (text.get(name) ?? "").split("\n").length - 1;
+    expect(files.filter((name) => lines(name) > 400)).toEqual([]);
+  });
+
+  test("no class has more than 20 fields", () => {
+    const field = /^ {2}(?:(?:readonly|declare|override|static|private|protected) )*#?\w+[?!]?(?::| =|;)/gm;
+    let most = 0;
+    for (const name of files) {
+      for (const [, title, body] of (text.get(name) ?? "").matchAll(
+        /^(?:export )?class (\w+)[^\n]*\{\n([\s\S]*?)^\}/gm,
+      )) {
+        const count = body?.match(field)?.length ?? 0;
+        most = Math.max(most, count);
+        expect(count, `${name}: ${title}`).toBeLessThanOrEqual(20);
+      }
+    }
+    // They were seen at all.
+    expect(most).toBeGreaterThan(10);
+  });
+
   test("there are no import cycles", () => {
     const done = new Set<string>();
     const visit = (name: string, path: readonly string[]): void => {

@@ -1,4 +1,4 @@
-/** How the session names what the server may not do, and what it did not grant. */
+/** How the session names what the server may not do, what it did not grant, and whose doing an end was. */
 import { type ErrorCode, HubwireError } from "../errors.js";
 import { type Exchange, SUBACK, UNSUBACK } from "./exchange.js";
 
@@ -30,6 +30,10 @@ export function unfit(name: string, { awaits }: Exchange): HubwireError {
   const what = awaits === SUBACK ? "SUBSCRIBE" : awaits === UNSUBACK ? "UNSUBSCRIBE" : "this PUBLISH";
   return violation(`${name} in answer to ${what}`, "MQTT-4.8.0-1");
 }
+
+/** Not where this end gave the connection up: a violation or a silence says nothing about a message (policy 12). */
+export const isByPeer = (error: HubwireError | undefined): boolean =>
+  error?.kind === "network" && error.code !== "ERR_TIMEOUT" && error.code !== "ERR_KEEP_ALIVE_TIMEOUT";
 
 /** Policy 12. */
 export const refusedMessage = (): HubwireError =>

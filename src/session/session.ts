@@ -22,7 +22,7 @@ import { Outbound } from "./outbound.js";
 import type { SessionParts } from "./parts.js";
 import { Output } from "./output.js";
 import { PacketIds } from "./packet-ids.js";
-import { violation } from "./refusals.js";
+import { isByPeer, violation } from "./refusals.js";
 import type { Route } from "./route.js";
 import { ServerPackets } from "./server-packets.js";
 import { Subscriptions } from "./subscriptions.js";
@@ -161,10 +161,8 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     output.close();
     this.#arrivals.lost();
     this.#subscriptions.lost();
-    // Not where this end gave the connection up: a violation or a silence says nothing about a message.
-    const byPeer = error?.kind === "network" && error.code !== "ERR_TIMEOUT" && error.code !== "ERR_KEEP_ALIVE_TIMEOUT";
     try {
-      this.#outbound.lost(error ?? new HubwireError("ERR_CONNECTION_LOST", "the connection was lost"), byPeer);
+      this.#outbound.lost(error ?? new HubwireError("ERR_CONNECTION_LOST", "the connection was lost"), isByPeer(error));
     } catch (storeError) {
       this.#parts.event({ type: "abandoned", error: storeError as HubwireError });
     }
