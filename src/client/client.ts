@@ -35,7 +35,7 @@ import { Subscription } from "./subscription.js";
 export type * from "./api.js";
 
 /** ms for all attempts of a `connect()`. */
-const CONNECT = 30_000;
+export const CONNECT = 30_000;
 /** ms for what is in flight before a planned reconnect. */
 const DRAIN = 5_000;
 
@@ -132,7 +132,7 @@ export class MqttClient extends Emitter<ClientEvents> {
       const { qos = 0, retain = false, signal } = publishOptions(options);
       this.#checkUsable();
       const promise = new Promise<void>(capture);
-      desk.publish(publication(topic, payload, qos, retain), signal);
+      desk.begin(publication(topic, payload, qos, retain), signal);
       flow.accepted(payload.length);
       if (flow.isPaused) flow.feel();
       return promise;
@@ -200,7 +200,7 @@ export class MqttClient extends Emitter<ClientEvents> {
     const engine = this.#engine;
     const promise = new Promise<T>(capture);
     const request = new AskRequest(awaits, topicFilter, qos, routes);
-    engine.desk.ask(request, signal);
+    engine.desk.begin(request, signal);
     if (awaits === SUBACK) engine.reception.subscribed((topic) => engine.session.match(topic));
     else for (const { mailbox } of routes) mailbox?.ending();
     engine.flow.feel();

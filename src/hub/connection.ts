@@ -6,7 +6,7 @@
  * or connected. Whether there is a connection, and whether the client has given up, is the MqttClient's to know.
  */
 import type { ClientEvents, CloseOptions } from "../client/api.js";
-import { explainPublishes, MqttClient } from "../client/client.js";
+import { CONNECT, explainPublishes, MqttClient } from "../client/client.js";
 import { closedError, stoppedError } from "../client/failures.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { invalid, readOptions } from "../check.js";
@@ -23,9 +23,6 @@ import type { DeviceClientOptions, StoreIdentity } from "./options.js";
 import { Renewal } from "./renewal.js";
 import { telemetryTopic, webSocketPath } from "../wire/topics.js";
 import { encodeTelemetry } from "./telemetry.js";
-
-/** ms of a `connect()` in all. */
-export const CONNECT = 30_000;
 
 /** As `MqttClient.connect` takes them. */
 export type ConnectOptions = NonNullable<Parameters<MqttClient["connect"]>[0]>;

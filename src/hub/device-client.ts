@@ -7,7 +7,7 @@
  * replacement are HubConnection's; here the parts meet and arguments are checked.
  */
 import { checkOptions, checkValue, invalid, readOptions, type Rules } from "../check.js";
-import type { CloseOptions, MqttClient, SignalOptions } from "../client/client.js";
+import { type CloseOptions, CONNECT, type MqttClient, type SignalOptions } from "../client/client.js";
 import { closedError } from "../client/failures.js";
 import { asyncDispose } from "../dispose.js";
 import { type Clock, systemClock } from "../clock.js";
@@ -19,7 +19,7 @@ import { cloudToDeviceTopic, DESIRED_FILTER, inputsFilter, METHODS_FILTER, parse
 import type { HubAccess } from "./access.js";
 import { ActivityNotes } from "./activity.js";
 import { Busy } from "./busy.js";
-import { CONNECT, type ConnectOptions, HubConnection } from "./connection.js";
+import { type ConnectOptions, HubConnection } from "./connection.js";
 import { type DeviceOptions, divideOptions } from "./credentials.js";
 import { edgeIdentity } from "./edge.js";
 import { type HubMessage, hubMessage, Inbox, type MessageHandler } from "./inbox.js";

@@ -8,7 +8,7 @@
  * and its exchange are one object and neither has to be searched for.
  */
 import type { QoS } from "../codec/types.js";
-import { type Link, takeAll, walk } from "./list.js";
+import { type Link, takeAll, walk, walkAll } from "./list.js";
 import { packed, withoutPinning } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
@@ -113,12 +113,10 @@ export class Restored extends Publication {}
 
 /** Those of the lists for whom somebody waits; each counts as settled when it is handed out. */
 export function* awaitedOf(lists: readonly Link[]): Iterable<Publication> {
-  for (const list of lists) {
-    for (const publication of walk<Publication>(list)) {
-      if (publication.settled || publication instanceof Restored) continue;
-      publication.settle();
-      yield publication;
-    }
+  for (const publication of walkAll<Publication>(lists)) {
+    if (publication.settled || publication instanceof Restored) continue;
+    publication.settle();
+    yield publication;
   }
 }
 
