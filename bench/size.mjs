@@ -16,7 +16,7 @@ import { rollup, VERSION as rollupVersion } from "rollup";
 import webpack from "webpack";
 import { budget, finish } from "./budgets/budgets.mjs";
 import { size as limits } from "./budgets/limits.mjs";
-import { printParts } from "./size/parts.mjs";
+import { ESBUILD, printParts } from "./size/parts.mjs";
 
 const smoke = process.argv.includes("--smoke");
 const root = resolve(import.meta.dirname, "..");
@@ -40,14 +40,8 @@ const bundlers = {
   async esbuild(contents, resolveDir = project) {
     const { outputFiles } = await esbuild.build({
       stdin: { contents, resolveDir },
-      bundle: true,
-      minify: true,
-      write: false,
-      platform: "node",
-      format: "esm",
-      target: "node18",
+      ...ESBUILD,
       legalComments: "none",
-      logLevel: "silent",
     });
     return outputFiles[0].text;
   },

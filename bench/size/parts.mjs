@@ -25,19 +25,24 @@ const PIECES = [
   ["methods, messages, topics, the device client itself", /^(hub|wire)/],
 ];
 
+/** How everything is bundled and minified whose size is told. */
+export const ESBUILD = {
+  bundle: true,
+  minify: true,
+  write: false,
+  platform: "node",
+  format: "esm",
+  target: "node18",
+  logLevel: "silent",
+};
+
 /** Prints them. `name` of the module `path`, a path in `src`. */
 export async function printParts(esbuild, name, path) {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: `export { ${name} } from "./${path}";`, resolveDir: source },
     outdir: source,
     sourcemap: "external",
-    bundle: true,
-    minify: true,
-    write: false,
-    platform: "node",
-    format: "esm",
-    target: "node18",
-    logLevel: "silent",
+    ...ESBUILD,
   });
   const [map, code] = outputFiles.sort((one, other) => other.path.length - one.path.length).map(({ text }) => text);
   const each = costs(code);
