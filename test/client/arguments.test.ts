@@ -9,7 +9,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import * as mqtt from "../../src/client/index.js";
 import * as fileStore from "../../src/client/file-store.js";
 import * as codec from "../../src/codec/index.js";
-import { boom, VALUES as COMMON } from "../support/values.js";
+import { boom, outcomeOf, VALUES as COMMON } from "../support/values.js";
 
 /** Made anew for each call. */
 const VALUES: Record<string, () => unknown> = {
@@ -114,18 +114,9 @@ const WRONG = ["ERR_INVALID_ARGUMENT", "ERR_INVALID_PACKET", "ERR_MALFORMED_PACK
 /** What ends calls that had nothing to refuse. */
 const ENDED = ["ERR_CLOSED", "ERR_CONNECT_TIMEOUT"];
 
-async function outcome(call: Call, value: unknown): Promise<unknown> {
+function outcome(call: Call, value: unknown): Promise<unknown> {
   const client = new mqtt.MqttClient(OPTIONS);
-  try {
-    const result = call(value as never, client);
-    await client.close({ force: true });
-    await result;
-    return undefined;
-  } catch (error) {
-    return error;
-  } finally {
-    await client.close({ force: true });
-  }
+  return outcomeOf(client, () => call(value as never, client));
 }
 
 test("every export is looked at here", () => {

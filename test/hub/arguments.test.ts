@@ -6,7 +6,7 @@ import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import * as hubwire from "../../src/hub/index.js";
 import { HubwireError } from "../../src/errors.js";
-import { boom, VALUES as COMMON } from "../support/values.js";
+import { boom, outcomeOf, VALUES as COMMON } from "../support/values.js";
 
 const { DeviceClient } = hubwire;
 const key = Buffer.alloc(32, 7).toString("base64");
@@ -238,19 +238,10 @@ const PARAMETERS: Parameter[] = [
 ];
 
 /** What came of it, once the client it was called on is closed; undefined: nothing was wrong. */
-async function outcome({ call }: Parameter, value: unknown): Promise<unknown> {
+function outcome({ call }: Parameter, value: unknown): Promise<unknown> {
   const client = new DeviceClient(good, { createConnection: () => new Promise(() => {}), reconnect: false } as object);
   client.on("error", () => {});
-  try {
-    const result = call(value as never, client);
-    await client.close({ force: true });
-    await result;
-    return undefined;
-  } catch (error) {
-    return error;
-  } finally {
-    await client.close({ force: true });
-  }
+  return outcomeOf(client, () => call(value as never, client));
 }
 
 test("every export is looked at here", () => {

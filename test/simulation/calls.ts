@@ -71,6 +71,20 @@ export interface Facts {
   sessionsLost: number;
 }
 
+/** At the begin of a run. */
+export const newFacts = (endings: () => number): Facts => ({
+  connects: 0,
+  closeAsked: false,
+  closed: false,
+  refusedIdentity: false,
+  refusedFilters: new Set(),
+  storeFailed: false,
+  limit: Infinity,
+  isCalm: true,
+  endings,
+  sessionsLost: 0,
+});
+
 const SLACK = 1_000;
 /** ms that DISCONNECT may take to leave, and the peer then to close. */
 const LEAVING = 5_250;

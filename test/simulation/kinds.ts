@@ -68,18 +68,21 @@ const nested = (draft: Draft, kinds: readonly string[]): Op => {
   return op;
 };
 
+/** What a handler does, as often as it does. */
+export const HANDLER_STYLES: readonly Handler["style"][] = [
+  "return",
+  "return",
+  "return",
+  "wait",
+  "wait",
+  "never",
+  "fail",
+  "reject",
+];
+
 function handler(draft: Draft): Handler {
   const { random } = draft;
-  const style = random.pick<Handler["style"]>([
-    "return",
-    "return",
-    "return",
-    "wait",
-    "wait",
-    "never",
-    "fail",
-    "reject",
-  ]);
+  const style = random.pick(HANDLER_STYLES);
   const made: Handler = { style };
   if (style === "wait" || style === "reject") made.ms = random.pick([0, 1, 20, 500, 5_000]);
   if (style === "fail" || style === "reject") made.every = random.pick([1, 2, 3]);

@@ -2,19 +2,8 @@
  * Programs in which something was wrong once, as small as they became. `npm test` runs them all: a seed alone would make
  * another program as soon as a kind of step is added.
  */
-import type { Op, Program, ProgramOptions, Step } from "./program.js";
+import { type Op, PLAIN, type Program, type ProgramOptions, type Step } from "./program.js";
 
-const PLAIN: ProgramOptions = {
-  cleanSession: true,
-  keepAlive: 0,
-  maxInflight: 1_000,
-  connectTimeout: 10_000,
-  operationTimeout: 10_000,
-  handlerTimeout: 300_000,
-  reconnect: { minDelay: 10, maxDelay: 100 },
-  queue: { maxCount: 100_000, maxBytes: 16_777_216, maxAge: 600_000, overflow: "reject", qos0: true },
-  store: false,
-};
 const queue = PLAIN.queue as Exclude<ProgramOptions["queue"], false>;
 const kept = { cleanSession: false };
 

@@ -1,5 +1,6 @@
 /** What came of a run, and what the process said meanwhile. */
 import type { Report } from "./report.js";
+import type { Scheduler } from "./scheduler.js";
 
 export interface Outcome {
   fault: string | undefined;
@@ -20,7 +21,7 @@ process.on("unhandledRejection", (error) => warnings.push(`unhandled rejection: 
 process.on("uncaughtException", (error) => warnings.push(`uncaught exception: ${error?.stack ?? String(error)}`));
 
 /** Plays; what is thrown or warned of is a fault. */
-export async function watched(report: Report, play: () => Promise<void>): Promise<void> {
+async function watched(report: Report, play: () => Promise<void>): Promise<void> {
   warnings = [];
   try {
     await play();
@@ -28,4 +29,32 @@ export async function watched(report: Report, play: () => Promise<void>): Promis
     report.fail(`the simulation failed: ${error instanceof Error ? error.stack : String(error)}`);
   }
   if (warnings.length > 0) report.fail(warnings.join("; "));
+}
+
+/** What a program is played in. */
+interface Stage<Op> {
+  readonly scheduler: Scheduler;
+  readonly report: Report;
+  readonly rested: () => void;
+  readonly failed: () => boolean;
+  perform(op: Op): void;
+}
+
+/** Plays the steps of a program at their times, and then peace. */
+export function played<Op>(
+  world: Stage<Op>,
+  steps: readonly { after: number; op: Op }[],
+  peace: () => Promise<void>,
+): Promise<void> {
+  const { scheduler, report } = world;
+  return watched(report, async () => {
+    for (const { after, op } of steps) {
+      await scheduler.advance(scheduler.now() + after, world.rested, world.failed);
+      if (world.failed()) break;
+      world.perform(op);
+      await scheduler.settle();
+      world.rested();
+    }
+    if (!world.failed()) await peace();
+  });
 }

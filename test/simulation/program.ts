@@ -107,6 +107,19 @@ export interface ProgramOptions {
   store: boolean;
 }
 
+/** The simplest options, to which those of a failing program are brought back. */
+export const PLAIN: ProgramOptions = {
+  cleanSession: true,
+  keepAlive: 0,
+  maxInflight: 1_000,
+  connectTimeout: 10_000,
+  operationTimeout: 10_000,
+  handlerTimeout: 300_000,
+  reconnect: { minDelay: 10, maxDelay: 100 },
+  queue: { maxCount: 100_000, maxBytes: 16_777_216, maxAge: 600_000, overflow: "reject", qos0: true },
+  store: false,
+};
+
 export interface Program {
   seed: number;
   options: ProgramOptions;

@@ -3,7 +3,7 @@
  * subscriptions work as on the first day; at last it is closed, and nothing may be left over.
  */
 import type { Copy } from "./broker.js";
-import { type Outcome, watched } from "./outcome.js";
+import { type Outcome, played } from "./outcome.js";
 import type { Program } from "./program.js";
 import type { Subject } from "./subject.js";
 import { World } from "./world.js";
@@ -16,16 +16,7 @@ const EVENTS = 40_000;
 export async function run(program: Program, subject: Subject, tracing = false): Promise<Outcome> {
   const world = new World(program, subject, tracing);
   const { scheduler, report } = world;
-  await watched(report, async () => {
-    for (const { after, op } of program.steps) {
-      await scheduler.advance(scheduler.now() + after, world.rested, world.failed);
-      if (world.failed()) break;
-      world.perform(op);
-      await scheduler.settle();
-      world.rested();
-    }
-    if (!world.failed()) await peace(world);
-  });
+  await played(world, program.steps, () => peace(world));
   if (world.failed()) await abandon(world);
   return {
     fault: report.fault,

@@ -2,7 +2,7 @@
  * Makes a failing program smaller: first steps go, in halves, quarters and one by one; then what is left of them becomes
  * simpler. Each smaller program has to fail in the same way.
  */
-import type { AnyProgram, Handler, ProgramOptions } from "./program.js";
+import { type AnyProgram, type Handler, PLAIN, type ProgramOptions } from "./program.js";
 
 type Step = AnyProgram["steps"][number];
 
@@ -13,18 +13,6 @@ export const kindOf = (fault: string): string =>
     .replaceAll(/[\d.]+/g, "N")
     .replaceAll(/\b(to|on) [a$#+][^ ,]*/g, "$1 F")
     .split("\n")[0]!;
-
-const SIMPLE: Partial<ProgramOptions> = {
-  cleanSession: true,
-  keepAlive: 0,
-  maxInflight: 1_000,
-  connectTimeout: 10_000,
-  operationTimeout: 10_000,
-  handlerTimeout: 300_000,
-  reconnect: { minDelay: 10, maxDelay: 100 },
-  queue: { maxCount: 100_000, maxBytes: 16_777_216, maxAge: 600_000, overflow: "reject", qos0: true },
-  store: false,
-};
 
 /** `fails`: whether the program fails in the way that is wanted. At most `most` runs. */
 export async function shrink<P extends AnyProgram>(
@@ -77,7 +65,7 @@ async function simpler(best: () => AnyProgram, attempt: Attempt): Promise<void> 
       await attempt({ ...best(), steps });
     }
   }
-  for (const [name, value] of Object.entries(SIMPLE)) {
+  for (const [name, value] of Object.entries(PLAIN)) {
     const { options } = best();
     if (JSON.stringify(options[name as keyof ProgramOptions]) === JSON.stringify(value)) continue;
     await attempt({ ...best(), options: { ...options, [name]: value } });

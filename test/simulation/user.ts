@@ -12,6 +12,7 @@ import { messageId, payloadOf } from "./payload.js";
 import type { ClientEvent, Handler, Op, UserOp } from "./program.js";
 import type { Report } from "./report.js";
 import type { Scheduler } from "./scheduler.js";
+import { Signals } from "./signals.js";
 import { code } from "./subject.js";
 
 /** A granted subscription, as the client returned it. */
@@ -55,7 +56,7 @@ export class User {
   readonly #deliveries: Deliveries;
   readonly #arrivals: Arrivals;
   readonly #perform: (op: Op) => void;
-  readonly #signals = new Map<number, AbortController>();
+  readonly #signals = new Signals();
   #listeners: Listener[] = [];
   #fair = false;
   #lastId = 0;
@@ -91,16 +92,16 @@ export class User {
   perform(op: UserOp): void {
     switch (op.do) {
       case "connect":
-        return void this.connect(op.timeout, this.#signal(op.signal));
+        return void this.connect(op.timeout, this.#signals.of(op.signal));
       case "publish":
         for (let i = 0; i < op.times; i++) {
-          void this.publish(op.topic, op.qos, op.size, this.#signal(op.signal), op.poison);
+          void this.publish(op.topic, op.qos, op.size, this.#signals.of(op.signal), op.poison);
         }
         return;
       case "subscribe":
-        return void this.subscribe(op.id, op.filter, op.qos, op.handler, this.#signal(op.signal));
+        return void this.subscribe(op.id, op.filter, op.qos, op.handler, this.#signals.of(op.signal));
       case "unsubscribe":
-        return void this.unsubscribe(op.filter, this.#signal(op.signal));
+        return void this.unsubscribe(op.filter, this.#signals.of(op.signal));
       case "end":
         return void this.end(op.sub);
       case "loop":
@@ -111,7 +112,7 @@ export class User {
         return this.#return(op.sub);
       case "abort":
         this.#scheduler.touch();
-        return this.#controller(op.signal).abort();
+        return this.#signals.abort(op.signal);
       case "reconnect":
         return void this.#calls.make({ id: this.nextId(), name: "reconnect", timeout: op.drainTimeout }, () =>
           this.#client.reconnect(op.drainTimeout === undefined ? {} : { drainTimeout: op.drainTimeout }),
@@ -122,7 +123,7 @@ export class User {
         return;
       case "pile":
         for (let i = 0; i < op.times; i++) {
-          void this.publish("up/pile", op.qos, 10, i % 2 ? undefined : this.#signal(op.signal));
+          void this.publish("up/pile", op.qos, 10, i % 2 ? undefined : this.#signals.of(op.signal));
         }
         return;
       case "crowd":
@@ -387,15 +388,5 @@ export class User {
   /** A subscription of the continuation's. */
   newSub(): number {
     return ++this.#lastSub;
-  }
-
-  #controller(signal: number): AbortController {
-    let controller = this.#signals.get(signal);
-    if (!controller) this.#signals.set(signal, (controller = new AbortController()));
-    return controller;
-  }
-
-  #signal(signal: number | undefined): AbortSignal | undefined {
-    return signal === undefined ? undefined : this.#controller(signal).signal;
   }
 }

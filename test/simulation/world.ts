@@ -9,7 +9,7 @@ import { encode } from "../../src/codec/index.js";
 import { seeded } from "../support/random.js";
 import { Arrivals } from "./arrivals.js";
 import { Broker } from "./broker.js";
-import { Calls, ClientRules, type Facts } from "./calls.js";
+import { Calls, ClientRules, newFacts } from "./calls.js";
 import { Deliveries } from "./deliveries.js";
 import { Limits } from "./limits.js";
 import type { Line } from "./line.js";
@@ -66,18 +66,7 @@ export class World {
   readonly arrivals: Arrivals;
   readonly limits: Limits;
   readonly network: Network;
-  readonly facts: Facts = {
-    connects: 0,
-    closeAsked: false,
-    closed: false,
-    refusedIdentity: false,
-    refusedFilters: new Set(),
-    storeFailed: false,
-    limit: Infinity,
-    isCalm: true,
-    endings: () => (this.broker.faults.closedOnPublish > 0 ? this.broker.ended : 0),
-    sessionsLost: 0,
-  };
+  readonly facts = newFacts(() => (this.broker.faults.closedOnPublish > 0 ? this.broker.ended : 0));
   /** What the network and the server did wrong. */
   faults = 0;
   readonly #store: MemoryStore | undefined;

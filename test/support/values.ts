@@ -28,3 +28,20 @@ export const VALUES: Readonly<Record<string, () => unknown>> = {
   "the name __proto__": () => JSON.parse('{"__proto__":{"qos":2}}'),
   "an object that throws": hostile,
 };
+
+/** What a call of the client's throws or rejects with, once the client is closed; undefined where it ends well. */
+export async function outcomeOf(
+  client: { close(options: { force: boolean }): Promise<void> },
+  call: () => unknown,
+): Promise<unknown> {
+  try {
+    const result = call();
+    await client.close({ force: true });
+    await result;
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    await client.close({ force: true });
+  }
+}

@@ -1,6 +1,6 @@
 /** Makes a program for a DeviceClient out of a seed; see `../generate.ts`. */
 import { type Random, seeded } from "../../support/random.js";
-import { MAKERS, Draft } from "../kinds.js";
+import { Draft, HANDLER_STYLES, MAKERS } from "../kinds.js";
 import type { Handler } from "../program.js";
 import { pickDeviceScene } from "./scenes.js";
 import type { AnyOp, DeviceProgram, DeviceProgramOptions, HubWorldOp, MethodStyle } from "./program.js";
@@ -32,16 +32,7 @@ interface Kind {
 }
 
 function handler({ random }: Draft): Handler {
-  const style = random.pick<Handler["style"]>([
-    "return",
-    "return",
-    "return",
-    "wait",
-    "wait",
-    "never",
-    "fail",
-    "reject",
-  ]);
+  const style = random.pick(HANDLER_STYLES);
   return { style, ms: random.pick([0, 20, 500, 5_000]), every: random.pick([1, 2, 3]) };
 }
 

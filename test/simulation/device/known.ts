@@ -1,22 +1,16 @@
 /** Programs of a device in which something was wrong once; see `../known.ts`. */
+import { PLAIN } from "../program.js";
 import type { DeviceProgram, DeviceProgramOptions } from "./program.js";
 
-const PLAIN: DeviceProgramOptions = {
+const OPTIONS: DeviceProgramOptions = {
+  ...PLAIN,
   cleanSession: false,
-  keepAlive: 0,
-  maxInflight: 1_000,
-  connectTimeout: 10_000,
-  operationTimeout: 10_000,
-  handlerTimeout: 300_000,
-  reconnect: { minDelay: 10, maxDelay: 100 },
-  queue: { maxCount: 100_000, maxBytes: 16_777_216, maxAge: 600_000, overflow: "reject", qos0: true },
-  store: false,
   tokenLifetime: 3_600_000,
   proof: "key",
   latency: 5,
 };
 
-const program = (...steps: DeviceProgram["steps"]): DeviceProgram => ({ seed: 0, options: PLAIN, steps });
+const program = (...steps: DeviceProgram["steps"]): DeviceProgram => ({ seed: 0, options: OPTIONS, steps });
 
 export const knownOfDevice: Record<string, DeviceProgram> = {
   "a subscription that had no answer is not asked for again": program(

@@ -1,5 +1,5 @@
 /** One run of a DeviceClient: the program, then peace; see `../run.ts`. */
-import { type Outcome, watched } from "../outcome.js";
+import { type Outcome, played } from "../outcome.js";
 import type { DeviceSubject } from "../subject.js";
 import type { DeviceProgram } from "./program.js";
 import { isSame } from "./json.js";
@@ -11,17 +11,7 @@ const PEACE = 45 * 60_000;
 export async function runDevice(program: DeviceProgram, subject: DeviceSubject, tracing = false): Promise<Outcome> {
   const world = new DeviceWorld(program, subject, tracing);
   const { scheduler, report } = world;
-  const play = async (): Promise<void> => {
-    for (const { after, op } of program.steps) {
-      await scheduler.advance(scheduler.now() + after, world.rested, world.failed);
-      if (world.failed()) break;
-      world.perform(op);
-      await scheduler.settle();
-      world.rested();
-    }
-    if (!world.failed()) await peace(world);
-  };
-  await watched(report, play);
+  await played(world, program.steps, () => peace(world));
   if (world.failed()) {
     void world.client.close({ force: true });
     for (const line of world.network.lines) line.end.destroy();

@@ -5,6 +5,7 @@ import type { DeviceClient, HubMessage, MethodRequest, MethodResponse } from "..
 import { messageId, payloadOf } from "../payload.js";
 import type { Handler } from "../program.js";
 import type { Sub } from "../deliveries.js";
+import { Signals } from "../signals.js";
 import { code } from "../subject.js";
 import { DEVICE } from "./hub.js";
 import { isSame, type Json, merge } from "./json.js";
@@ -33,7 +34,7 @@ export class DeviceUser {
   isReading = false;
   readonly #world: DeviceWorld;
   readonly #client: DeviceClient;
-  readonly #signals = new Map<number, AbortController>();
+  readonly #signals = new Signals();
   #messages = 0;
   #toldVersion = 0;
   /** What the handlers were told is the hub's document, or was once. */
@@ -50,9 +51,9 @@ export class DeviceUser {
   perform(op: DeviceOp): void {
     switch (op.do) {
       case "connect":
-        return void this.connect(op.timeout, this.#signal(op.signal));
+        return void this.connect(op.timeout, this.#signals.of(op.signal));
       case "telemetry":
-        for (let i = 0; i < op.times; i++) void this.telemetry(op.qos, op.size, this.#signal(op.signal));
+        for (let i = 0; i < op.times; i++) void this.telemetry(op.qos, op.size, this.#signals.of(op.signal));
         return;
       case "messages":
         return void this.#takeMessages(op.handler);
@@ -61,14 +62,14 @@ export class DeviceUser {
       case "method":
         return void this.method(op.name, op.handler);
       case "twin":
-        return void this.twin(this.#signal(op.signal));
+        return void this.twin(this.#signals.of(op.signal));
       case "report":
-        return void this.report(this.#signal(op.signal));
+        return void this.report(this.#signals.of(op.signal));
       case "desired":
         return void this.desired(op.style, op.ms);
       case "abort":
         this.#world.scheduler.touch();
-        return this.#controller(op.signal).abort();
+        return this.#signals.abort(op.signal);
       case "close":
         return void this.close(op.force);
     }
@@ -282,15 +283,5 @@ export class DeviceUser {
     this.sub.live = false;
     const closed = calls.make({ id: ++this.#lastId, name: "close", force }, () => this.#client.close({ force }));
     return closed.then(() => (facts.closed = true));
-  }
-
-  #controller(signal: number): AbortController {
-    let controller = this.#signals.get(signal);
-    if (!controller) this.#signals.set(signal, (controller = new AbortController()));
-    return controller;
-  }
-
-  #signal(signal: number | undefined): AbortSignal | undefined {
-    return signal === undefined ? undefined : this.#controller(signal).signal;
   }
 }

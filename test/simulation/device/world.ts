@@ -3,7 +3,7 @@ import { createSasToken, type DeviceClient } from "../../../src/hub/index.js";
 import { seeded } from "../../support/random.js";
 import { Arrivals } from "../arrivals.js";
 import { Broker } from "../broker.js";
-import { Calls, type Facts } from "../calls.js";
+import { Calls, newFacts } from "../calls.js";
 import { Deliveries } from "../deliveries.js";
 import { Network, PEACE } from "../network.js";
 import { Report } from "../report.js";
@@ -46,18 +46,7 @@ export class DeviceWorld {
   readonly errors: Secrets;
   /** Telemetry of which the device was told that it has left. */
   readonly promised = new Set<number>();
-  readonly facts: Facts = {
-    connects: 0,
-    closeAsked: false,
-    closed: false,
-    refusedIdentity: false,
-    refusedFilters: new Set(),
-    storeFailed: false,
-    limit: Infinity,
-    isCalm: true,
-    endings: () => 0,
-    sessionsLost: 0,
-  };
+  readonly facts = newFacts(() => 0);
   faults = 0;
   #sasFailures = 0;
   /** The device told on this connection that a subscription was refused, or not answered. */
