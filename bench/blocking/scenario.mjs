@@ -1,7 +1,8 @@
 // One scenario in a process of its own: node scenario.mjs MODULE SCENARIO MESSAGES FILTERS. Prints JSON: the longest time
 // for which the event loop did nothing else, in ms, the time until all that was asked for had settled, and the longest
-// block of as many bare promises with a callback each that reject in one turn of the same process, which is what the
-// program's own callbacks would cost if all of them came at once.
+// block of as many bare promises with a callback each that reject in one turn of the same process (where each has a signal
+// of its own: that are aborted, with an error each), which is what the program's own part would cost if all of it came at
+// once.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -112,6 +113,15 @@ const run = {
   "close by force": () => Promise.all([client.close({ force: true }), allSettled]),
 }[scenario];
 
+/** A signal of its own, whose end costs the program an error of its own, too. */
+function withController(reject) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const listener = () => reject(new Error("aborted by its signal", { cause: signal.reason }));
+  signal.addEventListener("abort", listener, { once: true });
+  return controller;
+}
+
 note();
 longest = 0;
 const begin = performance.now();
@@ -119,14 +129,17 @@ await run();
 const time = performance.now() - begin;
 await turns(20);
 const block = longest;
+// The same without the client: as many promises, in the program's hands.
 const count = scenario === "unsubscribe all" ? filters : scenario === "abort 1,000" ? owned.length : messages;
 const rejects = [];
 const bare = Array.from({ length: count }, () => new Promise((_, reject) => rejects.push(reject)).catch(() => {}));
 const allBare = Promise.all(bare);
+const controllers = scenario === "abort 1,000" ? rejects.map(withController) : [];
 await turns(20);
 note();
 longest = 0;
-for (const reject of rejects) reject(shared.signal);
+if (controllers.length > 0) for (const controller of controllers) controller.abort();
+else for (const reject of rejects) reject(shared.signal);
 await allBare;
 await turns(5);
 watching = false;

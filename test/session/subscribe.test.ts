@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { PacketInit } from "../../src/codec/types.js";
+import type { PacketInit, SubscribePacket } from "../../src/codec/types.js";
 import { HubwireError } from "../../src/errors.js";
 import type { SubscriptionRequest } from "../../src/codec/types.js";
 import { Harness } from "./harness.js";
@@ -59,6 +59,30 @@ describe("SUBSCRIBE and UNSUBSCRIBE", () => {
       ...["s1:ok", "s0:ok"],
       ...numbers.filter((at) => at > 1 && at !== 3).map((at) => `s${at}:ok`),
     ]);
+  });
+
+  test("subscriptions that are restored go out with 512 filters at one time, whatever a SUBSCRIBE holds", () => {
+    const h = new Harness({ queue: { maxBytes: 4_000_000 } }).connect();
+    const names = Array.from({ length: 1_000 }, (_, at) => `f/${at}`);
+    const subscribes = (): SubscribePacket[] => h.sent().filter((packet) => packet.type === "subscribe");
+    const grant = ({ packetId, subscriptions }: SubscribePacket): void => {
+      h.feed({ type: "suback", packetId, returnCodes: subscriptions.map(() => 0) });
+    };
+    for (const topicFilter of names) {
+      h.session.subscribe([{ topicFilter, qos: 0 }], topicFilter, h.now);
+      subscribes().forEach(grant);
+    }
+    h.reconnect(false);
+    const restored: string[] = [];
+    let out = 0;
+    for (const waiting = subscribes(); waiting.length > 0; waiting.push(...subscribes())) {
+      out = Math.max(out, waiting.flatMap(({ subscriptions }) => subscriptions).length);
+      const packet = waiting.shift()!;
+      restored.push(...packet.subscriptions.map(({ topicFilter }) => topicFilter));
+      grant(packet);
+    }
+    expect(out).toBe(512);
+    expect(restored).toEqual(names);
   });
 
   test("requests that wait are bounded by the memory that they take, and those that are over make room", () => {
