@@ -68,21 +68,15 @@ export type ErrorCode =
   | "ERR_DEVICE_NOT_FOUND"
   | "ERR_DEVICE_OFFLINE";
 
-/** The codes, without `ERR_`, by who has to act; behind the `+` those that may pass without a change by the caller. */
-const TRAITS: readonly (readonly [kind: ErrorKind, codes: string])[] = [
-  [
-    "caller",
-    " INVALID_ARGUMENT INVALID_PACKET HANDLER CONNECTION_STRING SAS_TOKEN SAS_EXPIRED LIMIT DEVICE_NOT_FOUND +",
-  ],
-  ["peer", "+ MALFORMED_PACKET PROTOCOL_VIOLATION SERVER_UNAVAILABLE THROTTLED DEVICE_OFFLINE "],
-  [
-    "network",
-    "+ KEEP_ALIVE_TIMEOUT CONNECT_TIMEOUT TIMEOUT CONNECTION_LOST DNS CONNECTION_REFUSED UNREACHABLE TLS SIGNING ",
-  ],
-  ["local", " ABORTED CLOSED STORE + QUEUE_FULL MESSAGE_EXPIRED NOT_CONNECTED "],
+/** Who has to act, whether the same call may succeed later, and what the names of such codes have that no other's has. */
+const TRAITS: readonly (readonly [kind: ErrorKind, retryable: boolean, codes: RegExp])[] = [
+  ["caller", false, /INVALID|HANDLER|STRING|SAS|LIMIT|NOT_FOUND/],
+  ["peer", true, /MALFORMED|VIOLATION|UNAVAILABLE|THROTTLED|OFFLINE/],
+  ["network", true, /TIMEOUT|CONNECTION_|DNS|UNREACH|ERR_TLS$|SIGNING/],
+  ["local", true, /FULL|MESSAGE_EXPIRED|NOT_CONNECTED/],
+  ["local", false, /ABORTED|CLOSED|STORE/],
+  ["peer", false, /./],
 ];
-/** What all other codes are: the peer has to act, and the same call fails again. */
-const OTHERS = ["peer", ""] as const;
 
 /** What an error carries besides its code and message. */
 export interface ErrorDetails {
@@ -114,12 +108,12 @@ export class HubwireError extends Error {
   /** `message` and the `cause` in `details` must hold no secret. What `details` leaves out follows from the code. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details);
-    const name = ` ${code.slice(4)} `;
-    const [kind, codes] = TRAITS.find(([, known]) => known.includes(name)) ?? OTHERS;
+    const { statement, status, retryable } = details;
+    const [kind, mayPass] = TRAITS.find(([, , codes]) => codes.test(code))!;
     this.code = code;
     this.kind = kind;
-    this.retryable = details.retryable ?? codes.indexOf("+") < codes.indexOf(name);
-    if (details.statement !== undefined) this.statement = details.statement;
-    if (details.status !== undefined) this.status = details.status;
+    this.retryable = retryable ?? mayPass;
+    if (statement !== undefined) this.statement = statement;
+    if (status !== undefined) this.status = status;
   }
 }

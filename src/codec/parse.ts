@@ -20,8 +20,9 @@ export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
   if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
   const packetId = fields.packetId();
-  if (type === 11) return sink.unsuback?.(packetId);
-  const [statement, next] = LISTS[type]!;
+  const list = LISTS[type];
+  if (list === undefined) return sink[NAMES[type] as "unsuback"]?.(packetId);
+  const [statement, next] = list;
   if (!fields.more) throw fault(MALFORMED, `empty ${NAMES[type]}`, statement);
   // Kept only where somebody waits for them.
   const wanted = sink[NAMES[type] as "suback"] !== undefined;
@@ -35,7 +36,7 @@ export function parse(sink: PacketSink, type: number, fields: Fields): void {
 }
 
 /** By packet type: the statement that an empty list breaks, and what reads an entry. */
-const LISTS: { readonly [type: number]: readonly [statement: string, next: (fields: Fields) => unknown] } = {
+const LISTS: { readonly [type: number]: readonly [statement: string, next: (fields: Fields) => unknown] | undefined } = {
   8: ["3.8.3-3", parseSubscription],
   9: ["3.8.4-5", parseReturnCode],
   10: ["3.10.3-2", parseFilter],

@@ -27,8 +27,11 @@ const FEW = 24;
 
 const NOTHING = /* @__PURE__ */ Buffer.alloc(0);
 
-/** Set by the class, for `encode`: writes a packet and takes just it. */
+// Set by the class.
+/** Writes a packet and takes just it. */
 let takeOne: (writer: PacketWriter, packet: PacketInit) => Uint8Array;
+/** Checks a packet without writing it, and returns its size. */
+let checkOne: (writer: PacketWriter, packet: PacketInit) => number;
 
 /** Collects encoded packets, ready to be sent. */
 export class PacketWriter {
@@ -54,6 +57,7 @@ export class PacketWriter {
       if (writer.#at > MAX_SLAB) writer.#begin(NOTHING);
       return bytes;
     };
+    checkOne = (writer, packet) => writer.#packet(packet, true);
   }
 
   /** Bytes written since the last `take`. */
@@ -168,7 +172,7 @@ export class PacketWriter {
     return size;
   }
 
-  #acknowledge(first: number, packetId: number): void {
+  #acknowledge(first: number, packetId: number): number {
     checkPacketId(packetId);
     this.#reserve(4);
     const slab = this.#slab;
@@ -178,13 +182,16 @@ export class PacketWriter {
     slab[at + 2] = packetId >> 8;
     slab[at + 3] = packetId;
     this.#at = at + 4;
+    return 4;
   }
 
   /** Writes a packet with that body. */
-  #whole(first: number, body: Uint8Array): void {
+  #whole(first: number, body: Uint8Array): number {
     const { length } = body;
-    this.#reserve(wholeSize(length));
+    const size = wholeSize(length);
+    this.#reserve(size);
     this.#at = this.#data(this.#fixedHeader(first, length), body, length);
+    return size;
   }
 
   /** Writes a PUBACK. Throws ERR_INVALID_PACKET. */
@@ -219,37 +226,30 @@ export class PacketWriter {
 
   /** Writes any packet. Payloads are copied. Throws ERR_INVALID_PACKET. */
   packet(packet: PacketInit): void {
+    this.#packet(packet, false);
+  }
+
+  #packet(packet: PacketInit, onlyCheck: boolean): number {
     try {
-      const type = typeOf(packet);
+      const type = NAMES.indexOf(packet.type);
+      if (type < 1) throw fault(INVALID, "unknown packet type");
+      if (type === 3) {
+        const { topic, payload = "", qos = 0, retain = false, dup = false, packetId } = packet as PublishInit;
+        // With QoS 0 an identifier may be left out, but not be there, even as 0.
+        const id = qos !== 0 ? packetId! : packetId === undefined ? 0 : -1;
+        return onlyCheck
+          ? checkWhole(topic, payload, qos, retain, dup, id)
+          : this.publish(topic, payload, qos, retain, dup, id, Infinity);
+      }
       const first = FIRST_BYTES[type]!;
-      if (type === 3) this.#publishPacket(packet as PublishInit);
-      else if (type > 11) this.#whole(first, NOTHING);
-      else if (isAcknowledgement(type)) {
-        this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
-      } else this.#whole(first, bodyOf(type, packet));
+      if (type < 8 && type > 3 && !onlyCheck) return this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
+      const body = type > 11 ? NOTHING : bodyOf(type, packet);
+      return onlyCheck ? wholeSize(body.length) : this.#whole(first, body);
     } catch (error) {
       throw refusal(error);
     }
   }
-
-  #publishPacket({ topic, payload = "", qos = 0, retain = false, dup = false, packetId }: PublishInit): void {
-    this.publish(topic, payload, qos, retain, dup, identifierOf(qos, packetId), Infinity);
-  }
 }
-
-/** The number of the packet's type (section 2.2.1). */
-function typeOf(packet: PacketInit): number {
-  const type = NAMES.indexOf(packet.type);
-  if (type < 1) throw fault(INVALID, "unknown packet type");
-  return type;
-}
-
-/** Of a packet identifier, and no more. */
-const isAcknowledgement = (type: number): boolean => (type > 3 && type < 8) || type === 11;
-
-/** With QoS 0 an identifier may be left out, but not be there, even as 0. */
-const identifierOf = (qos: QoS, packetId: number | undefined): number =>
-  qos !== 0 ? packetId! : packetId === undefined ? 0 : -1;
 
 /**
  * What to throw for what came up while a packet was read: a getter of the caller's object may throw anything,
@@ -276,17 +276,5 @@ export function encode(packet: PacketInit): Uint8Array {
  * ERR_INVALID_PACKET that encoding it would.
  */
 export function checkPacket(packet: PacketInit): number {
-  try {
-    const type = typeOf(packet);
-    if (type === 3) {
-      const { topic, payload = "", qos = 0, retain = false, dup = false, packetId } = packet as PublishInit;
-      return checkWhole(topic, payload, qos, retain, dup, identifierOf(qos, packetId));
-    }
-    if (type > 11) return 2;
-    if (!isAcknowledgement(type)) return wholeSize(bodyOf(type, packet).length);
-    checkPacketId((packet as AcknowledgementPacket).packetId);
-    return 4;
-  } catch (error) {
-    throw refusal(error);
-  }
+  return checkOne(shared, packet);
 }
