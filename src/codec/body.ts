@@ -21,20 +21,27 @@ function word(value: number, name: string): Uint8Array {
 }
 
 /** A payload or password behind its length. */
-function binary(data: Uint8Array | string, name: string): Uint8Array {
+function binary(data: Uint8Array | string, name: string): Uint8Array[] {
   const length = word(dataLength(data, name), `length of ${name}`);
-  return Buffer.concat([length, typeof data === "string" ? Buffer.from(data) : plainBytes(data)]);
+  return [length, typeof data === "string" ? Buffer.from(data) : plainBytes(data)];
 }
 
-function text(value: string, name: string): Uint8Array {
+function text(value: string, name: string): Uint8Array[] {
   stringLength(value, name, INVALID);
   return binary(value, name);
 }
 
 /** A packet identifier, and behind it what `entry` makes of each member of a copy of `list`: nothing is read twice. */
-function entries<T>(packetId: number, list: readonly T[], name: string, entry: (value: T) => Uint8Array[]): Uint8Array[] {
+function entries<T>(
+  packetId: number,
+  list: readonly T[],
+  name: string,
+  entry: (value: T) => Uint8Array[],
+): Uint8Array[] {
   if (!Array.isArray(list)) throw fault(INVALID, `${name} must be an array`);
-  return [word(packetId, "packetId"), ...([...list] as T[]).flatMap(entry)];
+  const parts = [word(packetId, "packetId")];
+  for (const value of [...list] as T[]) parts.push(...entry(value));
+  return parts;
 }
 
 /** By packet name, the parts of its body; all others are a packet identifier and no more. */
@@ -43,21 +50,21 @@ const PARTS: { readonly [Type in PacketType]?: (packet: Extract<PacketInit, { ty
     checkBoolean(cleanSession, "cleanSession");
     // The level, and the flags, to which the fields add theirs.
     const start = Uint8Array.of(4, cleanSession ? 2 : 0);
-    const parts = [text("MQTT", ""), start, word(keepAlive, "keepAlive"), text(clientId, "clientId")];
+    const parts = [...text("MQTT", ""), start, word(keepAlive, "keepAlive"), ...text(clientId, "clientId")];
     if (will !== undefined) {
       const { topic, payload, qos = 0, retain = false } = will;
       checkInteger(qos, "will.qos", 2, "3.1.2-14");
       checkBoolean(retain, "will.retain");
       start[1]! |= 4 | (qos << 3) | (retain ? 0x20 : 0);
-      parts.push(text(topic, "will.topic"), binary(payload, "will.payload"));
+      parts.push(...text(topic, "will.topic"), ...binary(payload, "will.payload"));
     }
     if (username !== undefined) {
       start[1]! |= 0x80;
-      parts.push(text(username, "username"));
+      parts.push(...text(username, "username"));
     }
     if (password !== undefined) {
       start[1]! |= 0x40;
-      parts.push(binary(password, "password"));
+      parts.push(...binary(password, "password"));
     }
     return parts;
   },
@@ -69,7 +76,7 @@ const PARTS: { readonly [Type in PacketType]?: (packet: Extract<PacketInit, { ty
   subscribe: ({ packetId, subscriptions }) =>
     entries(packetId, subscriptions, "subscriptions", ({ topicFilter, qos = 0 }) => {
       checkInteger(qos, "qos", 2, "3-8.3-4");
-      return [text(topicFilter, "topicFilter"), byte(qos)];
+      return [...text(topicFilter, "topicFilter"), byte(qos)];
     }),
   suback: ({ packetId, returnCodes }) =>
     entries(packetId, returnCodes, "returnCodes", (code) => {
@@ -77,7 +84,7 @@ const PARTS: { readonly [Type in PacketType]?: (packet: Extract<PacketInit, { ty
       return [byte(code)];
     }),
   unsubscribe: ({ packetId, topicFilters }) =>
-    entries(packetId, topicFilters, "topicFilters", (filter) => [text(filter, "topicFilter")]),
+    entries(packetId, topicFilters, "topicFilters", (filter) => text(filter, "topicFilter")),
 };
 
 /**

@@ -33,10 +33,9 @@ export function checkFlags(qos: QoS, retain: boolean, dup: boolean, packetId: nu
   else if (packetId !== 0) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
 }
 
-/** The size of a PUBLISH with a topic of that many bytes and a payload of that many, bytes. */
-function sizeOf(topicBytes: number, payloadBytes: number, qos: QoS): number {
-  return wholeSize((qos === 0 ? 2 : 4) + topicBytes + payloadBytes);
-}
+/** The remaining length of a PUBLISH with a topic of that many bytes and a payload of that many. */
+export const publishLength = (topicBytes: number, payloadBytes: number, qos: QoS): number =>
+  (qos === 0 ? 2 : 4) + topicBytes + payloadBytes;
 
 /**
  * The size of a legal PUBLISH as `encode` writes it, bytes, fixed header included; `payload` is its length in
@@ -44,7 +43,7 @@ function sizeOf(topicBytes: number, payloadBytes: number, qos: QoS): number {
  * MAX_PACKET_SIZE.
  */
 export function publishSize(topic: string, payload: number, qos: QoS): number {
-  return sizeOf(Buffer.byteLength(topic), payload, qos);
+  return wholeSize(publishLength(Buffer.byteLength(topic), payload, qos));
 }
 
 /**
@@ -66,5 +65,5 @@ export function checkWhole(
 ): number {
   const topicBytes = topicLength(topic, INVALID);
   checkFlags(qos, retain, dup, packetId);
-  return sizeOf(topicBytes, dataLength(payload, "payload"), qos);
+  return wholeSize(publishLength(topicBytes, dataLength(payload, "payload"), qos));
 }

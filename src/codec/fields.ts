@@ -36,10 +36,6 @@ export class Fields {
     return word(this.#bytes, this.#take(2));
   }
 
-  packetId(): number {
-    return nonZero(this.word());
-  }
-
   text(): string {
     const length = this.word();
     const at = this.#take(length);

@@ -5,7 +5,6 @@
  * unlike MQTT 5, does not ask for the shortest form (section 2.2.3).
  */
 import { MALFORMED, TOO_LARGE, fault } from "./fault.js";
-import type { HubwireError } from "../errors.js";
 
 /** The packet names by type number (section 2.2.1). */
 export const NAMES = [
@@ -34,17 +33,18 @@ const ANY = -1;
 /** By type number, the only legal remaining length, or ANY. */
 const LENGTHS = [ANY, ANY, 2, ANY, 2, 2, 2, 2, ANY, ANY, ANY, 2, 0, 0, 0];
 
-/** Why `first`, which is not the only one of its type, is illegal; undefined where it is a PUBLISH's. */
-function flagsFault(first: number): HubwireError | undefined {
+/** Throws where `first`, which is not the only one of its type, is none of a PUBLISH's. */
+function checkFlags(first: number): void {
   const type = first >> 4;
   if (type === 3) {
-    if ((first & 6) === 6) return fault(MALFORMED, "QoS 3", "3.3.1-4");
-    return (first & 14) === 8 ? fault(MALFORMED, "DUP with QoS 0", "3.3.1-2") : undefined;
+    if ((first & 6) === 6) throw fault(MALFORMED, "QoS 3", "3.3.1-4");
+    if ((first & 14) === 8) throw fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
+    return;
   }
-  if (type === 0 || type === 15) return fault(MALFORMED, `reserved packet type ${type}`);
+  if (type === 0 || type === 15) throw fault(MALFORMED, `reserved packet type ${type}`);
   // Only the four with a statement of their own are even and over 5, but for PINGREQ.
   const own = type > 5 && type % 2 === 0 && type !== 12;
-  return fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
+  throw fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
 }
 
 /**
@@ -54,10 +54,7 @@ function flagsFault(first: number): HubwireError | undefined {
 export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacketSize: number): number {
   const first = bytes[at]!;
   const type = first >> 4;
-  if (first !== FIRST_BYTES[type]) {
-    const error = flagsFault(first);
-    if (error !== undefined) throw error;
-  }
+  if (first !== FIRST_BYTES[type]) checkFlags(first);
   const only = LENGTHS[type]!;
   let length = 0;
   for (let size = 1; ; size++) {

@@ -4,7 +4,7 @@
  * Invariant: a packet is checked completely before the sink hears of it.
  */
 import { MALFORMED, TOO_LARGE, fault } from "./fault.js";
-import type { Fields } from "./fields.js";
+import { nonZero, type Fields } from "./fields.js";
 import { NAMES } from "./header.js";
 import { checkFilter, checkName } from "./topics.js";
 import type { ConnectPacket, PacketSink, QoS, SubscriptionRequest } from "./types.js";
@@ -19,7 +19,7 @@ const MAX_ENTRIES = 0x100000;
 export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 1) return parseConnect(sink, fields);
   if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
-  const packetId = fields.packetId();
+  const packetId = nonZero(fields.word());
   const list = LISTS[type];
   if (list === undefined) return sink[NAMES[type] as "unsuback"]?.(packetId);
   const [statement, next] = list;
@@ -36,11 +36,12 @@ export function parse(sink: PacketSink, type: number, fields: Fields): void {
 }
 
 /** By packet type: the statement that an empty list breaks, and what reads an entry. */
-const LISTS: { readonly [type: number]: readonly [statement: string, next: (fields: Fields) => unknown] | undefined } = {
-  8: ["3.8.3-3", parseSubscription],
-  9: ["3.8.4-5", parseReturnCode],
-  10: ["3.10.3-2", parseFilter],
-};
+const LISTS: { readonly [type: number]: readonly [statement: string, next: (fields: Fields) => unknown] | undefined } =
+  {
+    8: ["3.8.3-3", parseSubscription],
+    9: ["3.8.4-5", parseReturnCode],
+    10: ["3.10.3-2", parseFilter],
+  };
 
 function parseFilter(fields: Fields): string {
   const filter = fields.text();

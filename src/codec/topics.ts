@@ -55,9 +55,8 @@ export function checkTopicFilter(filter: string): void {
  */
 export function matchTopic(topicFilter: string, topic: string): boolean {
   if (typeof topicFilter !== "string" || typeof topic !== "string") throw invalidArgument("two strings expected");
-  const first = topicFilter.charCodeAt(0);
   // MQTT-4.7.2-1
-  if ((first === PLUS || first === HASH) && topic.startsWith("$")) return false;
+  if (topic.startsWith("$") && /^[+#]/.test(topicFilter)) return false;
   let t = 0;
   for (let f = 0; f < topicFilter.length; f++) {
     const unit = topicFilter.charCodeAt(f);

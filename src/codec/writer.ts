@@ -7,7 +7,7 @@
  */
 import { HubwireError } from "../errors.js";
 import { bodyOf } from "./body.js";
-import { checkFlags, checkPacketId, checkWhole, wholeSize } from "./check.js";
+import { checkFlags, checkPacketId, checkWhole, publishLength, wholeSize } from "./check.js";
 import { INVALID, fault } from "./fault.js";
 import { FIRST_BYTES, NAMES } from "./header.js";
 import { topicLength } from "./topics.js";
@@ -151,7 +151,7 @@ export class PacketWriter {
     checkFlags(qos, retain, dup, packetId);
     const payloadLength = dataLength(payload, "payload");
     const topicBytes = this.#topicBytes;
-    const length = (qos === 0 ? 2 : 4) + topicBytes.length + payloadLength;
+    const length = publishLength(topicBytes.length, payloadLength, qos);
     const lent = payloadLength >= lend && typeof payload !== "string" ? payloadLength : 0;
     const size = wholeSize(length);
     this.#reserve(size - lent);
@@ -242,7 +242,8 @@ export class PacketWriter {
           : this.publish(topic, payload, qos, retain, dup, id, Infinity);
       }
       const first = FIRST_BYTES[type]!;
-      if (type < 8 && type > 3 && !onlyCheck) return this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
+      if (type < 8 && type > 3 && !onlyCheck)
+        return this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
       const body = type > 11 ? NOTHING : bodyOf(type, packet);
       return onlyCheck ? wholeSize(body.length) : this.#whole(first, body);
     } catch (error) {
