@@ -1,11 +1,13 @@
 /**
- * The guides have everything that is public: each name that an entry exports, each member of its classes, each option that a
- * client, a store or the hub takes. What has no place in a guide nobody finds.
+ * The guides have everything that is public: each name that an entry exports, each member of its classes, each field of its
+ * types; what has no place in a guide nobody finds. Defaults are those of the code, and commands, events and files are there.
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import * as client from "../src/client/index.js";
+import { PORTS } from "../src/client/address.js";
+import { resolveOptions } from "../src/client/options.js";
 import * as fileStore from "../src/client/file-store.js";
 import * as codec from "../src/codec/index.js";
 import * as emulator from "../src/emulator/index.js";
@@ -19,7 +21,7 @@ const guides = readdirSync(join(root, "src"), { withFileTypes: true })
   .map(({ name }) => read(`src/${name}/README.md`))
   .join("\n");
 
-const isFound = (name: string) => new RegExp(`(?<![\\w$])${name}(?![\\w$])`).test(guides);
+const isFound = (name: string, text = guides) => new RegExp(`(?<![\\w$])${name}(?![\\w$])`).test(text);
 
 /** The names behind `export` in an entry, types included. */
 function exported(entry: string): string[] {
@@ -53,14 +55,18 @@ function members(module: object): string[] {
   });
 }
 
-/** Names in `text` that stand before a colon, between `start` and the next closing brace of a declaration. */
-function fields(file: string, start: string): string[] {
-  const text = read(file);
-  const begin = text.indexOf(start);
-  expect(begin, start).toBeGreaterThanOrEqual(0);
-  const body = text.slice(begin, text.indexOf("\n}", begin));
-  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)].map(([, name = ""]) => name);
-}
+/** The fields of each interface and table of the sources, by its name and file. */
+const declared = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts"))
+  .flatMap((file) =>
+    [...read(`src/${file}`).matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)].map(
+      ([, name = "", body = ""]) => ({
+        name,
+        folder: file.split("/")[0] as string,
+        fields: [...body.matchAll(/^ {2}(?:readonly )?"?([\w-]+)"?\??[:(]/gm)].map(([, field = ""]) => field),
+      }),
+    ),
+  );
 
 const entries: [name: string, file: string, module: object][] = [
   ["hubwire", "src/hub/index.ts", hub],
@@ -82,23 +88,22 @@ describe("the guides", () => {
     expect(missing).toEqual([]);
   });
 
-  test.each([
-    ["src/client/options.ts", "export interface MqttClientOptions"],
-    ["src/client/options.ts", "export interface OfflineQueueOptions"],
-    ["src/client/address.ts", "export interface Address"],
-    ["src/client/backoff.ts", "export interface ReconnectOptions"],
-    ["src/client/api.ts", "export interface ConnectCallOptions"],
-    ["src/client/api.ts", "export interface RenewOptions"],
-    ["src/client/api.ts", "export interface CloseOptions"],
-    ["src/client/api.ts", "export interface PublishOptions"],
-    ["src/client/api.ts", "export interface ClientEvents"],
-    ["src/client/api.ts", "export interface ClientMetrics"],
-    ["src/session/types.ts", "export interface SessionMetrics"],
-    ["src/session/types.ts", "export interface Message"],
-  ])("have every field of %s, %s", (file, start) => {
-    const names = fields(file, start);
-    expect(names).not.toEqual([]);
-    expect(names.filter((name) => !isFound(name))).toEqual([]);
+  test.each(entries)("have every field of the types of %s", (name, file) => {
+    // What an entry exports is declared in the folders that it is made of; a name may be another's too.
+    const folders = {
+      hubwire: ["hub", "wire", "client"],
+      "hubwire/codec": ["codec"],
+      "hubwire/emulator": ["emulator"],
+    };
+    const own = folders[name as keyof typeof folders] ?? ["client", "session"];
+    const guide = read(`src/${own[0]}/README.md`) + (own[0] === "client" ? read("src/transport/README.md") : "");
+    const shown = [...exported(file), ...(name === "hubwire/mqtt" ? ["Address"] : [])];
+    const fields = shown.flatMap((type) => {
+      const found = own.flatMap((folder) => declared.filter((one) => one.name === type && one.folder === folder))[0];
+      return (found?.fields ?? []).map((field) => `${type}.${field}`);
+    });
+    expect(fields.length).toBeGreaterThan(0);
+    expect(fields.filter((field) => !isFound(field.split(".")[1]!, guide))).toEqual([]);
   });
 
   test("list every error code as it is, and none that does not exist", () => {
@@ -113,4 +118,115 @@ describe("the guides", () => {
     });
     expect(listed).toEqual(expected);
   });
+});
+
+/** The cells of the row of a table that begins with `name`. */
+const rowOf = (text: string, name: string): string[] =>
+  (new RegExp(`^\\| \`${name}\`.*$`, "m").exec(text)?.[0] ?? "")
+    .split(" | ")
+    .map((cell) => cell.replace(/^\| | \|$/g, ""));
+
+describe("the defaults of a client", () => {
+  const { session, connect, reconnect, ...others } = resolveOptions({ host: "h" }, undefined);
+  const { queue, ...window } = session;
+  const inCode: Record<string, unknown> = { ...window, ...connect, ...reconnect, ...queue, ...others };
+  const sources = ["options", "address", "backoff"].map((name) => read(`src/client/${name}.ts`)).join("\n");
+  /** What the docstring of an option says. */
+  const documented = (name: string) =>
+    new RegExp(`/\\*\\*((?:(?!\\*/)[\\s\\S])*)\\*/\\s+${name}\\?:`).exec(sources)?.[1]?.replace(/\s+\*?\s*/g, " ") ??
+    "";
+  const guide = read("src/client/README.md");
+  const shown = (value: unknown) =>
+    typeof value === "number" ? value.toLocaleString("en") : typeof value === "string" ? `"${value}"` : String(value);
+
+  test.each([
+    "connectTimeout",
+    "operationTimeout",
+    "handlerTimeout",
+    "keepAlive",
+    "cleanSession",
+    "maxPacketSize",
+    "maxInflight",
+    "poisonDetection",
+    "maxCount",
+    "maxAge",
+  ])("%s is the same in the code, its docstring and the guide", (name) => {
+    const value = shown(inCode[name]);
+    expect(rowOf(guide, name)[1]).toMatch(new RegExp(`^\`?${value}\\b`));
+    expect(documented(name)).toMatch(new RegExp(`Default:?[^.]* ${value}\\b`));
+  });
+
+  test("of what has several, too", () => {
+    expect(rowOf(guide, "host")[1]).toBe(`–, ${PORTS.mqtts} (\`mqtts\`), ${PORTS.mqtt}, ${PORTS.wss}, ${PORTS.ws}`);
+    expect(rowOf(guide, "maxInflight")[1]).toContain(`of which ${window.maxInflightQos2} with QoS 2`);
+    expect(documented("maxInflight")).toContain(`of which ${window.maxInflightQos2} with QoS 2`);
+    expect(rowOf(guide, "overflow")[1]).toBe(`\`${shown(queue.overflow)}\``);
+    expect(rowOf(guide, "qos0")[1]).toBe(`\`${queue.qos0}\``);
+    for (const name of ["minDelay", "maxDelay"]) {
+      expect(rowOf(guide, "reconnect")[2]).toContain(shown(inCode[name]));
+      expect(documented(name)).toContain(`Default ${shown(inCode[name])}`);
+    }
+  });
+});
+
+describe("tables", () => {
+  test.each([
+    ["client", "ClientEvents"],
+    ["hub", "DeviceEvents"],
+    ["emulator", "HubEvents"],
+  ])("of the events of %s have each, and no other", (folder, type) => {
+    const [, table = ""] = /^\| event \|.*\n\|.*\n((?:\|.*\n)+)/m.exec(read(`src/${folder}/README.md`)) ?? [];
+    const listed = [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = ""]) =>
+      cell.replaceAll("`", "").split(", "),
+    );
+    const events = declared.find((one) => one.name === type && one.folder === folder)?.fields ?? [];
+    expect(listed.sort()).toEqual([...events].sort());
+    expect(events.length).toBeGreaterThan(3);
+  });
+
+  test("of the channels have each, with what it tells", () => {
+    const channels = [...read("src/client/diagnostics.ts").matchAll(/ = channel\("(.*?)"\)/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(channels).toHaveLength(3);
+    const listed = [...read("src/client/README.md").matchAll(/^\| `(hubwire:\w+)` \|/gm)].map(([, name]) => name);
+    expect(listed).toEqual(channels);
+  });
+
+  test("of the benchmarks have each", () => {
+    const names = readdirSync(join(root, "bench"))
+      .filter((name) => name.endsWith(".mjs") && name !== "run.mjs")
+      .map((name) => name.replace(".mjs", ""));
+    const rows = [...read("bench/README.md").matchAll(/^\| .* \| (`npm run bench.*`) \|$/gm)].map(([, cell]) => cell);
+    const listed = [...rows.join(" ").matchAll(/bench -- (\w+)/g)].map(([, name]) => name);
+    expect(listed.sort()).toEqual(names.sort());
+  });
+
+  test("of the tests have each folder and file", () => {
+    const guide = read("test/README.md");
+    const names = readdirSync(join(root, "test"), { withFileTypes: true })
+      .filter(({ name }) => !["README.md", "support", "vitest.config.ts"].includes(name) && !name.startsWith("."))
+      .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name));
+    expect(names.filter((name) => !guide.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+test("the commands and scripts that guides name are there", () => {
+  const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+  const folders = ["src", "test", "bench", "fuzz"].flatMap((top) =>
+    readdirSync(join(root, top), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
+      .map(({ name }) => join(top, name))
+      .concat(top),
+  );
+  const files = ["", ".github", ...folders].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => join(folder, name)),
+  );
+  expect(files.length).toBeGreaterThan(12);
+  for (const file of files) {
+    for (const [, name = ""] of read(file).matchAll(/npm run (?:-s )?([a-z][\w:]*)/g))
+      expect(scripts, file).toHaveProperty([name]);
+  }
 });
