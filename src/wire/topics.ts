@@ -91,8 +91,8 @@ function queryValue(query: string, name: string): string | undefined {
 }
 
 function queryNumber(query: string, name: string): number | undefined {
-  const text = queryValue(query, name);
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  const text = queryValue(query, name) ?? "";
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** What the hub or the provisioning service sends to a device. */

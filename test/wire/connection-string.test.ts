@@ -33,7 +33,12 @@ describe("accepted", () => {
     [`HostName=h;DeviceId=d;x509=false;SharedAccessKey=${KEY}`, { hostName: "h", deviceId: "d", sharedAccessKey: KEY }],
     ["HostName=h;DeviceId=a=b%20(c)@:,'!;x509=true\n", { hostName: "h", deviceId: "a=b%20(c)@:,'!", x509: true }],
     ["HostName=127.0.0.1;DeviceId=d", { hostName: "127.0.0.1", deviceId: "d" }],
-  ])("%s", (text, expected) => expect(parseConnectionString(text)).toEqual(expected));
+  ])("%s", (text, expected) => {
+    const parsed = parseConnectionString(text);
+    expect(parsed).toEqual(expected);
+    // What is not in the text is no member either, so that it may be spread into options.
+    expect(Object.keys(parsed).sort()).toEqual(Object.keys(expected).sort());
+  });
 });
 
 describe("refused, with what to do, without the value", () => {
@@ -41,7 +46,7 @@ describe("refused, with what to do, without the value", () => {
     ["", /part 1/],
     ["garbage", /part 1/],
     [`DeviceId=d;SharedAccessKey=${KEY}`, /HostName is missing/],
-    [`HostName=h;SharedAccessKey=${KEY}`, /DeviceId is missing/],
+    [`HostName=h;SharedAccessKey=${KEY}`, /DeviceId is missing$/],
     [`HostName=h;SharedAccessKeyName=iothubowner;SharedAccessKey=${KEY}`, /service's connection string/],
     [`Endpoint=sb://x/;SharedAccessKeyName=s;SharedAccessKey=${KEY}`, /Event Hubs/],
     [`hostname=h;DeviceId=d;SharedAccessKey=${KEY}`, /part 1 .* HostName written otherwise/],
@@ -57,6 +62,8 @@ describe("refused, with what to do, without the value", () => {
     [`HostName=h;DeviceId=d;SharedAccessKey=${KEY};SharedAccessSignature=${SAS}`, /only one/],
     [`HostName=h;DeviceId=d;SharedAccessKey=${KEY};x509=true`, /only one/],
     ["HostName=h;DeviceId=d;x509=yes", /true or false/],
+    ["HostName=h;DeviceId=d;x509=untrue", /true or false/],
+    ["HostName=h;DeviceId=d;x509=true1", /true or false/],
     ["HostName=h;DeviceId=d;SharedAccessKeyName=device", /needs a SharedAccessKey/],
     [`HostName=h;DeviceId=d;SharedAccessSignature=${KEY}`, /SharedAccessSignature/],
     [`HostName=https://h;DeviceId=d;SharedAccessKey=${KEY}`, /without scheme/],
@@ -65,7 +72,9 @@ describe("refused, with what to do, without the value", () => {
     [`HostName=h;DeviceId=a#;SharedAccessKey=${KEY}`, /device or module id/],
     [`HostName=h;DeviceId=d;ModuleId=+;SharedAccessKey=${KEY}`, /device or module id/],
     [`HostName=h;DeviceId=${"x".repeat(129)};SharedAccessKey=${KEY}`, /128/],
-    [undefined, /not a string/],
+    ...['"', "'", "`", '  "'].map((quote): [string, RegExp] => [`${quote}HostName=h;DeviceId=d"`, /in quotes/]),
+    [undefined, /environment variable/],
+    [5, /not a string$/],
   ])("%s", (text, message) => {
     let thrown: unknown;
     try {
@@ -87,6 +96,10 @@ test("printing what was read shows no secret, and copying it keeps it", () => {
   expect(inspect({ parsed }, { depth: 5, showHidden: true })).not.toContain(KEY);
   expect(inspect(parsed)).toContain("hostName: 'h'");
   expect({ ...parsed }.sharedAccessKey).toBe(KEY);
+  expect(inspect(parsed)).not.toContain("sharedAccessSignature");
+  const signed = inspect(parseConnectionString(`HostName=h;DeviceId=d;SharedAccessSignature=${SAS}`));
+  expect(signed).toContain("sharedAccessSignature: '[secret]'");
+  expect(signed).not.toContain("sharedAccessKey");
 });
 
 test("any text is read or refused", () => {

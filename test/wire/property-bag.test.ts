@@ -1,6 +1,12 @@
 /** Property bags: what is written, what is read, and that neither can be made slow or to throw anything else. */
 import { describe, expect, test } from "vitest";
-import { decodeProperties, encodeProperties, splitProperties } from "../../src/wire/property-bag.js";
+import {
+  BagWriter,
+  decodeProperties,
+  encodeProperties,
+  propertyEntries,
+  splitProperties,
+} from "../../src/wire/property-bag.js";
 import { seeded } from "../support/random.js";
 
 const decoded = (bag: string): [string, string | null][] => [...decodeProperties(bag)];
@@ -41,6 +47,38 @@ describe("encodeProperties", () => {
     expect(() => encodeProperties(properties as never)).toThrow(
       expect.objectContaining({ name: "HubwireError", code: "ERR_INVALID_ARGUMENT" }),
     );
+  });
+
+  test("the error names the property, and says so of what cannot be read", () => {
+    expect(() => encodeProperties({ a: 5 } as never)).toThrow('property "a" must be a string or null, not number');
+    const broken = {
+      get a(): string {
+        throw new RangeError("broken");
+      },
+    };
+    expect(() => encodeProperties(broken)).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", message: "the properties cannot be read" }),
+    );
+  });
+
+  test("the size is that of the values, and of the names of an application's; names of the hub's kind are seen", () => {
+    const bag = new BagWriter("t/");
+    bag.addSystem("%24.mid=", "ü");
+    bag.addSystem("%24.ct=", "a b");
+    bag.add("n", "12");
+    expect(bag).toMatchObject({ text: "t/%24.mid=%C3%BC&%24.ct=a%20b&n=12", size: 8, hasSystemName: false });
+    bag.add("$n", null);
+    expect(bag).toMatchObject({ text: "t/%24.mid=%C3%BC&%24.ct=a%20b&n=12&%24n", size: 10, hasSystemName: true });
+  });
+
+  test("the entries of a Map and of an object, and of nothing else", () => {
+    expect([...propertyEntries({ a: "1", b: null })]).toEqual([
+      ["a", "1"],
+      ["b", null],
+    ]);
+    expect([...propertyEntries(new Map([["a", "1"]]))]).toEqual([["a", "1"]]);
+    for (const wrong of [null, undefined, "a=b", 5])
+      expect(() => propertyEntries(wrong as never)).toThrow("properties must be an object or a Map");
   });
 
   test("names that objects have by nature are data", () => {

@@ -57,16 +57,28 @@ describe("createSasToken", () => {
     );
   });
 
-  test.each([undefined, null, { hostName: "" }, { deviceId: "" }, { deviceId: 5 }])("for %j: refused", (wrong) => {
-    const options = wrong && { ...DEVICE, key: KEY, expiry: 1, ...wrong };
-    expect(() => createSasToken(options as never)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+  test.each([undefined, null, { hostName: "" }, { deviceId: "" }, { deviceId: 5 }, { moduleId: "" }, { keyName: "" }])(
+    "for %j: refused",
+    (wrong) => {
+      const options = wrong && { ...DEVICE, key: KEY, expiry: 1, ...wrong };
+      expect(() => createSasToken(options as never)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+    },
+  );
+
+  test("expiries from 1970 to 5138", () => {
+    for (const expiry of [0, 99_999_999_999])
+      expect(createSasToken({ ...DEVICE, key: KEY, expiry })).toMatch(new RegExp(`&se=${expiry}$`));
   });
 
-  test.each([Number.NaN, -1, Infinity, Date.now(), "soon", undefined])("the expiry %s is refused", (expiry) => {
+  test.each([Number.NaN, -1, 1e11, Infinity, Date.now(), "soon", undefined])("the expiry %s is refused", (expiry) => {
     expect(() => createSasToken({ ...DEVICE, key: KEY, expiry: expiry as number })).toThrow(
       expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
     );
   });
+});
+
+test.each(["", "\ud800", "\udfffa", "a\ud800", 5])("no key of a group is for the registration id %j", (id) => {
+  expect(() => deriveGroupKey(KEY, id as string)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
 });
 
 describe("parseSasToken", () => {
@@ -98,6 +110,8 @@ describe("parseSasToken", () => {
     ["se below zero", `SharedAccessSignature sr=h&sig=${secret}&se=-5`],
     ["se in hexadecimal", `SharedAccessSignature sr=h&sig=${secret}&se=0x5`],
     ["an unknown field", `SharedAccessSignature sr=h&sig=${secret}&se=5&x=${secret}`],
+    ["a field that begins like another", `SharedAccessSignature srx=h&sr=h&sig=${secret}&se=5`],
+    ["a field that ends like another", `SharedAccessSignature xsr=h&sr=h&sig=${secret}&se=5`],
     ["a field of a mangled signature", `SharedAccessSignature sr=h&sig=a&${secret}=&se=5`],
     ["a field that objects have", `SharedAccessSignature sr=h&sig=${secret}&se=5&constructor=1`],
     ["two sr", `SharedAccessSignature sr=h&sr=h&sig=${secret}&se=5`],
@@ -163,6 +177,13 @@ describe("verifySasToken", () => {
     expect(check(TOKEN, { scope: scope + "/modules/m" })).toBe("scope");
     expect(check(TOKEN, { scope: scope.replace("iot-device", "IOT-device") })).toBe("scope");
     expect(check(TOKEN, { scope: scope.replace(HUB, HUB.toUpperCase()) })).toBeUndefined();
+  });
+
+  test("the case of all the scope does not count where that is asked for", () => {
+    const upper = { scope: scope.toUpperCase() };
+    expect(check(TOKEN, upper)).toBe("scope");
+    expect(check(TOKEN, { ...upper, ignoreCase: true })).toBeUndefined();
+    expect(check(TOKEN, { scope: scope + "2", ignoreCase: true })).toBe("scope");
   });
 
   test("a policy's token covers what lies below its resource", () => {

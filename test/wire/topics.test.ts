@@ -29,10 +29,22 @@ describe("written", () => {
   ])("%s", (topic, expected) => expect(topic).toBe(expected));
 });
 
+test("over WebSocket the hub has a path", () => {
+  const path = { path: "/$iothub/websocket" };
+  expect(topics.webSocketPath("wss")).toEqual(path);
+  expect(topics.webSocketPath("ws")).toEqual(path);
+  for (const protocol of ["mqtts", "mqtt", undefined]) expect(topics.webSocketPath(protocol)).toEqual({});
+});
+
 describe("read by a device", () => {
   test.each([
     ["devices/d/messages/devicebound/", { kind: "cloud-to-device", deviceId: "d", bag: "" }],
     ["devices/d/messages/devicebound/a=1/2&b", { kind: "cloud-to-device", deviceId: "d", bag: "a=1/2&b" }],
+    [
+      "devices/dev/modules/mod/inputs/in/a=1",
+      { kind: "input", deviceId: "dev", moduleId: "mod", inputName: "in", bag: "a=1" },
+    ],
+    ["devices/dev/messages/devicebound/", { kind: "cloud-to-device", deviceId: "dev", bag: "" }],
     ["devices/d/modules/m/inputs/in/a=1", { kind: "input", deviceId: "d", moduleId: "m", inputName: "in", bag: "a=1" }],
     ["devices/d/modules/m/inputs/in", { kind: "input", deviceId: "d", moduleId: "m", inputName: "in", bag: "" }],
     ["$iothub/methods/POST/reboot/?$rid=7f", { kind: "method", methodName: "reboot", requestId: "7f" }],
@@ -47,6 +59,10 @@ describe("read by a device", () => {
       { kind: "twin-response", status: 204, requestId: undefined, version: undefined },
     ],
     ["$iothub/twin/PATCH/properties/desired/?$version=9", { kind: "desired", version: 9 }],
+    ["$iothub/twin/PATCH/properties/desired/?$version=123456789012345", { kind: "desired", version: 123456789012345 }],
+    ["$iothub/twin/PATCH/properties/desired/?$version=1234567890123456", { kind: "desired", version: undefined }],
+    ["$iothub/twin/PATCH/properties/desired/?$version=12x", { kind: "desired", version: undefined }],
+    ["$iothub/twin/PATCH/properties/desired/?", { kind: "desired", version: undefined }],
     ["$iothub/twin/PATCH/properties/desired/?$version=x", { kind: "desired", version: undefined }],
     [
       "$dps/registrations/res/202/?$rid=1&retry-after=3",
@@ -59,6 +75,10 @@ describe("read by a device", () => {
     "/",
     "devices/d/messages/events/",
     "devices//messages/devicebound/",
+    "devices/d/messages/devicebound",
+    "devices/d/messages/devicebound2/",
+    "my/devices/d/messages/devicebound/",
+    "my/$iothub/twin/res/200/?$rid=1",
     "$iothub/methods/POST/",
     "$iothub/methods/POST/reboot",
     "$iothub/methods/POST//?$rid=1",
@@ -72,9 +92,15 @@ describe("read by a device", () => {
 describe("read by the hub", () => {
   test.each([
     ["devices/d/messages/events/a=1", { kind: "telemetry", deviceId: "d", moduleId: undefined, bag: "a=1" }],
+    [
+      "devices/dev/modules/mod/messages/events/a/b",
+      { kind: "telemetry", deviceId: "dev", moduleId: "mod", bag: "a/b" },
+    ],
     ["devices/d/messages/events", { kind: "telemetry", deviceId: "d", moduleId: undefined, bag: "" }],
     ["devices/d/modules/m/messages/events/", { kind: "telemetry", deviceId: "d", moduleId: "m", bag: "" }],
     ["$iothub/methods/res/-1/?$rid=7", { kind: "method-response", status: -1, requestId: "7" }],
+    ["$iothub/methods/res/0/?$rid=7", { kind: "method-response", status: 0, requestId: "7" }],
+    ["$iothub/methods/res/2147483647/?$rid=7", { kind: "method-response", status: 2147483647, requestId: "7" }],
     ["$iothub/twin/GET/?$rid=1", { kind: "twin-get", requestId: "1" }],
     ["$iothub/twin/PATCH/properties/reported/?$rid=1", { kind: "reported", requestId: "1" }],
     ["$dps/registrations/PUT/iotdps-register/?$rid=1", { kind: "register", requestId: "1" }],
@@ -84,10 +110,13 @@ describe("read by the hub", () => {
     ],
   ])("%s", (topic, expected) => expect(parseOutbound(topic)).toEqual(expected));
 
-  test.each(["", "devices/d/messages", "$iothub/methods/res/ok/?$rid=1", "devices/d/messages/eventsx"])(
-    "%j is none",
-    (topic) => expect(parseOutbound(topic)).toBeUndefined(),
-  );
+  test.each([
+    "",
+    "devices/d/messages",
+    "devices/d/messages/eventsx",
+    "my/devices/d/messages/events/",
+    ...["ok", "x200", "x/0", "01", "12345678901"].map((status) => `$iothub/methods/res/${status}/?$rid=1`),
+  ])("%j is none", (topic) => expect(parseOutbound(topic)).toBeUndefined());
 });
 
 test("any text is read without an exception", () => {
