@@ -14,8 +14,9 @@ import { createServer, createServerModuleRunner } from "vite";
 const PASSED = 0;
 const FAILED = 1;
 const SKIPPED = 2;
-/** Milliseconds of a test. */
+/** Milliseconds of a test, and how many times what the slowest took without a mutant where that is more. */
 const TEST_TIMEOUT = 5_000;
+const TIMES = 5;
 const LONG = 60;
 const { MUTATION_TARGET: target, MUTATION_SLOW: slow = "", MUTATION_WITHOUT: without } = process.env;
 const isMeant = (test) => !without || !test.name.includes(without);
@@ -31,6 +32,8 @@ class QuickRunner {
   #strays = [];
   /** Tests that are asked only when the others have found nothing. */
   #long = new Set();
+  /** Milliseconds that each took without a mutant. */
+  #took = new Map();
 
   capabilities() {
     return { reloadEnvironment: false };
@@ -56,7 +59,10 @@ class QuickRunner {
     stryker.activeMutant = undefined;
     stryker.mutantCoverage = { static: {}, perTest: {} };
     const tests = await this.#run();
-    for (const { id, timeSpentMs } of tests) if (timeSpentMs > LONG) this.#long.add(id);
+    for (const { id, timeSpentMs } of tests) {
+      this.#took.set(id, timeSpentMs);
+      if (timeSpentMs > LONG) this.#long.add(id);
+    }
     if (this.#strays.length > 0)
       return { status: "error", errorMessage: `beside the tests: ${this.#strays[0]?.stack}` };
     return { status: "complete", tests, mutantCoverage: stryker.mutantCoverage };
@@ -104,6 +110,8 @@ class QuickRunner {
       if (module.file?.includes("/test/")) evaluatedModules.invalidateModule(module);
     const results = [];
     let isOver = false;
+    let slowest = 0;
+    for (const id of chosen ?? []) slowest = Math.max(slowest, this.#took.get(id) ?? 0);
     const idOf = (test) => `${relative(this.#root, test.file.filepath)}#${getNames(test).slice(1).join(" ")}`;
     await startTests(files, {
       config: {
@@ -115,7 +123,7 @@ class QuickRunner {
         allowOnly: true,
         sequence: { shuffle: false, concurrent: false, seed: 0, hooks: "stack", setupFiles: "list" },
         maxConcurrency: 1,
-        testTimeout: chosen ? TEST_TIMEOUT : 60_000,
+        testTimeout: chosen ? Math.max(TEST_TIMEOUT, TIMES * slowest) : 60_000,
         hookTimeout: 60_000,
         retry: 0,
         includeTaskLocation: false,

@@ -19,15 +19,15 @@ const TYPESCRIPT = "5.9.3";
 
 /**
  * `slow`: files of tests that would run for every mutant and tell little that the others do not; `without`: tests whose names have
- * this, in processes of their own, where no mutant is.
+ * this, in processes of their own, where no mutant is; `env`: fewer of their random programs, which are run for each mutant.
  */
 const TARGETS = {
   codec: { slow: ["oracle", "process"] },
   wire: {},
-  session: { slow: ["random"] },
-  client: { slow: ["mosquitto", "process", "file-store-disk", "careless"], without: "exits by itself" },
+  session: { slow: ["long-"] },
+  client: { slow: ["long-", "mosquitto", "process", "careless"], without: "exits by itself", env: { STORE_SEEDS: "0.1" } },
   transport: {},
-  hub: { slow: ["renewal"] },
+  hub: { slow: ["long-"], env: { DESIRED_SEEDS: "30" } },
 };
 /** Percent of the mutants that the tests must kill, of what was asked for. */
 const LEAST = 90;
@@ -41,7 +41,7 @@ if (positionals.length !== 1 || !Object.hasOwn(TARGETS, name)) {
   console.error(`mutation: name one target: ${Object.keys(TARGETS).join(", ")}`);
   process.exit(2);
 }
-const { slow = [], without = "" } = TARGETS[name];
+const { slow = [], without = "", env = {} } = TARGETS[name];
 const root = resolve(import.meta.dirname, "../..");
 const known = join(root, "node_modules/.cache/hubwire-mutation", `${name}.json`);
 const all = readdirSync(join(root, "src", name), { recursive: true })
@@ -89,7 +89,7 @@ const { status } = spawnSync(
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, MUTATION_TARGET: name, MUTATION_SLOW: slow.join(","), MUTATION_WITHOUT: without },
+    env: { ...env, ...process.env, MUTATION_TARGET: name, MUTATION_SLOW: slow.join(","), MUTATION_WITHOUT: without },
   },
 );
 process.exitCode = status ?? 1;
