@@ -33,6 +33,8 @@ const TOO_MANY: Change = { version: Infinity, patch: {}, applied: false };
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 60_000;
 
+const NOTHING_LATE = [0, 0] as const;
+
 interface Change {
   version: number;
   patch: JsonObject;
@@ -55,10 +57,11 @@ export class DesiredProperties {
   /** While the document is read: the version that was known before, and what came since. */
   #reading: { from: number | undefined; since: Change[] } | undefined;
   /** Versions above the first and up to the second may be on their way although the document has them. */
-  #late: readonly [above: number, upTo: number] = [0, 0];
+  #late: readonly [above: number, upTo: number] = NOTHING_LATE;
   /** Reads in a row that failed, or that a doubt asked for in vain. */
   #futile = 0;
   /** The read is for a doubt: where it finds nothing new, the next doubt has time. */
+  // Stryker disable next-line BooleanLiteral: each connection begins without a doubt.
   #doubtful = false;
   #waiting = false;
 
@@ -90,7 +93,7 @@ export class DesiredProperties {
   /** What was on its way is lost. A read goes on: the owner asks again. */
   lost(): void {
     this.#connected = false;
-    this.#late = [0, 0];
+    this.#late = NOTHING_LATE;
     if (this.#reading) this.#reading.since = [];
     this.#wake(Infinity);
   }
@@ -115,9 +118,9 @@ export class DesiredProperties {
   }
 
   readDone(version: number, document: JsonObject): void {
-    const { from, since = [] } = this.#reading ?? {};
+    const { from = Infinity, since } = this.#reading!;
     this.#reading = undefined;
-    this.#late = [from !== undefined && from <= version ? from : version - 1, version];
+    this.#late = [from <= version ? from : version - 1, version];
     let [now, content] = [version, mergePatch({}, document)];
     let amiss = false;
     for (const change of since.sort((one, other) => one.version - other.version)) {
@@ -128,6 +131,7 @@ export class DesiredProperties {
     this.#futile = this.#doubtful && !news && now === this.#version ? this.#futile + 1 : 0;
     this.#doubtful = false;
     this.#version = now;
+    // Stryker disable next-line ConditionalExpression: an equal document is nothing to tell.
     if (news) this.#document = content;
     this.#tellDifference();
     if (amiss) this.doubt();
@@ -160,7 +164,7 @@ export class DesiredProperties {
     const upToDate = this.#told === this.#document && this.#untaken < MOST_AHEAD;
     this.#version = version;
     // What was on its way while the document was read has had its turn.
-    if (version > this.#late[1]) this.#late = [0, 0];
+    this.#late = NOTHING_LATE;
     this.#document = mergePatch(this.#document, patch);
     if (!upToDate) return this.#tellDifference();
     this.#told = this.#document;
@@ -168,6 +172,7 @@ export class DesiredProperties {
   }
 
   #tellDifference(): void {
+    // Stryker disable next-line ConditionalExpression: between a document and itself is nothing.
     if (this.#told === this.#document || this.#untaken >= MOST_AHEAD) return;
     const patch = patchBetween(this.#told, this.#document);
     this.#told = this.#document;

@@ -42,6 +42,81 @@ function inStep() {
   return all;
 }
 
+describe("what is asked for", () => {
+  test("nothing without a handler, whatever comes", () => {
+    const { desired, took } = machine();
+    desired.connected();
+    desired.notified(1, { a: 1 });
+    expect(took()).toEqual([]);
+  });
+
+  test("nothing without a connection, whatever is amiss", () => {
+    const { desired, took } = inStep();
+    desired.doubt();
+    desired.lost();
+    desired.readFailed();
+    desired.notified(9, { b: 1 });
+    desired.doubt();
+    desired.due();
+    expect(took()).toEqual(["read"]);
+  });
+
+  test("a doubt at once, unless the doubts before it were in vain", () => {
+    const { desired, took } = inStep();
+    // On a new connection the document is read without a doubt.
+    desired.lost();
+    desired.connected();
+    desired.readDone(2, { a: 1 });
+    desired.doubt();
+    expect(took()).toEqual(["read", "read"]);
+    // A version that moved is not in vain, and neither is what a new handler asks for.
+    desired.readDone(4, { a: 1 });
+    desired.doubt();
+    expect(took()).toEqual(["read"]);
+    desired.readDone(5, { a: 2 });
+    desired.listen();
+    desired.readDone(5, { a: 2 });
+    took();
+    desired.doubt();
+    expect(took()).toEqual(["read"]);
+    desired.readDone(5, { a: 2 });
+    desired.doubt();
+    expect(took()).toEqual(["wait 750"]);
+  });
+
+  test("once more what came with a version that was not read, or in greater number than is kept", () => {
+    for (const [count, reads] of [
+      [256, 1],
+      [257, 2],
+    ] as const) {
+      const { desired, took } = inStep();
+      desired.lost();
+      desired.connected();
+      for (let version = 4; version < 4 + count; version++) desired.notified(version, { n: version });
+      desired.readDone(3 + count, { n: 3 + count });
+      expect(took().filter((line) => line === "read")).toHaveLength(reads);
+    }
+  });
+
+  test("once more where the device was made anew while its document was read", () => {
+    const { desired, took } = inStep();
+    desired.notified(10, {});
+    desired.readDone(10, { a: 1 });
+    desired.notified(12, {});
+    desired.notified(3, { b: 1 });
+    took();
+    desired.readDone(5, { a: 1 });
+    expect(took()).toEqual(["read"]);
+    // A version that was told, and that the document does not have yet.
+    const other = inStep();
+    other.desired.lost();
+    other.desired.connected();
+    other.desired.notified(3, { a: 3 });
+    other.desired.readDone(1, { a: 3 });
+    expect(other.took()).toEqual(["read", 'tell 3 {"a":3}', "read"]);
+  });
+});
+
 describe("what is told", () => {
   test("first what is there, or what is new since the user's own reading", () => {
     const { desired, took } = machine();
@@ -149,6 +224,38 @@ describe("what is told", () => {
     expect(took()).toEqual(['tell 5 {"a":5}']);
   });
 
+  test("so it is where nothing was known, or the versions start again", () => {
+    const { desired, took } = machine();
+    desired.listen();
+    desired.connected();
+    desired.readDone(5, { a: 5 });
+    desired.notified(5, { a: 5 });
+    expect(took()).toEqual(["read", 'tell 5 {"a":5}']);
+    desired.notified(20, {});
+    desired.readDone(3, { a: 5 });
+    desired.notified(3, { a: 5 });
+    expect(took()).toEqual(["read"]);
+  });
+
+  test("what came while reading is told in the order of the versions", () => {
+    const { desired, took } = inStep();
+    desired.notified(4, {});
+    desired.notified(6, { c: 6 });
+    desired.notified(5, { b: 5 });
+    desired.readDone(4, { a: 1 });
+    expect(took()).toEqual(["read", 'tell 6 {"b":5,"c":6}']);
+  });
+
+  test("what came while reading on a connection that is gone is not: the read is asked for again", () => {
+    const { desired, took } = inStep();
+    desired.notified(4, {});
+    desired.notified(5, { c: 3 });
+    desired.lost();
+    desired.connected();
+    desired.readDone(4, { a: 1, b: 2 });
+    expect(took()).toEqual(["read", 'tell 4 {"b":2}']);
+  });
+
   test("reads that fail are tried again, ever later, until the connection goes", () => {
     const { desired, took } = inStep();
     desired.lost();
@@ -188,6 +295,22 @@ describe("what is told", () => {
     expect(took()).toEqual([
       `tell 1002 ${JSON.stringify({ p3: 997, p4: 998, p5: 999, p6: 1000, p0: 1001, p1: 1002, p2: 996 })}`,
     ]);
+  });
+
+  test("one that is behind hears of nothing that was undone meanwhile, and of all else with the next", () => {
+    const { desired, took } = inStep();
+    for (let version = 3; version < 103; version++) desired.notified(version, { p: version });
+    desired.notified(103, { x: 1 });
+    desired.notified(104, { x: null });
+    took();
+    for (let count = 0; count < 100; count++) desired.taken();
+    expect(took()).toEqual([]);
+    for (let version = 105; version < 205; version++) desired.notified(version, { p: version });
+    desired.notified(205, { x: 2 });
+    took();
+    desired.taken();
+    desired.notified(206, { y: 3 });
+    expect(took()).toEqual(['tell 206 {"x":2,"y":3}']);
   });
 
   test("what a handler does to its patch is not done to the document", () => {

@@ -48,6 +48,7 @@ describe("encodeReported", () => {
     ["integers of 2^52 - 1 and -2^52", { a: 2 ** 52 - 1, b: -(2 ** 52) }],
     ["a number that is written with an exponent", { a: 6.02e23 }],
     ["32 KiB that are much more as JSON", Object.fromEntries([..."abcdefg"].map((name) => [name, '"'.repeat(4096)]))],
+    ["32 KiB to the byte", Object.fromEntries([..."abcdefgh"].map((name) => [name, "x".repeat(4095)]))],
     ["a string of 4 KiB", { a: "x".repeat(4096) }],
     ["a name of 1 KiB", { ["x".repeat(1024)]: 1 }],
     ["deleting", { a: null }],
@@ -56,6 +57,7 @@ describe("encodeReported", () => {
 
   test.each<[string, unknown, string]>([
     ["a function, which JSON would leave out", { a: () => 1 }, "ERR_INVALID_ARGUMENT"],
+    ["a symbol, which it would too", { a: [Symbol("b")] }, "ERR_INVALID_ARGUMENT"],
     ["eleven levels below the root", nested(12), "ERR_LIMIT"],
     ["an integer of 2^52", { a: { b: [2 ** 52] } }, "ERR_LIMIT"],
     ["null in an array", { a: [{ b: null }] }, "ERR_LIMIT"],
@@ -88,6 +90,15 @@ describe("encodeReported", () => {
     ["nothing", undefined, "ERR_INVALID_ARGUMENT"],
   ])("%s is refused", (_what, patch, code) => {
     expect(() => encodeReported(patch)).toThrow(expect.objectContaining({ code, retryable: false }));
+  });
+
+  test("the error says why it is no JSON", () => {
+    expect(() => encodeReported({ a: () => 1 })).toThrow(
+      expect.objectContaining({
+        message: "the reported properties cannot be written as JSON",
+        cause: expect.objectContaining({ message: "a function" }),
+      }),
+    );
   });
 });
 

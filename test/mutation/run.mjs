@@ -25,7 +25,11 @@ const TARGETS = {
   codec: { slow: ["oracle", "process"] },
   wire: {},
   session: { slow: ["long-"] },
-  client: { slow: ["long-", "mosquitto", "process", "careless"], without: "exits by itself", env: { STORE_SEEDS: "0.1" } },
+  client: {
+    slow: ["long-", "mosquitto", "process", "careless"],
+    without: "exits by itself",
+    env: { STORE_SEEDS: "0.1" },
+  },
   transport: {},
   hub: { slow: ["long-"], env: { DESIRED_SEEDS: "30" } },
 };
