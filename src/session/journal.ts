@@ -6,7 +6,8 @@
  * record or the peer's final acknowledgement made it superfluous, so a process killed between any two writes
  * repeats a step and never skips one. An outgoing message has a record of its own; its state, where it
  * differs from the message record, is a small second record. A release (PUBREC received) replaces both: after
- * it the message must not be sent again (MQTT-4.3.3-1). Keys: 1 to 65,535 are the packet identifiers of
+ * it the message must not be sent again (MQTT-4.3.3-1). Of a QoS 2 message that was given up for good its identifier
+ * stays, until the session is a new one. Keys: 1 to 65,535 are the packet identifiers of
  * inbound QoS 2 messages, greater ones are in order of acceptance (and, for releases, of PUBREC:
  * MQTT-4.6.0-4).
  *
@@ -24,6 +25,7 @@ const MESSAGE = 1;
 const STATE = 2;
 const RELEASE = 3;
 const INBOUND = 4;
+const RETIRED = 5;
 
 /**
  * What a session survives its process in: extend it with a place for records. All calls are synchronous; what
@@ -34,6 +36,8 @@ export abstract class SessionStore {
   #lastKey = 0xffff;
   /** The keys of what is recorded: of a message, and of its state. */
   readonly #keys = new Map<Publication, { message: number; state: number }>();
+  /** The keys of the identifiers that nobody may have before the session is a new one. */
+  readonly #retired: number[] = [];
 
   /** All live records, in the order in which their keys were first put. Called once, before anything else. */
   abstract load(): Iterable<readonly [key: number, record: Uint8Array]>;
@@ -53,7 +57,8 @@ export abstract class SessionStore {
   }
 
   /**
-   * Everything unfinished, in order: messages (sent or not), then releases; `inbound` hears the QoS 2
+   * Everything unfinished, in order: messages (sent or not), releases, and those of which only the identifier is left,
+   * which await nothing; `inbound` hears the QoS 2
    * identifiers, `setAside` of each message that may not be sent.
    * @internal
    */
@@ -64,17 +69,23 @@ export abstract class SessionStore {
   #restore(now: number, inbound: (packetId: number) => void, setAside: (error: HubwireError) => void): Restored[] {
     const messages = new Map<number, Restored>();
     const released: Restored[] = [];
+    const retired: Restored[] = [];
     const stale: number[] = [];
     for (const [key, bytes] of this.load()) {
       const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
       const kind = record[0];
-      if (record.length < 3 || !kind || kind > INBOUND || (kind === MESSAGE && record.length < 6)) {
+      if (record.length < 3 || !kind || kind > RETIRED || (kind === MESSAGE && record.length < 6)) {
         throw new HubwireError("ERR_STORE", "the store holds a record that is not a session's");
       }
       const packetId = record.readUInt16BE(1);
       this.#lastKey = Math.max(this.#lastKey, key);
       if (kind === INBOUND) inbound(packetId);
-      else if (kind === STATE) {
+      else if (kind === RETIRED) {
+        const one = new Restored("", "", 2, false);
+        one.packetId = packetId;
+        retired.push(one);
+        this.#retired.push(key);
+      } else if (kind === STATE) {
         const message = messages.get(key - 1);
         if (message) {
           this.#keys.get(message)!.state = key;
@@ -98,7 +109,7 @@ export abstract class SessionStore {
     }
     // Killed between a release and the removal of its message, or between the two removals at the end.
     for (const key of stale) this.#remove(key);
-    const ids = new Set(released.map((release) => release.packetId));
+    const ids = new Set(released.concat(retired).map(({ packetId }) => packetId));
     const live: Restored[] = [];
     for (const message of messages.values()) {
       if (message.packetId && ids.has(message.packetId)) this.done(message);
@@ -110,7 +121,7 @@ export abstract class SessionStore {
         live.push(message);
       }
     }
-    const all = live.concat(released);
+    const all = live.concat(released, retired);
     for (const publication of all) publication.acceptedAt = publication.sentAt = Math.floor(now);
     return all;
   }
@@ -154,10 +165,24 @@ export abstract class SessionStore {
   }
 
   /**
-   * Nothing is to be remembered of this message.
+   * The session is a new one: the server knows no identifier.
    * @internal
    */
-  done(exchange: Publication): void {
+  renewed(): void {
+    for (const key of this.#retired) this.#remove(key);
+    this.#retired.length = 0;
+  }
+
+  /**
+   * Nothing is to be remembered of this message, but `retiredId` where it is not 0.
+   * @internal
+   */
+  done(exchange: Publication, retiredId = 0): void {
+    if (retiredId) {
+      this.#lastKey += 2;
+      this.#put(this.#lastKey, Uint8Array.of(RETIRED, retiredId >> 8, retiredId));
+      this.#retired.push(this.#lastKey);
+    }
     const keys = this.#keys.get(exchange);
     if (keys?.message) this.#remove(keys.message);
     if (keys?.state) this.#remove(keys.state);

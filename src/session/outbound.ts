@@ -61,6 +61,7 @@ export class Outbound {
     this.#journal = store;
     for (const publication of publications) {
       const { packetId, awaits } = publication;
+      if (packetId && !awaits) continue;
       this.#window.count(publication, 1);
       insert(publication, !packetId ? this.#queue : awaits === PUBCOMP ? this.#released : this.#sent);
     }
@@ -274,6 +275,9 @@ export class Outbound {
 
   /** QoS 1 becomes new messages; nobody knows what became of QoS 2. */
   #startAnew(): void {
+    // First: where the store fails, so does the connection, and no identifier is free.
+    this.#journal?.renewed();
+    this.#parts.ids.renew();
     const error = sessionLost();
     const oldest = this.#queue.next;
     for (const list of [this.#held, this.#released, this.#sent]) {
@@ -318,7 +322,8 @@ export class Outbound {
     if (!condemned) return;
     const error = refusedMessage();
     if (condemned.settled) this.#parts.event({ type: "abandoned", error });
-    this.#drop(condemned, error);
+    // The server may have it, and only its PUBREC be lost: the next of the same identifier would be taken for it.
+    this.#drop(condemned, error, condemned.qos > 1);
   }
 
   // ---- the end of a message
@@ -357,18 +362,19 @@ export class Outbound {
     this.#parts.settleAll(awaitedOf([this.#held, this.#sent, this.#released, this.#queue]), error);
   }
 
-  /** The end of a publication: frees its identifier, settles it and forgets it. */
-  #drop(publication: Publication, error: HubwireError | undefined): void {
+  /** The end of a publication: frees its identifier or retires it, settles it and forgets it. */
+  #drop(publication: Publication, error: HubwireError | undefined, isRetired = false): void {
     const { ids, event } = this.#parts;
+    const { packetId } = publication;
     if (publication === this.suspect.message) this.suspect.clear();
     // Nobody waits for it here, but it must not vanish silently.
     if (error && !publication.settled && publication instanceof Restored) event({ type: "abandoned", error });
     unlink(publication);
     this.#settle(publication, error);
     this.#window.count(publication, -1);
-    ids.release(publication);
+    ids.release(publication, isRetired);
     // Last: a store that fails ends the connection, but leaves nothing behind.
-    this.#journal?.done(publication);
+    this.#journal?.done(publication, isRetired ? packetId : 0);
   }
 
   #settle(publication: Publication, error: HubwireError | undefined): void {

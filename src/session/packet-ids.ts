@@ -2,7 +2,8 @@
  * Packet identifiers and who holds them (section 2.3.1).
  *
  * Invariants: an identifier is either free or held by one exchange, never both (MQTT-2.3.1-2); 0 is never handed out
- * (MQTT-2.3.1-1); every step is O(1). Free ones wait in a ring and are reused oldest first, so that a server's belated
+ * (MQTT-2.3.1-1); one that the server may know of a message that was given up is retired until the session is a new one;
+ * every step is O(1). Free ones wait in a ring and are reused oldest first, so that a server's belated
  * acknowledgement is unlikely to meet a new message. The range doubles when it is used up, so a client with little in
  * flight stays small.
  */
@@ -16,6 +17,7 @@ export class PacketIds {
   #head = 0;
   #free = 0;
   readonly #holders: (Exchange | undefined)[] = [];
+  readonly #retired: number[] = [];
 
   /** Gives `holder` a free identifier, 1 to 65,535. False when all are taken. */
   take(holder: Exchange): boolean {
@@ -32,13 +34,23 @@ export class PacketIds {
     return true;
   }
 
-  /** Takes the identifier back, where `holder` has one. */
-  release(holder: Exchange): void {
+  /** Takes the identifier back, where `holder` has one; `isRetired`: nobody gets it before `renew`. */
+  release(holder: Exchange, isRetired = false): void {
     const { packetId } = holder;
     if (!packetId) return;
     this.#holders[packetId] = undefined;
-    this.#ring[(this.#head + this.#free++) & (this.#ring.length - 1)] = packetId;
     holder.packetId = 0;
+    if (isRetired) this.#retired.push(packetId);
+    else this.#put(packetId);
+  }
+
+  /** The session is a new one: the server knows no identifier. */
+  renew(): void {
+    for (const packetId of this.#retired.splice(0)) this.#put(packetId);
+  }
+
+  #put(packetId: number): void {
+    this.#ring[(this.#head + this.#free++) & (this.#ring.length - 1)] = packetId;
   }
 
   /** Who holds the identifier; undefined where it is free. */
@@ -46,7 +58,7 @@ export class PacketIds {
     return this.#holders[packetId];
   }
 
-  /** Starts with what `holders` have. Only before the first `take`. */
+  /** Starts with what `holders` have; one that awaits nothing stands for a retired one. Only before the first `take`. */
   restore(holders: readonly Exchange[]): void {
     let size = 256;
     for (const holder of holders) {
@@ -54,6 +66,7 @@ export class PacketIds {
       if (holder.packetId) this.#holders[holder.packetId] = holder;
     }
     this.#fill(0, size);
+    for (const holder of holders) if (!holder.awaits) this.release(holder, true);
   }
 
   /** Makes the range `size`, with everything from `first` on free that nobody holds. */

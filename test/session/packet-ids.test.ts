@@ -1,9 +1,11 @@
 /** Packet identifiers: whatever an earlier process holds, each is held once, and every one comes back. */
 import { expect, test } from "vitest";
 import { Publication } from "../../src/session/index.js";
+import { PUBACK } from "../../src/session/exchange.js";
 import { PacketIds } from "../../src/session/packet-ids.js";
 
-const holding = (packetId: number): Publication => Object.assign(new Publication("t", "", 1, false), { packetId });
+const holding = (packetId: number): Publication =>
+  Object.assign(new Publication("t", "", 1, false), { packetId, awaits: PUBACK });
 
 test.each([[[1, 2, 3]], [[255, 256, 257]], [[300, 301, 302, 303, 304]], [[40_000, 65_534, 65_535]], [[]]])(
   "[MQTT-2.3.1-2 +] %j of an earlier process are not handed out before they are free, and then they are",

@@ -1,7 +1,7 @@
 /** Policy 12: a message that kills its connections is found and given up, and no other ever is. */
 import { describe, expect, test } from "vitest";
 import { type ErrorCode, HubwireError } from "../../src/errors.js";
-import { Harness } from "./harness.js";
+import { Harness, MemoryStore } from "./harness.js";
 
 /** ms that a connection lives which the message ends, and ms until the first connection without it is asked whether it lives. */
 const LIFE = 200;
@@ -225,5 +225,86 @@ describe("alone", () => {
     for (let round = 0; round < 5; round++) die(h);
     h.connect(true).advance(PROBE).feed({ type: "pingresp" }).advance(LIFE).lose();
     expect(h.results()).toEqual(["poison:ERR_MESSAGE_REFUSED", "b:ERR_MESSAGE_REFUSED"]);
+  });
+
+  describe("[MQTT-2.3.1-3 +] [MQTT-4.3.3-1 +] the identifier of a QoS 2 message that is given up", () => {
+    /** The identifiers of the next messages, each of which is acknowledged at once. */
+    function used(h: Harness, count: number): number[] {
+      const ids: number[] = [];
+      for (let at = 0; at < count; at++) {
+        h.publish(`m${at}`);
+        for (const packet of h.sent()) {
+          if (packet.type !== "publish") continue;
+          ids.push(packet.packetId!);
+          h.feed({ type: "puback", packetId: packet.packetId! });
+        }
+      }
+      return ids;
+    }
+
+    function givenUp(overrides: ConstructorParameters<typeof Harness>[0] = {}): Harness {
+      const h = new Harness(overrides).connect().publish("poison", 2);
+      h.sent();
+      h.advance(LIFE).lose();
+      for (let round = 1; round < 5; round++) die(h);
+      h.connect(true).advance(PROBE).feed({ type: "pingresp" });
+      expect(h.sentLines()).toEqual(["pingreq", "publish#1 dup q2 poison"]);
+      h.advance(LIFE).lose();
+      expect(h.results()).toEqual(["poison:ERR_MESSAGE_REFUSED"]);
+      return h;
+    }
+
+    test("is nobody's while the server may have its session, and free with the next one", () => {
+      const h = givenUp().connect(true);
+      expect(used(h, 1_000)).not.toContain(1);
+      expect(used(h.reconnect(true), 1_000)).not.toContain(1);
+      expect(used(h.reconnect(false), 1_000)).toContain(1);
+    });
+
+    test("a PUBREC that comes after all is answered", () => {
+      const h = givenUp().connect(true).feed({ type: "pubrec", packetId: 1 });
+      expect(h.sentLines()).toEqual(["pubrel#1"]);
+      h.feed({ type: "pubcomp", packetId: 1 });
+      expect(h.failures).toEqual([]);
+    });
+
+    test("stays so in the next process, where there is a store", () => {
+      const store = new MemoryStore();
+      givenUp({ store });
+      const second = new Harness({ store }).connect(true);
+      expect(used(second, 1_000)).not.toContain(1);
+      const third = new Harness({ store }).connect(false);
+      expect(used(third, 1_000)).toContain(1);
+      expect(store.records.size).toBe(0);
+    });
+
+    test("a process that is killed between the two records of it does not send it again", () => {
+      const store = new MemoryStore();
+      const copies: Map<number, Uint8Array>[] = [];
+      const remove = store.remove.bind(store);
+      store.remove = (key) => {
+        copies.push(new Map(store.records));
+        remove(key);
+      };
+      givenUp({ store });
+      expect(copies.length).toBeGreaterThan(0);
+      for (const records of copies) {
+        const left = new MemoryStore();
+        for (const [key, record] of records) left.records.set(key, record);
+        const next = new Harness({ store: left }).connect(true);
+        expect(next.sentLines()).toEqual([]);
+        expect(used(next, 300)).not.toContain(1);
+      }
+    });
+
+    test("a store that fails at the next session ends the connection, and the identifier is not free", () => {
+      const store = new MemoryStore();
+      const h = givenUp({ store });
+      store.failing = new HubwireError("ERR_STORE", "disk full");
+      h.connect(false);
+      expect(h.failures.map(({ code }) => code)).toEqual(["ERR_STORE"]);
+      store.failing = undefined;
+      expect(used(h.connect(true), 300)).not.toContain(1);
+    });
   });
 });
