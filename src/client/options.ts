@@ -34,7 +34,7 @@ export interface OfflineQueueOptions {
   /** Messages. Default 100,000. */
   maxCount?: number | undefined;
   /**
-   * Bytes of memory that the messages take, some 450 each besides topic and payload. As many may be in flight. Default: a
+   * Bytes of memory that the messages take, some 300 each besides topic and payload. As many may be in flight. Default: a
    * fifth of the heap that the process may have, 64 MiB at most.
    */
   maxBytes?: number | undefined;
