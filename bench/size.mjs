@@ -201,6 +201,12 @@ for (const [text, bytes] of [
 ]) {
   const [, said = "0"] = new RegExp(`${text} ([\\d.]+)(?: kB|,)`).exec(readme) ?? [];
   const digits = said.split(".")[1]?.length ?? 0;
-  budget(`the README's figure: ${text.replaceAll("`", "")}`, Number((bytes / 1000).toFixed(digits)), Number(said), "kB", digits);
+  budget(
+    `the README's figure: ${text.replaceAll("`", "")}`,
+    Number((bytes / 1000).toFixed(digits)),
+    Number(said),
+    "kB",
+    digits,
+  );
 }
 finish();

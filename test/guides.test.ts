@@ -2,7 +2,7 @@
  * The guides have everything that is public: each name that an entry exports, each member of its classes, each field of its
  * types; what has no place in a guide nobody finds. Defaults are those of the code, and commands, events and files are there.
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import * as client from "../src/client/index.js";
@@ -202,6 +202,13 @@ describe("tables", () => {
     expect(listed.sort()).toEqual(names.sort());
   });
 
+  test("of the fuzzing's targets have each", () => {
+    const names = readdirSync(join(root, "fuzz/targets")).map((name) => name.replace(".mjs", ""));
+    const [, targets = ""] = read("fuzz/README.md").split("## Targets");
+    const rows = [...targets.matchAll(/^\| ((?:`[\w-]+`(?:, )?)+) \| .* \|$/gm)].map(([, cell = ""]) => cell);
+    expect(rows.flatMap((cell) => cell.replaceAll("`", "").split(", ")).sort()).toEqual(names.sort());
+  });
+
   test("of the tests have each folder and file", () => {
     const guide = read("test/README.md");
     const names = readdirSync(join(root, "test"), { withFileTypes: true })
@@ -211,22 +218,37 @@ describe("tables", () => {
   });
 });
 
-test("the commands and scripts that guides name are there", () => {
-  const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
-  const folders = ["src", "test", "bench", "fuzz"].flatMap((top) =>
-    readdirSync(join(root, top), { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
-      .map(({ name }) => join(top, name))
-      .concat(top),
-  );
-  const files = ["", ".github", ...folders].flatMap((folder) =>
+/** Every guide: what stands in the top folders, and in the folders of each. */
+const documents = ["", ".github", "src", "test", "bench", "fuzz"]
+  .flatMap((top) => {
+    const inside = readdirSync(join(root, top), { withFileTypes: true });
+    const folders = inside.filter((entry) => top !== "" && entry.isDirectory() && entry.name !== "node_modules");
+    return [top, ...folders.map(({ name }) => join(top, name))];
+  })
+  .flatMap((folder) =>
     readdirSync(join(root, folder))
       .filter((name) => name.endsWith(".md"))
       .map((name) => join(folder, name)),
   );
-  expect(files.length).toBeGreaterThan(12);
-  for (const file of files) {
-    for (const [, name = ""] of read(file).matchAll(/npm run (?:-s )?([a-z][\w:]*)/g))
-      expect(scripts, file).toHaveProperty([name]);
-  }
+
+describe.each(documents)("%s", (file) => {
+  const text = read(file);
+
+  test("names only scripts that there are", () => {
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    for (const [, name = ""] of text.matchAll(/npm run (?:-s )?([a-z][\w:]*)/g)) expect(scripts).toHaveProperty([name]);
+  });
+
+  test("names only files that there are", () => {
+    // By its path from the top, from `src`, from where it is spoken of, or from a folder whose files a guide lists.
+    const bases = ["", "src", dirname(file), "src/session", "src/client", "test/support", "bench"].map((one) =>
+      join(root, one),
+    );
+    const names = [...text.matchAll(/`([\w/-][\w./-]*\.(?:ts|mjs|c|yml))`/g)].map(([, name = ""]) => name);
+    expect(names.filter((name) => !bases.some((base) => existsSync(join(base, name))))).toEqual([]);
+  });
+});
+
+test("there are guides to look at", () => {
+  expect(documents.length).toBeGreaterThan(12);
 });

@@ -12,7 +12,6 @@ import { HubEmulator } from "../src/emulator/index.js";
 import { Mosquitto, mosquittoAvailable } from "./support/mosquitto.js";
 
 const root = resolve(import.meta.dirname, "..");
-const readme = readFileSync(join(root, "README.md"), "utf8");
 
 const examplesOf = (name: string) =>
   [...readFileSync(join(root, name), "utf8").matchAll(/^```js\n([\s\S]*?)^```$/gm)].map((match) => match[1] as string);
@@ -80,12 +79,5 @@ describe("README", () => {
   test("has examples, and every one of them runs", () => {
     expect(examplesOf("README.md").length).toBeGreaterThanOrEqual(3);
     for (const example of examplesOf("README.md")) expect(wantedOf(example)).not.toEqual([]);
-  });
-
-  test("names only scripts that exist", () => {
-    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
-      scripts: Record<string, string>;
-    };
-    for (const [, name = ""] of readme.matchAll(/npm run ([\w:]+)/g)) expect(scripts, name).toHaveProperty([name]);
   });
 });
