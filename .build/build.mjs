@@ -64,7 +64,12 @@ async function emitCode(format, extension, names) {
     entryFileNames: `[name]${extension}`,
     chunkFileNames: `shared/[name]${extension}`,
     comments: { annotation: true, jsdoc: false, legal: false },
-    minify: false,
+    // Short names for what is local to a function: each process keeps the text. Lines, functions and classes keep theirs.
+    minify: {
+      compress: false,
+      mangle: { toplevel: false, keepNames: true },
+      codegen: { removeWhitespace: false },
+    },
     // There are places without `import()`: Jest, a start-up snapshot, a single executable.
     dynamicImportInCjs: false,
     codeSplitting: { groups: chunks() },

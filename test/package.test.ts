@@ -86,6 +86,14 @@ describe("the published package", () => {
     expect(node("--input-type=module", "-e", program)).toBe("false HubwireError ERR_MALFORMED_PACKET\n");
   });
 
+  test.each(["import", "require"])("a stack trace has names, and lines of their own: %s", (how) => {
+    const encode = how === "import" ? 'await import("hubwire/codec")' : 'require("hubwire/codec")';
+    const program = `const { encode } = ${encode}; try { encode({ type: "puback", packetId: 0 }); } catch (e) { console.log(e.stack); }`;
+    const stack = node(`--input-type=${how === "import" ? "module" : "commonjs"}`, "-e", program);
+    expect(stack).toMatch(/at nonZero \(/);
+    expect(stack).toMatch(/at #?(PacketWriter\.)?.*acknowledge \(.*codec\.c?js:\d{2,}:\d{1,2}\)/);
+  });
+
   test("a store of the one form serves a client of the other", () => {
     const program = `
       const { createRequire } = await import("node:module");

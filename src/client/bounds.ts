@@ -4,7 +4,7 @@
  * Invariant: what all the bounds allow together, with what a program keeps of each message itself, fits into a heap of
  * 32 MiB; `npm run bench -- memory` fills them in one.
  */
-import { getHeapStatistics } from "node:v8";
+import { builtin } from "../builtin.js";
 
 const MIB = 1024 * 1024;
 /** What the limit that V8 names holds for young objects, at most. */
@@ -32,4 +32,4 @@ export function boundsFor(heapLimit: number): Bounds {
 let known: Bounds | undefined;
 
 /** Those of this process. */
-export const bounds = (): Bounds => (known ??= boundsFor(getHeapStatistics().heap_size_limit));
+export const bounds = (): Bounds => (known ??= boundsFor(builtin("v8").getHeapStatistics().heap_size_limit));

@@ -12,7 +12,8 @@
  * `NODE_DEBUG=hubwire` writes the same to standard error, with topics, and why each connection ended.
  */
 import { channel } from "node:diagnostics_channel";
-import { debuglog } from "node:util";
+import { builtin } from "../builtin.js";
+import { attempt } from "../check.js";
 import type { HubwireError } from "../errors.js";
 import type { Trace } from "../session/types.js";
 import type { ClientEvents, ClientState } from "./api.js";
@@ -22,9 +23,10 @@ const packetChannel = channel("hubwire:packet");
 const stateChannel = channel("hubwire:state");
 const reconnectChannel = channel("hubwire:reconnect");
 
-const log = debuglog("hubwire");
-/** Node reads NODE_DEBUG once, when it starts. */
-const isLogged = log.enabled;
+/** Node reads NODE_DEBUG once, when it starts; a runtime may forbid to read it. */
+const isDebugged = attempt(() => Boolean(process.env["NODE_DEBUG"]), false);
+const log = isDebugged ? builtin("util").debuglog("hubwire") : undefined;
+const isLogged = log?.enabled === true;
 
 /** Characters of a topic that are shown. */
 const TOPIC = 200;
@@ -43,7 +45,7 @@ function inShort(error: HubwireError): string {
     .join(" ");
 }
 
-const say = (clientId: string, text: string): void => log("%s %s", JSON.stringify(clientId), text);
+const say = (clientId: string, text: string): void => log?.("%s %s", JSON.stringify(clientId), text);
 
 /** What a session calls for each packet: `current`, as long as somebody looks. */
 export function traceOf(clientId: string, current: Trace | undefined): Trace | undefined {

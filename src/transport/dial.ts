@@ -35,7 +35,7 @@ export async function dial(endpoint: Endpoint, sessions: TlsSessions, signal: Ab
     else if (proxy !== undefined) stream = await (await import("./proxy.js")).throughProxy(endpoint, signal);
     if (secured) {
       stage = "handshake";
-      const made = await secure(host, port, endpoint.tls, stream, sessions);
+      const made = secure(host, port, endpoint.tls, stream, sessions);
       stream = made.socket;
       proven = made.proven;
       await opened(stream, "secureConnect", signal);

@@ -89,7 +89,7 @@ async function withTls<T>(target: Target, signal: AbortSignal, use: (socket: TLS
   let stage: Stage = "handshake";
   try {
     const options: ConnectionOptions = { ...tls, rejectUnauthorized: false };
-    const { socket } = await secure(host, port, options, stream, new TlsSessions());
+    const { socket } = secure(host, port, options, stream, new TlsSessions());
     await opened(socket, "secureConnect", signal);
     stage = "open";
     return await use(socket);

@@ -6,8 +6,8 @@
  */
 import type { Duplex } from "node:stream";
 import type { ConnectionOptions } from "node:tls";
+import { builtin } from "../builtin.js";
 import { HubwireError } from "../errors.js";
-import { loadTls } from "./builtins.js";
 import type { Endpoint } from "./endpoint.js";
 import { explainFailure } from "./failures.js";
 import { HttpFault, type HttpHead, isPassing, statusOf } from "./http.js";
@@ -52,15 +52,15 @@ async function reach(
   signal: AbortSignal,
 ): Promise<Duplex> {
   if (!secured) return connectTcp(host, port, signal);
-  const { socket } = await secure(host, port, await trustOf(tls), undefined, new TlsSessions());
+  const { socket } = secure(host, port, trustOf(tls), undefined, new TlsSessions());
   await opened(socket, "secureConnect", signal);
   return socket;
 }
 
 /** A company's proxy has a certificate of a public authority, or of the one that the caller trusts; it is shown none. */
-async function trustOf({ ca }: ConnectionOptions = {}): Promise<ConnectionOptions> {
+function trustOf({ ca }: ConnectionOptions = {}): ConnectionOptions {
   if (ca === undefined) return {};
-  const tls: typeof import("node:tls") & { getCACertificates?: () => string[] } = await loadTls();
+  const tls: typeof import("node:tls") & { getCACertificates?: () => string[] } = builtin("tls");
   return { ca: [...(tls.getCACertificates?.() ?? tls.rootCertificates), ...[ca].flat()] };
 }
 

@@ -5,7 +5,7 @@
  * that failed or came too late is destroyed, and its later errors are heard.
  */
 import type { Duplex } from "node:stream";
-import { loadNet } from "./builtins.js";
+import { builtin } from "../builtin.js";
 import { badOptions } from "./failures.js";
 
 const ignored = (): void => {};
@@ -68,10 +68,9 @@ export function opened(stream: Duplex, event: "connect" | "secureConnect", signa
 
 /** A TCP connection. Rejects as `opened` does. */
 export async function connectTcp(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
-  const net = await loadNet();
   let socket: Duplex;
   try {
-    socket = net.connect({ host, port });
+    socket = builtin("net").connect({ host, port });
   } catch (error) {
     throw badOptions(error);
   }

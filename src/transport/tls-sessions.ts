@@ -8,7 +8,7 @@
  */
 import type { Hash } from "node:crypto";
 import type { ConnectionOptions, SecureContext } from "node:tls";
-import { loadCrypto } from "./builtins.js";
+import { builtin } from "../builtin.js";
 
 /** One for each client. */
 export class TlsSessions {
@@ -64,8 +64,8 @@ function digest(hash: Hash, value: unknown, above: readonly object[]): void {
 }
 
 /** Stands for all that decides whether a server is trusted, and what it is shown. Holds no secret. */
-export async function termsOf(options: ConnectionOptions): Promise<string> {
-  const hash = (await loadCrypto()).createHash("sha256");
+export function termsOf(options: ConnectionOptions): string {
+  const hash = builtin("crypto").createHash("sha256");
   // The one global switch that turns verification off.
   digest(hash, [options, process.env["NODE_TLS_REJECT_UNAUTHORIZED"]], []);
   return hash.digest("base64");

@@ -6,8 +6,8 @@
  */
 import type { Duplex } from "node:stream";
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
+import { builtin } from "../builtin.js";
 import { invalid } from "../check.js";
-import { loadCrypto, loadNet, loadTls } from "./builtins.js";
 import { badOptions } from "./failures.js";
 import { quieten } from "./streams.js";
 import { termsOf, type TlsSessions } from "./tls-sessions.js";
@@ -23,27 +23,33 @@ export interface Secured {
 }
 
 /** Begins TLS with `host`: over `stream`, or over a TCP connection of its own where there is none. */
-export async function secure(
+export function secure(
   host: string,
   port: number,
   given: ConnectionOptions | undefined,
   stream: Duplex | undefined,
   sessions: TlsSessions,
-): Promise<Secured> {
-  const tls = await loadTls();
-  const options = await mergeOptions(host, given);
-  const terms = await termsOf({ ...options, host, port });
+): Secured {
+  const tls = builtin("tls");
+  const options = mergeOptions(host, given);
+  const terms = termsOf({ ...options, host, port });
   const session = sessions.take(terms);
-  const checkServerIdentity = await identityCheck(options);
-  const socket = begin(tls, () => ({
-    ...options,
-    secureContext: options.secureContext ?? sessions.context(terms, () => tls.createSecureContext(options)),
-    checkServerIdentity,
-    host,
-    port,
-    ...(stream && { socket: stream }),
-    ...(session && { session }),
-  }));
+  const checkServerIdentity = identityCheck(options);
+  let socket: TLSSocket;
+  try {
+    // What the options hold is read here.
+    socket = tls.connect({
+      ...options,
+      secureContext: options.secureContext ?? sessions.context(terms, () => tls.createSecureContext(options)),
+      checkServerIdentity,
+      host,
+      port,
+      ...(stream && { socket: stream }),
+      ...(session && { session }),
+    });
+  } catch (error) {
+    throw badOptions(error);
+  }
   // Whoever waits for it listens too.
   quieten(socket);
   if (stream) {
@@ -65,16 +71,7 @@ export async function secure(
   };
 }
 
-/** What the options hold is read by `options`, and what is wrong with it thrown. */
-function begin(tls: typeof import("node:tls"), options: () => ConnectionOptions): TLSSocket {
-  try {
-    return tls.connect(options());
-  } catch (error) {
-    throw badOptions(error);
-  }
-}
-
-async function mergeOptions(host: string, given: ConnectionOptions = {}): Promise<ConnectionOptions> {
+function mergeOptions(host: string, given: ConnectionOptions = {}): ConnectionOptions {
   const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null));
   const forbidden = OWN.find((name) => name in own);
   if (forbidden !== undefined) {
@@ -85,18 +82,15 @@ async function mergeOptions(host: string, given: ConnectionOptions = {}): Promis
     throw invalid("tls.checkServerIdentity must be a function");
   }
   // RFC 6066, section 3: an address is no server name, and a name has no dot at its end.
-  const name = (await loadNet()).isIP(host) ? {} : { servername: host.replace(/\.$/, "") };
+  const name = builtin("net").isIP(host) ? {} : { servername: host.replace(/\.$/, "") };
   return { minVersion: "TLSv1.2", ...name, ...own };
 }
 
 type IdentityCheck = NonNullable<ConnectionOptions["checkServerIdentity"]>;
 
-let ours: IdentityCheck | undefined;
-
 /** The caller's check, or ours, which is one for all connections: each keeps the one it was made with. */
-async function identityCheck({ checkServerIdentity }: ConnectionOptions): Promise<IdentityCheck> {
-  return checkServerIdentity ? guarded(checkServerIdentity) : (ours ??= guarded(await ownCheck()));
-}
+const identityCheck = ({ checkServerIdentity }: ConnectionOptions): IdentityCheck =>
+  checkServerIdentity ? guarded(checkServerIdentity) : ours;
 
 /** What a check throws would else leave through the event loop. */
 function guarded(check: IdentityCheck): IdentityCheck {
@@ -109,20 +103,17 @@ function guarded(check: IdentityCheck): IdentityCheck {
   };
 }
 
-async function ownCheck(): Promise<IdentityCheck> {
-  const [tls, net, { X509Certificate }] = await Promise.all([loadTls(), loadNet(), loadCrypto()]);
-  return (host, certificate) => {
-    // Node 22.23 and 24.17 find no IPv6 address in a certificate.
-    if (net.isIP(host)) {
-      return new X509Certificate(certificate.raw).checkIP(host)
-        ? undefined
-        : mismatch(`the certificate is not for the address ${host}`);
-    }
-    return hasAlternativeName(certificate)
-      ? tls.checkServerIdentity(host, certificate)
-      : mismatch(`the certificate has no subject alternative name, so it cannot be for ${host}`);
-  };
-}
+const ours = /* @__PURE__ */ guarded((host, certificate) => {
+  // Node 22.23 and 24.17 find no IPv6 address in a certificate.
+  if (builtin("net").isIP(host)) {
+    return new (builtin("crypto").X509Certificate)(certificate.raw).checkIP(host)
+      ? undefined
+      : mismatch(`the certificate is not for the address ${host}`);
+  }
+  return hasAlternativeName(certificate)
+    ? builtin("tls").checkServerIdentity(host, certificate)
+    : mismatch(`the certificate has no subject alternative name, so it cannot be for ${host}`);
+});
 
 /** Node accepts a certificate that names its host in the common name alone; RFC 9525, section 6.3 does not. */
 const hasAlternativeName = (certificate: PeerCertificate): boolean =>
