@@ -73,6 +73,9 @@ export interface ProvisioningResult {
 /** ms to wait where the service names no time: doubled with each failure up to the most, then at random. */
 const LEAST_PAUSE = 2_000;
 const MOST_PAUSE = 30_000;
+/** ms to wait at the least, whatever the service names: doubled with each answer up to the most. */
+const LEAST_POLL = 10;
+const MOST_POLL = 1_000;
 
 interface Reply {
   status: number;
@@ -208,7 +211,7 @@ export async function register(
     await Promise.race([failed, mqtt.connect({ timeout: Infinity })]);
     await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
     let operationId: string | undefined;
-    for (let failures = 0; ;) {
+    for (let failures = 0, poll = LEAST_POLL; ; poll = Math.min(MOST_POLL, poll * 2)) {
       const operation = operationId;
       const {
         status,
@@ -225,7 +228,7 @@ export async function register(
       } else if (status !== 429 && status < 500) throw refusedRegistration(status, { ...answer, ...state });
       else failures++;
       const pause = failures > 0 ? Math.min(MOST_PAUSE, LEAST_PAUSE * 2 ** failures) * random() : LEAST_PAUSE;
-      await within(retryAfter === undefined ? pause : retryAfter * 1000);
+      await within(Math.max(poll, retryAfter === undefined ? pause : retryAfter * 1000));
     }
   };
 

@@ -1,7 +1,8 @@
 /** The provisioning service: every way to register, what it refuses, and what happens in between. */
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { createSelfSigned } from "../../src/emulator/index.js";
+import type { Clock } from "../../src/clock.js";
+import { createSelfSigned, HubEmulator } from "../../src/emulator/index.js";
 import { provisionDevice, type ProvisioningOptions } from "../../src/hub/index.js";
 import { failure, laboratory } from "./lab.js";
 
@@ -142,6 +143,27 @@ describe("in between", () => {
       code: "ERR_ABORTED",
     });
   });
+});
+
+test("a service that says to ask again after 0 s is asked once a second before long", async () => {
+  // Pauses are over at once; what waits for longer, waits in vain.
+  let now = 1_000;
+  const clock: Clock = {
+    now: () => now,
+    wallTime: () => 1_700_000_000_000 + now,
+    setTimer: (callback, delay) => delay <= 5_000 && setImmediate(() => ((now += delay), callback())),
+    clearTimer: (timer) => clearImmediate(timer as NodeJS.Immediate),
+  };
+  const hub = await HubEmulator.start({ provisioning: { retryAfter: 0, polls: 20 }, clock });
+  try {
+    const { primaryKey } = hub.createEnrollment("reg-zero");
+    const there = { port: hub.port, idScope: hub.idScope, tls: { ca: hub.caCertificate } };
+    await provision("reg-zero", { ...there, symmetricKey: primaryKey, clock });
+    expect(now).toBeGreaterThan(10_000);
+    expect(now).toBeLessThan(60_000);
+  } finally {
+    await hub.close();
+  }
 });
 
 test("feeds the device: a device that was moved provisions itself anew and goes on", async () => {
