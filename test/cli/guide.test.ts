@@ -3,11 +3,12 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandNames, commandOf } from "../../src/cli/cli.js";
-import { helpTextOf, type Option } from "../../src/cli/command.js";
+import { helpTextOf, type Option, parse } from "../../src/cli/command.js";
 import { ACTION_TABLE } from "../../src/cli/emulate-commands.js";
 import { deviceOptions } from "../../src/cli/identity.js";
 
-const guide = readFileSync(join(resolve(import.meta.dirname, "../.."), "src/cli/README.md"), "utf8");
+const root = resolve(import.meta.dirname, "../..");
+const guide = readFileSync(join(root, "src/cli/README.md"), "utf8");
 const commands = await Promise.all(commandNames.map(commandOf));
 
 /** The text under a heading, up to the next one of its level. */
@@ -51,5 +52,32 @@ describe("the guide", () => {
   test("has a section for each command, and for nothing that is none", () => {
     const headings = [...guide.matchAll(/^## ([a-z]+)$/gm)].map((match) => match[1]);
     expect(headings).toEqual(commandNames);
+  });
+});
+
+/** The words of a shell's line up to what follows the command, without their quotes. */
+function wordsOf(line: string): string[] {
+  const words = line.match(/(?:'[^']*'|"[^"]*"|<\([^)]*\)|[^\s'"<>|&#)])+|[<>|&#)]/g) ?? [];
+  const end = words.findIndex((word) => /^[<>|&#)]$/.test(word));
+  return words.slice(0, end < 0 ? undefined : end).map((word) => word.replace(/(['"])(.*?)\1/g, "$2"));
+}
+
+describe("the command lines in guides", () => {
+  const lines = ["README.md", "src/cli/README.md", "src/emulator/README.md"].flatMap((name) =>
+    [...readFileSync(join(root, name), "utf8").matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = ""]) =>
+      [...block.matchAll(/(?<![\w/-])hubwire ([a-z]+(?: .*)?)$/gm)].map(([, line = ""]) => line),
+    ),
+  );
+
+  test("are there", () => {
+    expect(lines.length).toBeGreaterThan(15);
+  });
+
+  test.each(lines)("hubwire %s", async (line) => {
+    const [name = "", ...args] = wordsOf(line);
+    const command = await commandOf(name);
+    const { positionals } = parse(command, args);
+    // As many as its usage line has.
+    expect(positionals.length).toBeLessThanOrEqual([...command.usage.matchAll(/\[</g)].length);
   });
 });
