@@ -48,11 +48,24 @@ const oneByte = {
   },
 };
 
+/** Stack traces name private methods: where names are shortened, these go by as properties, which keep theirs. */
+const METHOD = "private_method_";
+const privateMethods = {
+  name: "private-methods",
+  renderChunk(code) {
+    const names = [...code.matchAll(/^\s*(?:(?:static|async|get|set) |\*)*#(\w+)\(/gm)].map(([, name]) => name);
+    return names.length > 0 ? code.replace(new RegExp(`#(?=(?:${names.join("|")})\\b)`, "g"), METHOD) : null;
+  },
+  generateBundle(_, bundle) {
+    for (const chunk of Object.values(bundle)) chunk.code = chunk.code.replaceAll(METHOD, "#");
+  },
+};
+
 async function emitCode(format, extension, names) {
   const bundle = await rolldown({
     input: Object.fromEntries(names.map((name) => [name, join(root, "src", `${name}.ts`)])),
     external: /^node:/,
-    plugins: [oneByte],
+    plugins: [privateMethods, oneByte],
     platform: "node",
     preserveEntrySignatures: "strict",
     resolve: { extensionAlias: { ".js": [".ts"] } },
