@@ -184,6 +184,17 @@ describe("tables", () => {
     expect(events.length).toBeGreaterThan(3);
   });
 
+  test("of the limits of a hub have each, with its default", () => {
+    const [, table = ""] = /^\| limit \|.*\n\|.*\n((?:\|.*\n)+)/m.exec(read("src/emulator/README.md")) ?? [];
+    const listed = table.match(/^\|.*$/gm)?.flatMap((row) => {
+      const [names = "", values = ""] = row.slice(2).split(" | ");
+      const shown = values.split(", ");
+      return names.split(", ").map((name, i) => [name.replaceAll("`", ""), shown[i]]);
+    });
+    const limits = Object.entries(emulator.defaultLimits).map(([name, value]) => [name, value.toLocaleString("en")]);
+    expect(Object.fromEntries(listed ?? [])).toEqual(Object.fromEntries(limits));
+  });
+
   test("of the channels have each, with what it tells", () => {
     const channels = [...read("src/client/diagnostics.ts").matchAll(/ = channel\("(.*?)"\)/g)].map(
       ([, name = ""]) => name,
