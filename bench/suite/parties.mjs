@@ -1,7 +1,7 @@
 // The parties of a measurement end to end: a broker process, and one process a client that sends its result once.
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { builds } from "./dist.mjs";
 
@@ -41,12 +41,16 @@ export async function startBroker(program = "client/broker.mjs", ...args) {
 /** The rows of other builds (--build of the runner): each runs where hubwire does. */
 export const others = Object.keys(builds);
 
+/** A folder for profiles of the client processes, which costs them time. */
+const profiles = process.env.HUBWIRE_PROFILES;
+
 /** Starts a client program with settings; a row of another build is hubwire of its files. */
 export function startClient(program, { peer, ...values }, flags = []) {
   const dist = builds[peer];
   const settings = JSON.stringify({ ...values, peer: dist ? "hubwire" : peer });
   const env = dist ? { ...process.env, HUBWIRE_DIST: dist } : process.env;
-  return fork(join(folder, program), [settings], { execArgv: flags, env });
+  const execArgv = profiles ? [...flags, "--cpu-prof", `--cpu-prof-dir=${resolve(profiles)}`] : flags;
+  return fork(join(folder, program), [settings], { execArgv, env });
 }
 
 /** Runs a client program with settings to its end; resolves to its result. */
