@@ -50,11 +50,11 @@ export class Arrivals<S extends Route> {
     for (const packetId of packetIds) this.#inbound.restore(packetId);
   }
 
-  /** CONNACK. */
-  opened(sessionPresent: boolean, isDoubtful: boolean): void {
+  /** CONNACK. `isSure`: the session that is present is the one that is remembered. */
+  opened(sessionPresent: boolean, isSure: boolean): void {
     this.isOpen = true;
     if (!sessionPresent) for (const packetId of this.#inbound.forget()) this.#journal?.inbound(packetId, false);
-    else if (isDoubtful) this.#inbound.doubt();
+    else if (!isSure) this.#inbound.doubt();
   }
 
   lost(): void {

@@ -115,12 +115,13 @@ export class Inbound {
     }
   }
 
-  /** The session is gone: the identifiers that were known. */
-  forget(): Iterable<number> {
-    const known = this.#known;
-    this.#known = undefined;
+  /** The session is gone: the identifiers that were known, each forgotten once the next is asked for. */
+  *forget(): Iterable<number> {
     this.#carried = undefined;
-    return known?.keys() ?? [];
+    for (const packetId of this.#known?.keys() ?? []) {
+      yield packetId;
+      this.#known?.delete(packetId);
+    }
   }
 
   /**

@@ -87,7 +87,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     return this.#state;
   }
 
-  /** Called for each packet while set; costs nothing while undefined. */
+  /** Called for each packet while set. */
   get trace(): Trace | undefined {
     return this.#parts.output.trace;
   }
@@ -137,14 +137,11 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
       this.#outbound.goOn();
       this.#subscriptions.sendAll();
       this.#drain.check();
-    } catch (error) {
+    } catch (cause) {
       // Another decoder, or none: the owner ended this connection from inside the sink.
       if (decoder !== this.#decoder) return;
-      this.#fail(
-        error instanceof HubwireError
-          ? error
-          : new HubwireError("ERR_HANDLER", "processing a packet failed (MQTT-4.8.0-2)", { cause: error }),
-      );
+      const message = "processing a packet failed (MQTT-4.8.0-2)";
+      this.#fail(cause instanceof HubwireError ? cause : new HubwireError("ERR_HANDLER", message, { cause }));
     }
   }
 
@@ -346,14 +343,15 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
 
   // ---- packets from the server
 
-  #onConnack(sessionPresent: boolean, returnCode: number): void {
+  #onConnack(isPresent: boolean, returnCode: number): void {
     if (this.#state !== "connecting") throw violation("a second CONNACK", "MQTT-3.2.0-1");
-    this.#handshake.answered(sessionPresent, returnCode);
-    const { isDoubtful } = this.#handshake;
+    const sessionPresent = this.#handshake.answered(isPresent, returnCode);
     this.#state = "connected";
-    this.#arrivals.opened(sessionPresent, isDoubtful);
+    const isSure = sessionPresent && !this.#handshake.isDoubtful;
+    this.#arrivals.opened(sessionPresent, isSure);
     this.#outbound.opened(sessionPresent);
-    this.#subscriptions.opened(sessionPresent, sessionPresent && !isDoubtful);
+    this.#subscriptions.opened(sessionPresent, isSure);
+    this.#handshake.followed();
     this.#outbound.pump();
     this.#parts.time.schedule(this.#parts.time.now);
     this.#parts.event({ type: "accepted", sessionPresent });

@@ -106,7 +106,11 @@ const mutants: Record<string, Mutation> = {
     "if (error) this.#parts.settle(publication, error);",
   ],
   "subscriptions not restored": ["subscriptions.ts", "if (!isKept) this.#restore();", ""],
-  "subscriptions not restored in doubt": ["session.ts", "sessionPresent && !isDoubtful", "sessionPresent"],
+  "subscriptions not restored in doubt": [
+    "session.ts",
+    "sessionPresent && !this.#handshake.isDoubtful",
+    "sessionPresent",
+  ],
   "an inbound duplicate delivered": [
     "inbound.ts",
     "if (known !== undefined && (dup || !this.#isDoubtful(known)))",

@@ -682,7 +682,7 @@ export class World {
     } = session;
     let text =
       `${session.__state}${+handshake.__cleanSession}${+outbound.isWritable}${+session.__isRestored}` +
-      `${+handshake.__isAnswered}${+handshake.__isDoubtful}${+answers.__isDowngraded}${outbound.awaited}${subscriptions.awaited}`;
+      `${+handshake.__isAnswered}${+handshake.__isDoubtful}${+handshake.__isBehind}${+answers.__isDowngraded}${outbound.awaited}${subscriptions.awaited}`;
     for (const owner of [outbound, subscriptions]) {
       for (const list of LISTS) {
         if (!owner[list]) continue;

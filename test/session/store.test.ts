@@ -190,6 +190,29 @@ describe("a session with a store", () => {
     expect(h.sentLines(), "no PUBREC without its record").toEqual([]);
   });
 
+  test("a store that fails as a new session begins: the next connection finds that session present, and still begins anew", () => {
+    const store = new MemoryStore();
+    const h = new Harness({ store }).connect();
+    h.session.subscribe([{ topicFilter: "t", qos: 2 }], "t", h.now);
+    h.feed({ type: "suback", packetId: 1, returnCodes: [2] });
+    h.feed({ type: "publish", topic: "t", qos: 2, packetId: 8 }, { type: "publish", topic: "t", qos: 2, packetId: 9 });
+    h.publish("a").publish("b", 2).sent();
+    store.failing = failure;
+    h.reconnect(false);
+    expect(h.failures).toEqual([failure]);
+    expect(h.connections).toEqual([false]);
+    store.failing = undefined;
+    h.connect(true);
+    expect(h.connections, "present, but not the one that was remembered").toEqual([false, false]);
+    expect(h.sentLines().sort()).toEqual(["publish#5 q1 a", "subscribe#4"]);
+    expect(h.results()).toContain("b:ERR_SESSION_LOST");
+    expect(store.records.size, "of the messages of before only the one that goes again, and its state").toBe(2);
+    h.feed({ type: "publish", topic: "t", qos: 2, packetId: 9, dup: true });
+    expect(h.deliveries, "an identifier of the new session").toHaveLength(3);
+    h.reconnect(true);
+    expect(h.connections.at(-1), "followed meanwhile").toBe(true);
+  });
+
   test("every kill between two writes of an exchange repeats, and never skips or doubles", () => {
     // A store that dies after n writes: what is in it is what the next process finds.
     class DyingStore extends MemoryStore {

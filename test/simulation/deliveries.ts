@@ -23,13 +23,19 @@ export interface Sub {
   over: boolean;
 }
 
+interface Start {
+  at: number;
+}
+
 interface Got {
   times: number;
   /** Handlers that failed with it, and that took too long. */
   failures: number;
   late: number;
-  /** When the handler began that is not done; NaN where none is. */
-  busySince: number;
+  /** When the handlers began that are not done: one, and those that took too long. */
+  starts: Set<Start>;
+  /** The one that began last. */
+  last: Start;
   outcome: "" | "taken" | "failed";
   /** The transmission that was delivered last. */
   transmission: number;
@@ -91,31 +97,35 @@ export class Deliveries {
     else entry(this.#order, line, () => new Map<Copy, number>()).set(copy, number);
   }
 
-  /** A handler is called with a message, or an iterator handed it out. */
-  received(sub: Sub, id: number, dup: boolean): void {
+  /** A handler is called with a message, or an iterator handed it out. To be called when that is done with it. */
+  received(sub: Sub, id: number, dup: boolean): (taken: boolean) => void {
     this.delivered++;
     const known = this.#copies.get(id);
-    if (known === undefined) return this.#report.fail(`subscription ${sub.id} got message ${id}, which nobody sent`);
+    if (known === undefined) {
+      this.#report.fail(`subscription ${sub.id} got message ${id}, which nobody sent`);
+      return () => {};
+    }
     const { copy, lastNumber } = known;
     this.#report.log(`subscription ${sub.id} gets message ${id} (QoS ${copy.qos}${dup ? ", DUP" : ""})`);
     this.#report.check(matches(sub.filter, copy.topic), () => `message ${id} on ${copy.topic} went to ${sub.filter}`);
     if (sub.over && sub.handler)
       this.#report.fail(`subscription ${sub.id} got message ${id} after unsubscribe had resolved`);
+    const start = { at: this.#scheduler.now() };
     const got = entry(known.got, sub, () => ({
       times: 0,
       failures: 0,
       late: 0,
-      busySince: NaN,
+      starts: new Set<Start>(),
+      last: start,
       outcome: "" as const,
       transmission: 0,
     }));
-    if (this.#isLate(got)) got.late++;
     got.times++;
-    got.busySince = this.#scheduler.now();
+    got.starts.add((got.last = start));
     this.#busy.add(got);
     got.outcome = "";
     let failures = 0;
-    for (const other of known.got.values()) failures += other.failures + other.late + +this.#isLate(other);
+    for (const other of known.got.values()) failures += other.failures + other.late + this.#lateOf(other);
     const most = copy.qos === 2 ? 1 + failures : copy.transmissions;
     this.#report.check(
       got.times <= most,
@@ -126,31 +136,28 @@ export class Deliveries {
       this.#report.check(lastNumber >= newest, () => `subscription ${sub.id} got message ${id} out of order`);
       this.#newest.set(sub, Math.max(newest, lastNumber));
     }
+    return (taken) => this.#finished(got, start, taken);
   }
 
-  readonly #newest = new Map<Sub, number>();
-
-  /** The handler is done with a message. */
-  finished(sub: Sub, id: number, taken: boolean): void {
-    const got = this.#copies.get(id)?.got.get(sub);
-    if (got === undefined) return;
-    if (this.#isLate(got)) got.late++;
-    this.#busy.delete(got);
-    got.busySince = NaN;
+  #finished(got: Got, start: Start, taken: boolean): void {
+    got.starts.delete(start);
+    if (got.starts.size === 0) this.#busy.delete(got);
+    if (this.#isLate(start)) return void got.late++;
     got.outcome = taken ? "taken" : "failed";
     if (!taken) got.failures++;
   }
 
+  readonly #newest = new Map<Sub, number>();
+
   /** PUBACK or PUBREC of a message arrived at the server. */
   acknowledged(copy: Copy, line: Line): void {
-    const { handlerTimeout, cleanSession } = this.#options;
+    const { cleanSession } = this.#options;
     const known = this.#copies.get(copy.id);
     const number = this.#order.get(line)?.get(copy);
     if (known === undefined || number === undefined) return;
     const last = this.#lastAcknowledged.get(line) ?? 0;
     this.#report.check(number > last, () => `message ${copy.id} was acknowledged out of order`);
     this.#lastAcknowledged.set(line, number);
-    const now = this.#scheduler.now();
     for (const sub of known.owed) {
       if (!sub.live) continue;
       const got = known.got.get(sub);
@@ -159,8 +166,8 @@ export class Deliveries {
         return this.#report.fail(`${what} was acknowledged, and subscription ${sub.id} to ${sub.filter} never got it`);
       }
       if (sub.handler === undefined) continue;
-      const late = now - got.busySince >= handlerTimeout;
-      if (!Number.isNaN(got.busySince) && !late) {
+      // One that works on an earlier transmission is not waited for.
+      if (got.starts.has(got.last) && !this.#isLate(got.last)) {
         this.#report.fail(`${what} was acknowledged while the handler of subscription ${sub.id} was still busy`);
       }
       if (got.outcome === "failed" && !cleanSession) {
@@ -198,7 +205,7 @@ export class Deliveries {
   /** Whether some handler is at work and has time left: it may well hold up what came after its message. */
   get isBusy(): boolean {
     for (const got of this.#busy) {
-      if (!this.#isLate(got)) return true;
+      if (this.#isAtWork(got)) return true;
       this.#busy.delete(got);
     }
     return false;
@@ -207,12 +214,22 @@ export class Deliveries {
   /** Whether a handler has failed with, or took too long over, a message that the server therefore still has. */
   isRefused(copy: Copy): boolean {
     const all = [...(this.#copies.get(copy.id)?.got.values() ?? [])];
-    const isBusy = all.some((got) => !Number.isNaN(got.busySince) && !this.#isLate(got));
-    return !isBusy && all.some((got) => got.failures > 0 || got.late > 0 || this.#isLate(got));
+    const isBusy = all.some((got) => this.#isAtWork(got));
+    return !isBusy && all.some((got) => got.failures + got.late + this.#lateOf(got) > 0);
   }
 
-  #isLate({ busySince }: Got): boolean {
-    return this.#scheduler.now() - busySince >= this.#options.handlerTimeout;
+  #isLate({ at }: Start): boolean {
+    return this.#scheduler.now() - at >= this.#options.handlerTimeout;
+  }
+
+  /** Handlers that have taken too long and are not done. */
+  #lateOf({ starts }: Got): number {
+    return [...starts].filter((start) => this.#isLate(start)).length;
+  }
+
+  /** Whether a handler is at work and has time left. */
+  #isAtWork(got: Got): boolean {
+    return this.#lateOf(got) < got.starts.size;
   }
 }
 

@@ -205,6 +205,28 @@ export const known: Record<string, Program> = {
     ],
     { store: true },
   ),
+  "a store that fails as a new session begins": program(
+    [
+      connect,
+      { after: 0, op: { do: "subscribe", id: 2, filter: "#", qos: 2 } },
+      send(100, "a", 2),
+      { after: 0, op: { do: "forget" } },
+      { after: 0, op: { do: "store", times: 1 } },
+      { after: 100, op: { do: "stall", way: "up", ms: 50 } },
+    ],
+    { ...kept, store: true },
+  ),
+  "a handler is late with what came again meanwhile": program(
+    [
+      connect,
+      { after: 0, op: { do: "line", latency: 20, rate: 20, capacity: 1_000, pieces: [1, 7, 30] } },
+      { after: 0, op: { do: "subscribe", id: 2, filter: "b/#", qos: 2, handler: { style: "wait", ms: 5_000 } } },
+      send(100, "b", 2),
+      publish(0, 1, 20, 20_000),
+      { after: 15_000, op: { do: "dial", how: "throw", times: 1 } },
+    ],
+    { ...kept, operationTimeout: 500, handlerTimeout: 1_000, reconnect: { minDelay: 10, maxDelay: 100 } },
+  ),
   "reconnect() in a listener of what the end of a connection tells": refusedUnawaited({ do: "reconnect" }),
   "close() in a listener of what the end of a connection tells": refusedUnawaited({ do: "close", force: false }),
 };

@@ -27,6 +27,10 @@ const LOOKED = 2_048;
 /** Calls and rounds of loops that a step may cost, whatever waits, and as many more for each packet, call and message. */
 const WORK = 1_500;
 const WORK_EACH = 100;
+/** Rounds for what is in flight and nobody waits for any more, each: a look at deadlines passes it by. */
+const WORK_INFLIGHT = 5;
+/** SUBSCRIBE and UNSUBSCRIBE that may be out at one time. */
+const REQUESTS = 512;
 
 /** A server that reads nothing and sends what wants answers. */
 interface Siege {
@@ -50,6 +54,8 @@ export class Limits {
   #chunks = 0;
   /** Requests and messages that a lost connection was carrying. */
   #moved = 0;
+  /** Messages that the server may not have released when a connection came or went. */
+  #known = 0;
   #ends = 0;
   /** The one that the client is connected by. */
   #line: Line | undefined;
@@ -73,7 +79,10 @@ export class Limits {
     this.#world = world;
   }
 
-  /** A peer that says nothing any more is found out within two intervals, and what a slow line needs for what was sent. */
+  /**
+   * A peer that says nothing any more is found out within two intervals, and what a slow line needs for what was sent; or
+   * one more where reading is paused, for a look may bring what came before the peer was gone.
+   */
   opened(line: Line): void {
     const { scheduler, program, report, client } = this.#world;
     this.#opened = line;
@@ -87,7 +96,8 @@ export class Limits {
       const { deadSince } = line;
       const now = scheduler.now();
       const underWay = Math.min(UNDER_WAY, client.metrics.bytesSent - before);
-      const patience = Math.max(2_000 * keepAlive + underWay / SLOW_LINE, connectTimeout) + SLACK;
+      const intervals = client.metrics.undelivered > 0 ? 3_000 : 2_000;
+      const patience = Math.max(intervals * keepAlive + underWay / SLOW_LINE, connectTimeout) + SLACK;
       if (deadSince < Infinity && now >= deadSince + patience) {
         // Looks had brought so much that there was no room for more: the operating system is to notice.
         if (client.metrics.undelivered >= LOOKED) return;
@@ -99,18 +109,21 @@ export class Limits {
   }
 
   event(event: ClientEvent, error: unknown): void {
-    const { report, program, scheduler, arrivals, calls, client, user } = this.#world;
+    const { report, program, scheduler, arrivals, calls, user, deliveries } = this.#world;
     if (event === "connect") {
       report.check(!this.#connected, () => "a connect event while connected");
       this.#connected = true;
       this.#line = this.#world.broker.line;
-      // Subscriptions are restored, many in a packet.
-      this.#moved += user.subs.size;
+      // Subscriptions are restored, many in a packet; what was in flight is sent again, or waits again.
+      this.#moved += user.subs.size + this.#inflight;
+      this.#known = deliveries.delivered;
     }
     this.#told ||= code(error) === "ERR_UNEXPECTED_MESSAGE";
     if (event !== "disconnect") return;
-    // What was on its way on this connection is to be sent on the next; a client that closes ends its subscriptions.
-    this.#moved = this.#inflight + (client.state === "closed" ? user.subs.size : 0);
+    this.#known = deliveries.delivered;
+    // What was on its way on this connection is to be sent on the next, subscriptions that were being restored among it; a
+    // client that closes ends them.
+    this.#moved = this.#inflight + user.subs.size;
     for (const { name } of calls.pending) this.#moved += +/subscribe|end/.test(name);
     report.check(this.#connected, () => "a disconnect event while not connected");
     this.#connected = false;
@@ -178,9 +191,10 @@ export class Limits {
     const released = Math.max(this.#undelivered, undelivered);
     // However small, a chunk has to be looked at.
     const chunks = Math.max(0, (lines.at(-1)?.chunks ?? 0) - this.#chunks);
-    const most = WORK + WORK_EACH * (happened - this.#happened + released + chunks + this.#moved);
+    const passed = WORK_INFLIGHT * (REQUESTS + Math.max(this.#inflight, inflight) + this.#known);
+    const most = WORK + passed + WORK_EACH * (happened - this.#happened + released + chunks + this.#moved);
     this.#chunks = lines.at(-1)?.chunks ?? 0;
-    this.#moved = 0;
+    this.#moved = this.#known = 0;
     this.#inflight = inflight;
     this.#happened = happened;
     this.#undelivered = undelivered;

@@ -65,6 +65,10 @@ export const mutants = [
       ["src/client/reception.ts", "if (isUnexpected && !this.#isTold) {", "if (isUnexpected && this.#isClosed) {"],
     ],
   },
+  {
+    name: "a new session that the store cut short is taken for the old one",
+    edits: [["src/session/handshake.ts", "return !this.#isBehind;", "return sessionPresent;"]],
+  },
   // Stuck on a healthy connection
   {
     name: "acknowledgements that never come use up the window",

@@ -2,6 +2,7 @@
  * One run: the program, then peace. In peace everything that waits has to end well, and the client, its windows and
  * subscriptions work as on the first day; at last it is closed, and nothing may be left over.
  */
+import { aside } from "./quiet.js";
 import type { Copy } from "./broker.js";
 import { type Outcome, played } from "./outcome.js";
 import type { Program } from "./program.js";
@@ -85,7 +86,7 @@ async function until(world: World, done: () => boolean, what: string | (() => st
   const { scheduler, report } = world;
   const began = scheduler.now();
   const last = scheduler.steps + EVENTS;
-  await scheduler.advance(began + most, world.rested, () => world.failed() || done() || scheduler.steps > last);
+  await scheduler.advance(began + most, world.rested, () => world.failed() || aside(done) || scheduler.steps > last);
   if (!done())
     report.fail(
       `waited ${Math.round((scheduler.now() - began) / 1_000)} s of peace for ${typeof what === "string" ? what : what()}`,

@@ -84,7 +84,7 @@ export const SCENES: Record<string, Scene> = {
   },
   /** Many messages wait, and something happens that concerns few of them. */
   pile: {
-    weight: 1.5,
+    weight: 2.5,
     options: ({ random }) => ({ queue: patient, reconnect: random.pick([false, { minDelay: 100, maxDelay: 2_000 }]) }),
     make: ({ random }) => [
       { do: "cut", how: "reset" },
@@ -93,6 +93,22 @@ export const SCENES: Record<string, Scene> = {
       random.pick<Op>([{ do: "connect" }, { do: "rest" }]),
       { do: "abort", signal: 9 },
       { do: "cut", how: "reset" },
+    ],
+  },
+  /** The server has lost the session, and the store fails as the client follows. */
+  "lost session": {
+    weight: 1.5,
+    options: () => ({ ...soon, cleanSession: false, store: true }),
+    make: (draft) => [
+      { do: "subscribe", id: draft.newSub(), filter: "lost", qos: 2, handler: { style: "return" } },
+      rest(100),
+      { do: "answer", how: "lose", type: draft.random.pick(["puback", "pubrec"]), times: 1, ms: 0 },
+      { do: "publish", topic: "up/0", qos: draft.qos(), size: 10, times: 3 },
+      { do: "send", topic: "lost", qos: 2, size: 10, times: 2 },
+      rest(draft.random.pick([2, 50])),
+      { do: "forget" },
+      { do: "store", times: draft.random.pick([1, 1, 2]) },
+      rest(2_000),
     ],
   },
   /** Many filters are subscribed to. */

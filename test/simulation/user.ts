@@ -253,11 +253,11 @@ export class User {
     try {
       for await (const message of own.granted) {
         this.#scheduler.touch();
-        this.#deliveries.received(own, messageId(message.payload), message.dup);
+        const finish = this.#deliveries.received(own, messageId(message.payload), message.dup);
         this.onRead(message.payload);
         if (ms > 0 && !this.#fair)
           await new Promise<void>((done) => void this.#scheduler.after(ms, () => this.#call(done)));
-        this.#deliveries.finished(own, messageId(message.payload), true);
+        finish(true);
         if (++taken < take || this.#fair) continue;
         if (leave === "throw") throw new LeaveLoop("the body of the loop failed");
         break;
@@ -287,8 +287,7 @@ export class User {
           current.waiting--;
           // After return() nobody looks at it any more: what comes here is lost.
           if (result === undefined || result.done || current.returned) return;
-          this.#deliveries.received(own, messageId(result.value.payload), result.value.dup);
-          this.#deliveries.finished(own, messageId(result.value.payload), true);
+          this.#deliveries.received(own, messageId(result.value.payload), result.value.dup)(true);
         });
     }
   }
@@ -325,16 +324,16 @@ export class User {
     this.#scheduler.touch();
     const id = messageId(message.payload);
     this.#report.check(!this.#facts.closed, () => `a handler was called with message ${id} after close() had resolved`);
-    this.#deliveries.received(own, id, message.dup);
+    const finish = this.#deliveries.received(own, id, message.dup);
     const count = ++own.messages;
     if (inside?.nth === count && !this.#fair) this.#perform(inside.op);
     const fails = (style === "fail" || style === "reject") && count % every === 0 && !this.#facts.closeAsked;
     if (style === "fail" && fails && !this.#fair) {
-      this.#deliveries.finished(own, id, false);
+      finish(false);
       throw new Error("the handler failed");
     }
     if (style === "never" && !this.#fair) return new Promise(() => {});
-    if (style === "return" || style === "fail" || style === "never") return this.#deliveries.finished(own, id, true);
+    if (style === "return" || style === "fail" || style === "never") return finish(true);
     const { buffer } = message.payload;
     this.held.set(buffer, (this.held.get(buffer) ?? 0) + 1);
     return new Promise<void>((resolve, reject) => {
@@ -344,7 +343,7 @@ export class User {
         if (left === 0) this.held.delete(buffer);
         else this.held.set(buffer, left);
         const failed = fails && !this.#fair;
-        this.#deliveries.finished(own, id, !failed);
+        finish(!failed);
         if (failed) reject(new Error("the handler failed"));
         else resolve();
       };

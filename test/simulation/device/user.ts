@@ -134,11 +134,11 @@ export class DeviceUser {
     scheduler.touch();
     report.check(!facts.closed, () => "a message came after close() had resolved");
     const id = messageId(payload);
-    deliveries.received(this.sub, id, dup);
+    const finish = deliveries.received(this.sub, id, dup);
     const fails = (style === "fail" || style === "reject") && ++this.#messages % every === 0 && !this.#fair;
     const end = (): void => {
       scheduler.touch();
-      deliveries.finished(this.sub, id, !fails);
+      finish(!fails);
     };
     if (style === "never" && !this.#fair) return new Promise(() => {});
     if (style === "fail" && fails) {
@@ -167,10 +167,10 @@ export class DeviceUser {
       for await (const { payload, dup } of this.#client.messages()) {
         scheduler.touch();
         const id = messageId(payload);
-        deliveries.received(this.sub, id, dup);
+        const finish = deliveries.received(this.sub, id, dup);
         if (ms > 0 && !this.#fair)
           await new Promise<void>((done) => scheduler.after(ms, () => (scheduler.touch(), done())));
-        deliveries.finished(this.sub, id, true);
+        finish(true);
         if (++taken >= take && !this.#fair) break;
       }
     } catch (error) {

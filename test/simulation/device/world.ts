@@ -1,4 +1,5 @@
 /** The world of one run of a DeviceClient: the real one, the network, and the hub behind it. */
+import { aside } from "../quiet.js";
 import { createSasToken, type DeviceClient } from "../../../src/hub/index.js";
 import { seeded } from "../../support/random.js";
 import { Arrivals } from "../arrivals.js";
@@ -217,7 +218,7 @@ export class DeviceWorld {
     const isGranted = this.client.connected && this.broker.session.filters.has(sub.filter);
     const isGood = isGranted && !this.#isDoubtful && this.user.isReading;
     sub.live = isGood && !this.facts.closeAsked;
-    this.deliveries.rested(() => this.client.metrics.bytesReceived);
+    this.deliveries.rested(() => aside(() => this.client.metrics.bytesReceived));
     const { queued, inflight, undelivered, undeliveredBytes } = this.client.metrics;
     const { maxInflight, queue } = this.program.options;
     this.report.check(inflight <= maxInflight, () => `${inflight} messages in flight`);
