@@ -23,6 +23,10 @@ export interface HubAccess {
   readonly busy: Busy;
 }
 
+/** Of what has not settled in time. */
+export const lateHandler = (what: string, ms: number): HubwireError =>
+  new HubwireError("ERR_HANDLER", `${what} has not settled within ${ms} ms; it is given up`);
+
 /** Errors of our own stay as they are; any other becomes the cause of one. */
 export const asHubwireError = (error: unknown, message: string): HubwireError =>
   error instanceof HubwireError ? error : new HubwireError("ERR_HANDLER", message, { cause: error });

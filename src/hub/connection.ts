@@ -14,7 +14,7 @@ import type { Clock } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import type { Message, SessionStore } from "../session/types.js";
 import { HUB_LIMITS } from "../wire/limits.js";
-import { asHubwireError } from "./access.js";
+import { asHubwireError, lateHandler } from "./access.js";
 import type { ActivityNotes } from "./activity.js";
 import type { Busy } from "./busy.js";
 import { CredentialSource, type DeviceOptions, divideOptions, isSameIdentity, resolveIdentity } from "./credentials.js";
@@ -32,6 +32,8 @@ export interface ConnectionOwner {
   readonly clock: Clock;
   readonly busy: Busy;
   readonly activity: ActivityNotes;
+  /** ms that `reprovision` may take. */
+  readonly handlerTimeout: number;
   connected(event: { sessionPresent: boolean }): void;
   disconnected(error: HubwireError | undefined): void;
   reconnecting(event: ClientEvents["reconnecting"][0]): void;
@@ -236,8 +238,9 @@ export class HubConnection {
   /** Takes on the identity that `reprovision` finds, and connects with it. */
   async #move(error: HubwireError): Promise<void> {
     try {
-      const { clock, busy } = this.#owner;
-      const given = await busy.within(clock, Infinity, this.#options.reprovision?.(error), closedError);
+      const { clock, busy, handlerTimeout } = this.#owner;
+      const late = (): HubwireError => lateHandler("the reprovision callback", handlerTimeout);
+      const given = await busy.within(clock, handlerTimeout, this.#options.reprovision?.(error), late);
       if (this.#closed || given === undefined) throw error;
       const [divided] = divideOptions(given, this.#options);
       const isSame = isSameIdentity(resolveIdentity(divided, this.#options.tls), this.#identity);

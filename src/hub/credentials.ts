@@ -195,6 +195,12 @@ export class CredentialSource {
     this.#username = `${hostName}/${clientId}${query}`;
   }
 
+  /** Whether a provider of the user's is asked. */
+  get isProvided(): boolean {
+    const { sas, x509, ca } = this.#identity;
+    return typeof (sas ?? ca ?? x509) === "function";
+  }
+
   /** For the next connection. Throws ERR_SAS_EXPIRED, ERR_SAS_TOKEN, ERR_SIGNING. */
   async next(): Promise<Credentials> {
     const ready = this.#ready;

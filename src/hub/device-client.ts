@@ -82,6 +82,7 @@ export class DeviceClient extends Emitter<DeviceEvents> {
         clock,
         busy,
         activity: this.#activity,
+        handlerTimeout,
         connected: (event) => {
           this.#twin.connected();
           // Whatever was refused or not answered before: the handlers are there.

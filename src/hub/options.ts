@@ -37,7 +37,8 @@ export interface DeviceClientOptions
   /**
    * Asked when the hub refuses the identity, e.g. because the device was moved: returns the new one, as
    * `provisionDevice` finds it. What was queued for the old hub is rejected; where the identity is the old one,
-   * nothing is, and the client goes on trying.
+   * nothing is, and the client goes on trying. One that has not settled within `handlerTimeout` is given up (ERR_HANDLER),
+   * and asked again at the next refusal.
    */
   reprovision?: ((error: HubwireError) => string | DeviceOptions | Promise<string | DeviceOptions>) | undefined;
   /**

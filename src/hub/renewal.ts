@@ -7,13 +7,15 @@
  */
 import { Alarm, type Clock } from "../clock.js";
 import type { MqttClient } from "../client/client.js";
-import type { HubwireError } from "../errors.js";
+import { HubwireError } from "../errors.js";
 import { asHubwireError } from "./access.js";
 import type { Busy } from "./busy.js";
 import type { CredentialSource } from "./credentials.js";
 
 /** ms to wait before a renewal that failed is tried again. */
 const RETRY = 5_000;
+/** ms for new credentials. */
+const PROVIDER = 30_000;
 /** ms for handlers, and then for acknowledgements, before a planned reconnect. */
 const DRAIN = 5_000;
 
@@ -62,7 +64,9 @@ export class Renewal {
   async #renew(): Promise<void> {
     const { expiresAt } = this.#source;
     try {
-      await this.#source.prepare();
+      // A provider that never answers must not be the last that was asked.
+      const patience = this.#source.isProvided ? PROVIDER : Infinity;
+      await this.#busy.within(this.#clock, patience, this.#source.prepare(), lateProvider);
     } catch (error) {
       if (this.#over) return;
       this.#report(asHubwireError(error, "the SAS token could not be renewed"));
@@ -76,3 +80,6 @@ export class Renewal {
     await this.#mqtt.reconnect({ drainTimeout: patience }).catch(() => {});
   }
 }
+
+const lateProvider = (): HubwireError =>
+  new HubwireError("ERR_SIGNING", `the provider of credentials has not answered within ${PROVIDER} ms`);

@@ -8,7 +8,7 @@
 import { Alarm } from "../clock.js";
 import { HubwireError } from "../errors.js";
 import { DESIRED_FILTER, reportedTopic, TWIN_RESPONSES_FILTER, twinGetTopic } from "../wire/topics.js";
-import { asHubwireError, type HubAccess } from "./access.js";
+import { asHubwireError, type HubAccess, lateHandler } from "./access.js";
 import { DesiredProperties } from "./desired.js";
 import { isJsonObject, type JsonObject, parseObject } from "./json.js";
 import { encodeReported } from "./reported.js";
@@ -140,7 +140,8 @@ export class TwinClient {
   /** A handler that never settles must not keep all later changes from it. */
   #call(patch: JsonObject, version: number): Promise<void> {
     const { busy, clock, handlerTimeout } = this.#hub;
-    return busy.within(clock, handlerTimeout, this.#handler?.(patch, version), () => lateHandler(handlerTimeout));
+    const late = (): HubwireError => lateHandler("the handler of desired properties", handlerTimeout);
+    return busy.within(clock, handlerTimeout, this.#handler?.(patch, version), late);
   }
 
   async #readForHandler(): Promise<void> {
@@ -164,9 +165,6 @@ export class TwinClient {
     return twin as unknown as Twin;
   }
 }
-
-const lateHandler = (ms: number): HubwireError =>
-  new HubwireError("ERR_HANDLER", `the handler of desired properties has not settled within ${ms} ms; it is given up`);
 
 /** The properties themselves, without what the hub keeps beside them. */
 function sectionOf(section: JsonObject): { $version: number; properties: JsonObject } {

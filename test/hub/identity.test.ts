@@ -310,6 +310,43 @@ describe("a device whose identity the hub refuses", () => {
     expect(await failure(client.connect())).toMatchObject({ code: "ERR_HANDLER", cause: { message: "no service" } });
   });
 
+  test("a reprovision that never settles is given up after handlerTimeout, and asked again", async () => {
+    let asked = 0;
+    const { connectionString } = lab.hub.createDevice("abandoned");
+    const client = lab.client(connectionString, {
+      handlerTimeout: 50,
+      reprovision: () => (++asked === 1 ? new Promise(() => {}) : lab.hub.createDevice("found").connectionString),
+    });
+    await client.connect();
+    const error = next(client, "error");
+    const connected = new Promise<void>((resolve) => client.once("connect", () => resolve()));
+    lab.hub.removeDevice("abandoned");
+    expect(await error).toMatchObject({ code: "ERR_HANDLER", message: expect.stringContaining("reprovision") });
+    await connected;
+    expect(asked).toBe(2);
+    expect(client.deviceId).toBe("found");
+  });
+
+  test("what is asked for while a reprovision takes its time waits for it, as for a connection", async () => {
+    let provide!: (identity: string) => void;
+    let heard!: () => void;
+    const identity = new Promise<string>((resolve) => (provide = resolve));
+    const asked = new Promise<void>((resolve) => (heard = resolve));
+    const { connectionString } = lab.hub.createDevice("left");
+    const client = lab.client(connectionString, { reprovision: () => (heard(), identity) });
+    await client.connect();
+    lab.hub.removeDevice("left");
+    await asked;
+    const twin = client.getTwin();
+    const aborted = new AbortController();
+    const other = failure(client.getTwin({ signal: aborted.signal }));
+    aborted.abort();
+    expect(await other).toMatchObject({ code: "ERR_ABORTED" });
+    provide(lab.hub.createDevice("come").connectionString);
+    expect(await twin).toMatchObject({ desired: {} });
+    expect(client.errors).toEqual([]);
+  });
+
   test("without it, a refusal while running is told, and does not end the client", async () => {
     const { connectionString, primaryKey } = lab.hub.createDevice("removed");
     const client = lab.client(connectionString);

@@ -78,6 +78,28 @@ describe("by a clock that the test moves", () => {
     expect(calls).toBe(3);
   });
 
+  test("a provider that never answers is asked again", async () => {
+    const { primaryKey } = lab.hub.createDevice("silent");
+    const clock = new FakeClock();
+    clock.wallOffset = Date.now();
+    const there = { hostName: "localhost", deviceId: "silent" };
+    let calls = 0;
+    const sas = () => {
+      if (++calls === 2) return new Promise<string>(() => {});
+      return createSasToken({ ...there, key: primaryKey as string, expiry: clock.wallTime() / 1000 + 1_000 });
+    };
+    const device = lab.client({ ...there, sas }, { clock, keepAlive: 0, random: () => 0.5 });
+    await device.connect();
+    const error = next(device, "error");
+    clock.advance(801_000);
+    await device.sendTelemetry("the old connection serves");
+    clock.advance(30_000);
+    expect(await error).toMatchObject({ code: "ERR_SIGNING" });
+    expect(device.connected).toBe(true);
+    await advanceToConnect(clock, device, 5_000);
+    expect(calls).toBe(3);
+  });
+
   test("handlers that run may finish before: nothing is answered late or delivered twice", async () => {
     const { clock, device } = await withClock("handlers", { tokenLifetime: 100_000 });
     clock.advance(79_000);
