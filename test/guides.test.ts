@@ -260,6 +260,12 @@ describe.each(documents)("%s", (file) => {
   });
 });
 
-test("there are guides to look at", () => {
+test("each script is named in a guide", () => {
   expect(documents.length).toBeGreaterThan(12);
+  const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+  // What npm runs by itself, before others or when it packs and tags.
+  const names = Object.keys(scripts).filter((name) => !/^(pre|version$)/.test(name));
+  const text = documents.map(read).join("\n");
+  const isNamed = (name: string) => new RegExp(`(?:npm |npm run |\`)${name}(?![\\w:-])`).test(text);
+  expect(names.filter((name) => !isNamed(name))).toEqual([]);
 });
