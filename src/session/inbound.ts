@@ -150,10 +150,11 @@ export class Inbound {
       if (!isSkipped) this.#owner.answer(qos2, id);
     }
     // Emptied at once where nothing waits; otherwise when half of it is history.
-    if (this.#head === slots.length || this.#head > Math.max(1023, slots.length / 2)) {
-      slots.splice(0, this.#head);
-      this.#base += this.#head;
-      this.#head = 0;
-    }
+    if (this.#head < slots.length && this.#head <= Math.max(1023, slots.length / 2)) return;
+    this.#base += this.#head;
+    // One handled at once, as most are: to take it off keeps the memory for the next.
+    if (slots.length === 1) slots.pop();
+    else slots.splice(0, this.#head);
+    this.#head = 0;
   }
 }

@@ -3,7 +3,9 @@
  *
  * Invariant: nothing but CONNACK may come before CONNACK (MQTT-3.2.0-1), and nothing that only clients send at all.
  */
+import { Buffer } from "node:buffer";
 import { publishSize } from "../codec/check.js";
+import type { Decoder } from "../codec/index.js";
 import type { PacketSink, QoS } from "../codec/types.js";
 import type { Answers } from "./answers.js";
 import type { Arrivals } from "./arrivals.js";
@@ -14,6 +16,9 @@ import type { SessionParts } from "./parts.js";
 import { onlyFromClients, violation } from "./refusals.js";
 import type { Route } from "./route.js";
 import type { Subscriptions } from "./subscriptions.js";
+
+/** What a Buffer makes its own views with; `Buffer.from` and `subarray` take longer to get there. */
+const View = (Buffer as unknown as { [Symbol.species]?: Uint8ArrayConstructor })[Symbol.species] ?? Uint8Array;
 
 export interface Recipients<S extends Route> {
   readonly parts: SessionParts;
@@ -30,11 +35,24 @@ export class ServerPackets<S extends Route> implements Required<PacketSink> {
   readonly #to: Recipients<S>;
   readonly #parts: SessionParts;
   readonly #arrivals: Arrivals<S>;
+  /** The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest of a view. */
+  #bytes: Uint8Array | undefined;
+  #memory: ArrayBufferLike | undefined;
+  #offset = 0;
 
   constructor(to: Recipients<S>) {
     this.#to = to;
     this.#parts = to.parts;
     this.#arrivals = to.arrivals;
+  }
+
+  /** Delivers the packets that the chunk completes, by a decoder whose sink this is; keeps nothing of it alive. Throws what `push` does. */
+  receive(decoder: Decoder, chunk: Uint8Array): void {
+    try {
+      decoder.push(chunk);
+    } finally {
+      this.#bytes = this.#memory = undefined;
+    }
   }
 
   #took(type: string, packetId: number, size: number | undefined, topic?: string): void {
@@ -63,7 +81,13 @@ export class ServerPackets<S extends Route> implements Required<PacketSink> {
   ): void {
     const { trace } = this.#parts.output;
     this.#took("publish", packetId, trace && publishSize(topic, end - start, qos), topic);
-    this.#arrivals.published(topic, bytes.subarray(start, end), qos, retain, dup, packetId);
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#memory = bytes.buffer;
+      this.#offset = bytes.byteOffset;
+    }
+    const payload = new View(this.#memory!, this.#offset + start, end - start);
+    this.#arrivals.published(topic, payload, qos, retain, dup, packetId);
   }
 
   puback(packetId: number): void {

@@ -9,7 +9,6 @@
  * - After a violation, `lost`, `disconnect` or `end` nothing more is delivered or written for that connection.
  */
 import { Decoder } from "../codec/index.js";
-import type { PacketSink } from "../codec/types.js";
 import { HubwireError } from "../errors.js";
 import { Answers } from "./answers.js";
 import { Arrivals } from "./arrivals.js";
@@ -48,7 +47,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   readonly #events: SessionEvent[] = [];
   #state: SessionState = "closed";
   #isOver = false;
-  readonly #packets: PacketSink;
+  readonly #packets: ServerPackets<S>;
   #decoder: Decoder | undefined;
   #isRestored = false;
 
@@ -132,7 +131,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#parts.time.now = now;
     this.#watch.keepAlive.received(now);
     try {
-      decoder.push(chunk);
+      this.#packets.receive(decoder, chunk);
       // What waited for room in the window, or for an identifier.
       this.#outbound.goOn();
       this.#subscriptions.sendAll();
