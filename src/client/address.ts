@@ -3,7 +3,7 @@
  *
  * Invariant: no text made here quotes a value, for a URL may hold a password.
  */
-import { attempt, invalid } from "../check.js";
+import { attempt, invalid, orInvalid } from "../check.js";
 import type { Endpoint } from "../transport/connection.js";
 
 /** The options that say where to connect. */
@@ -64,11 +64,7 @@ function checkHost(host: string | undefined): string {
 /** As DNS, TLS and HTTP know a name with other letters (RFC 5891, section 4.4). */
 function asciiOf(host: string): string {
   if (/^[!-~]*$/.test(host)) return host;
-  try {
-    return new URL(`ws://${host}`).hostname;
-  } catch {
-    throw invalid("option host is no name that can be looked up");
-  }
+  return orInvalid(() => new URL(`ws://${host}`).hostname, "option host is no name that can be looked up");
 }
 
 /** As far as it costs nothing; the rest is checked where the proxy is used. */

@@ -56,7 +56,7 @@ export class ConnectCalls implements SignalOwner<ConnectRequest> {
   }
 
   /** One waits no longer. */
-  #end(request: ConnectRequest, error: HubwireError): void {
+  #end(request: ConnectRequest, error: HubwireError | undefined): void {
     this.#waiting?.delete(request);
     this.#signals.remove(request);
     settle(request, error);
@@ -75,11 +75,7 @@ export class ConnectCalls implements SignalOwner<ConnectRequest> {
 
   /** All are over: accepted, or failed with `error`. */
   settleAll(error: HubwireError | undefined): void {
-    const all = this.#waiting ?? [];
+    for (const request of this.#waiting ?? []) this.#end(request, error);
     this.#waiting = undefined;
-    for (const request of all) {
-      this.#signals.remove(request);
-      settle(request, error);
-    }
   }
 }

@@ -184,12 +184,7 @@ export function resolveOptions(
 /** What the caller's function says, or chance where that is nothing to compute a delay from: attempts go on whatever it does. */
 function fraction(random: () => number): () => number {
   return () => {
-    let value = NaN;
-    try {
-      value = random();
-    } catch {
-      // As for a number that is none.
-    }
+    const value = attempt(random, NaN);
     return value >= 0 && value < 1 ? value : Math.random();
   };
 }

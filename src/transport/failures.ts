@@ -16,11 +16,15 @@ export function codeOf(error: unknown): string {
   return typeof code === "string" ? code : "";
 }
 
-/** Options that Node refused: its text may quote the value, so only its code goes on. */
-export function badOptions(error: unknown): HubwireError {
-  if (error instanceof HubwireError) return error;
-  if (codeOf(error) === "ERR_ACCESS_DENIED") return accessDenied("the connection", error);
-  return invalid(`tls or connection options refused: ${codeOf(error)}`);
+/** What `connect` returns. Where Node refuses the options, its text may quote a value, so only its code goes on. */
+export function begin<T>(connect: () => T): T {
+  try {
+    return connect();
+  } catch (error) {
+    if (error instanceof HubwireError) throw error;
+    if (codeOf(error) === "ERR_ACCESS_DENIED") throw accessDenied("the connection", error);
+    throw invalid(`tls or connection options refused: ${codeOf(error)}`);
+  }
 }
 
 const accessDenied = (name: string, cause: unknown): HubwireError =>

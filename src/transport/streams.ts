@@ -6,7 +6,7 @@
  */
 import type { Duplex } from "node:stream";
 import { builtin } from "../builtin.js";
-import { badOptions } from "./failures.js";
+import { begin } from "./failures.js";
 
 const ignored = (): void => {};
 
@@ -68,12 +68,7 @@ export function opened(stream: Duplex, event: "connect" | "secureConnect", signa
 
 /** A TCP connection. Rejects as `opened` does. */
 export async function connectTcp(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
-  let socket: Duplex;
-  try {
-    socket = builtin("net").connect({ host, port });
-  } catch (error) {
-    throw badOptions(error);
-  }
+  const socket = begin(() => builtin("net").connect({ host, port }));
   await opened(socket, "connect", signal);
   return socket;
 }

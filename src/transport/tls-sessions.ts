@@ -6,9 +6,9 @@
  * value: host, name, authorities, certificate, key, checks, ...) that it was made under. It is offered once: only a
  * connection that went on to work brings it, or a newer one, back, so what a server refuses is not offered again.
  */
-import type { Hash } from "node:crypto";
 import type { ConnectionOptions, SecureContext } from "node:tls";
 import { builtin } from "../builtin.js";
+import { attempt } from "../check.js";
 
 /** One for each client. */
 export class TlsSessions {
@@ -49,24 +49,24 @@ function identityOf(value: object): number {
 const isPlain = (value: object): boolean =>
   [Object.prototype, Array.prototype, null].includes(Object.getPrototypeOf(value) as object | null);
 
-function digest(hash: Hash, value: unknown, above: readonly object[]): void {
-  if (typeof value === "string") {
-    hash.update(`s${Buffer.byteLength(value)}:`).update(value);
-  } else if (ArrayBuffer.isView(value)) {
-    hash.update(`b${value.byteLength}:`).update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-  } else if (typeof value === "object" && value !== null && isPlain(value) && !above.includes(value)) {
-    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-    hash.update(`${Array.isArray(value) ? "a" : "o"}${entries.length}:`);
-    for (const entry of entries) for (const part of entry) digest(hash, part, [...above, value]);
-  } else if (typeof value === "function" || (typeof value === "object" && value !== null)) {
-    hash.update(`i${identityOf(value)};`);
-  } else hash.update(`${typeof value} ${String(value)};`);
+/** Of a value of the options, what `JSON.stringify` writes of it: all strings begin with what they stand for. */
+function comparable(this: Record<string, unknown>, name: string): unknown {
+  // Not the second argument, which a method `toJSON` may have made.
+  const value = this[name];
+  if (typeof value === "string") return `s${value}`;
+  if (ArrayBuffer.isView(value)) {
+    return `b${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1")}`;
+  }
+  if (typeof value === "object" && value !== null && isPlain(value)) return value;
+  if (typeof value === "function" || (typeof value === "object" && value !== null)) return `i${identityOf(value)}`;
+  return `${typeof value} ${String(value)}`;
 }
 
 /** Stands for all that decides whether a server is trusted, and what it is shown. Holds no secret. */
 export function termsOf(options: ConnectionOptions): string {
-  const hash = builtin("crypto").createHash("sha256");
   // The one global switch that turns verification off.
-  digest(hash, [options, process.env["NODE_TLS_REJECT_UNAUTHORIZED"]], []);
-  return hash.digest("base64");
+  const all = [options, process.env["NODE_TLS_REJECT_UNAUTHORIZED"]];
+  // What goes in a circle is never the same.
+  const text = attempt(() => JSON.stringify(all, comparable), `${++lastIdentity}`);
+  return builtin("crypto").createHash("sha256").update(text).digest("base64");
 }

@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
 import { builtin } from "../builtin.js";
 import { invalid } from "../check.js";
-import { badOptions } from "./failures.js";
+import { begin } from "./failures.js";
 import { quieten } from "./streams.js";
 import { termsOf, type TlsSessions } from "./tls-sessions.js";
 
@@ -35,10 +35,9 @@ export function secure(
   const terms = termsOf({ ...options, host, port });
   const session = sessions.take(terms);
   const checkServerIdentity = identityCheck(options);
-  let socket: TLSSocket;
-  try {
-    // What the options hold is read here.
-    socket = tls.connect({
+  // What the options hold is read in here.
+  const socket = begin(() =>
+    tls.connect({
       ...options,
       secureContext: options.secureContext ?? sessions.context(terms, () => tls.createSecureContext(options)),
       checkServerIdentity,
@@ -46,10 +45,8 @@ export function secure(
       port,
       ...(stream && { socket: stream }),
       ...(session && { session }),
-    });
-  } catch (error) {
-    throw badOptions(error);
-  }
+    }),
+  );
   // Whoever waits for it listens too.
   quieten(socket);
   if (stream) {

@@ -58,12 +58,14 @@ export class FrameReader {
   #headerLength = 0;
   readonly #control = Buffer.alloc(CONTROL_LIMIT);
   #controlLength = 0;
+  /** Payload of the present chunk. */
+  #data: Uint8Array[] = [];
   #opcode = BINARY;
   /** Payload bytes of the present frame that are still to come. */
   #left = 0;
-  /** Where its mask stands in the header, and the next byte of it to use. */
+  /** Where its mask stands in the header, and how many bytes were unmasked with it. */
   #maskStart = 0;
-  #maskAt = 0;
+  #unmasked = 0;
   /** Inside a message of several frames. */
   #fragmented = false;
   #closed = false;
@@ -77,45 +79,49 @@ export class FrameReader {
   /** Takes the chunk over. @throws FrameFault after what came before the breach was delivered; then always the same. */
   push(chunk: Uint8Array): void {
     if (this.#fault) throw this.#fault;
-    const data = new Gatherer(chunk);
     try {
-      for (let at = 0; at < chunk.length && !this.#closed;) at = this.#step(chunk, at, data);
+      for (let at = 0; at < chunk.length && !this.#closed;) at = this.#step(chunk, at);
     } catch (error) {
-      this.#deliver(data);
       throw (this.#fault = error as FrameFault);
+    } finally {
+      this.#deliver();
     }
-    this.#deliver(data);
   }
 
-  #deliver(data: Gatherer): void {
-    const bytes = data.take();
-    if (bytes.length > 0) this.#sink.data(bytes);
+  /** As one piece: a view of the chunk where it is in one place and not masked, else memory of its own. */
+  #deliver(): void {
+    const parts = this.#data;
+    if (parts.length === 0) return;
+    this.#data = [];
+    this.#sink.data(parts.length === 1 ? parts[0]! : put(parts, new Uint8Array(lengthOf(parts)), 0));
   }
 
   /** Takes one byte of a header, or all of a payload that is there; returns where to go on. */
-  #step(chunk: Uint8Array, at: number, data: Gatherer): number {
+  #step(chunk: Uint8Array, at: number): number {
     if (this.#left === 0) {
-      this.#header[this.#headerLength++] = chunk[at] as number;
-      if (this.#headerLength === this.#headerNeeded()) this.#begin(data);
+      this.#header[this.#headerLength++] = chunk[at]!;
+      if (this.#headerLength === this.#headerNeeded()) this.#begin();
       return at + 1;
     }
     const end = Math.min(chunk.length, at + this.#left);
-    if (this.#opcode >= CLOSE) {
-      for (let i = at; i < end; i++) this.#control[this.#controlLength++] = (chunk[i] as number) ^ this.#nextMask();
-    } else if (this.#masked) {
-      data.addMasked(at, end, this.#header, this.#maskStart, this.#maskAt);
-      this.#maskAt = (this.#maskAt + end - at) & 3;
-    } else data.add(at, end);
-    this.#left -= end - at;
-    if (this.#left === 0) this.#end(data);
+    const view = chunk.subarray(at, end);
+    const part = this.#masked ? this.#unmask(new Uint8Array(view)) : view;
+    if (this.#opcode < CLOSE) this.#data.push(part);
+    else {
+      this.#control.set(part, this.#controlLength);
+      this.#controlLength += part.length;
+    }
+    this.#left -= part.length;
+    if (this.#left === 0) this.#end();
     return end;
   }
 
-  #nextMask(): number {
-    if (!this.#masked) return 0;
-    const byte = this.#header[this.#maskStart + this.#maskAt] as number;
-    this.#maskAt = (this.#maskAt + 1) & 3;
-    return byte;
+  #unmask(bytes: Uint8Array): Uint8Array {
+    const mask = this.#header.subarray(this.#maskStart);
+    const before = this.#unmasked;
+    for (let i = 0; i < bytes.length; i++) bytes[i]! ^= mask[(before + i) & 3]!;
+    this.#unmasked += bytes.length;
+    return bytes;
   }
 
   /** Bytes of the header, as far as what is there tells. What is wrong with the first two is told at once. */
@@ -148,7 +154,7 @@ export class FrameReader {
   }
 
   /** The header is whole. */
-  #begin(data: Gatherer): void {
+  #begin(): void {
     const header = this.#header;
     const [first = 0, second = 0] = header;
     let length = second & 0x7f;
@@ -156,23 +162,21 @@ export class FrameReader {
     else if (length === 127) length = least(header.readUInt32BE(2) * 2 ** 32 + header.readUInt32BE(6), 65_536);
     this.#opcode = first & 15;
     this.#maskStart = this.#headerLength - 4;
-    this.#maskAt = 0;
-    this.#headerLength = 0;
-    this.#controlLength = 0;
+    this.#unmasked = this.#headerLength = this.#controlLength = 0;
     this.#left = length;
     if (this.#opcode < CLOSE) this.#fragmented = !(first & 0x80);
-    if (length === 0) this.#end(data);
+    if (length === 0) this.#end();
   }
 
   /** The payload is whole. */
-  #end(data: Gatherer): void {
+  #end(): void {
     if (this.#opcode < CLOSE) return;
     const payload = this.#control.subarray(0, this.#controlLength);
     if (this.#opcode === PING) this.#sink.ping(Buffer.from(payload));
     if (this.#opcode !== CLOSE) return;
     const [code, reason] = closeReason(payload);
     this.#closed = true;
-    this.#deliver(data);
+    this.#deliver();
     this.#sink.close(code, reason);
   }
 }
@@ -197,80 +201,37 @@ function closeReason(payload: Buffer): [code: number, reason: string] {
   }
 }
 
-/** Payload of one chunk as one piece: a view of it where it is in one place and not masked, else memory of its own. */
-class Gatherer {
-  readonly #chunk: Uint8Array;
-  #start = 0;
-  #end = 0;
-  #own: Uint8Array | undefined;
-
-  constructor(chunk: Uint8Array) {
-    this.#chunk = chunk;
-  }
-
-  add(start: number, end: number): void {
-    if (this.#end === 0) [this.#start, this.#end] = [start, end];
-    else {
-      const own = this.#room(start);
-      own.set(this.#chunk.subarray(start, end), this.#end);
-      this.#end += end - start;
-    }
-  }
-
-  addMasked(start: number, end: number, header: Uint8Array, maskStart: number, maskAt: number): void {
-    const chunk = this.#chunk;
-    const own = this.#room(start);
-    let at = this.#end;
-    for (let i = start; i < end; i++)
-      own[at++] = (chunk[i] as number) ^ (header[maskStart + ((maskAt + i - start) & 3)] as number);
-    this.#end = at;
-  }
-
-  take(): Uint8Array {
-    const bytes = (this.#own ?? this.#chunk).subarray(this.#start, this.#end);
-    this.#own = undefined;
-    this.#start = this.#end = 0;
-    return bytes;
-  }
-
-  /** Memory for what there is and all that may follow it in the chunk. */
-  #room(start: number): Uint8Array {
-    if (this.#own) return this.#own;
-    const before = this.#chunk.subarray(this.#start, this.#end);
-    this.#own = new Uint8Array(before.length + this.#chunk.length - start);
-    this.#own.set(before);
-    this.#start = 0;
-    this.#end = before.length;
-    return this.#own;
-  }
-}
-
-/** A frame that is a whole message, in memory of its own; `mask`, 32 unpredictable bits, makes it a client's. */
-export function encodeFrame(opcode: number, chunks: readonly Uint8Array[], mask?: number): Uint8Array {
+function lengthOf(chunks: readonly Uint8Array[]): number {
   let length = 0;
   for (const chunk of chunks) length += chunk.length;
-  const masked = mask !== undefined;
-  const header = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (masked ? 4 : 0);
-  // So that the payload stands at a multiple of four, and is masked in words.
-  const pad = -header & 3;
-  const bytes = Buffer.allocUnsafe(pad + header + length);
-  bytes[pad] = 0x80 | opcode;
-  const maskBit = masked ? 0x80 : 0;
-  if (length < 126) bytes[pad + 1] = maskBit | length;
-  else if (length < 65_536) {
-    bytes[pad + 1] = maskBit | 126;
-    bytes.writeUInt16BE(length, pad + 2);
-  } else {
-    bytes[pad + 1] = maskBit | 127;
-    bytes.writeUInt32BE(Math.floor(length / 2 ** 32), pad + 2);
-    bytes.writeUInt32BE(length >>> 0, pad + 6);
-  }
-  const start = pad + header;
-  let at = start;
+  return length;
+}
+
+/** Copies the chunks into `bytes`, one behind the other. */
+function put(chunks: readonly Uint8Array[], bytes: Uint8Array, at: number): Uint8Array {
   for (const chunk of chunks) {
     bytes.set(chunk, at);
     at += chunk.length;
   }
+  return bytes;
+}
+
+/** A frame that is a whole message, in memory of its own; `mask`, 32 unpredictable bits, makes it a client's. */
+export function encodeFrame(opcode: number, chunks: readonly Uint8Array[], mask?: number): Uint8Array {
+  const length = lengthOf(chunks);
+  const masked = mask !== undefined;
+  const header = 2 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + (masked ? 4 : 0);
+  // So that the payload stands at a multiple of four, and is masked in words.
+  const pad = -header & 3;
+  const start = pad + header;
+  const bytes = Buffer.allocUnsafe(start + length);
+  bytes[pad] = 0x80 | opcode;
+  bytes[pad + 1] = (masked ? 0x80 : 0) | (length < 126 ? length : length < 65_536 ? 126 : 127);
+  if (length >= 65_536) {
+    bytes.writeUInt32BE(Math.floor(length / 2 ** 32), pad + 2);
+    bytes.writeUInt32BE(length >>> 0, pad + 6);
+  } else if (length >= 126) bytes.writeUInt16BE(length, pad + 2);
+  put(chunks, bytes, start);
   if (masked) applyMask(bytes, start, mask);
   return bytes.subarray(pad);
 }
