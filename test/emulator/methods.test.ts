@@ -79,6 +79,24 @@ describe("invokeMethod", () => {
     expect(await client.nothingElse()).toBe(true);
   });
 
+  it("a call that meets the device's DISCONNECT is not sent again, and its caller hears so at its deadline", async () => {
+    await client.subscribe(FILTER);
+    const result = hub.invokeMethod(device.deviceId, "crossing", null, { responseTimeout: 500 });
+    await call();
+    await client.disconnect();
+    const again = await RawClient.connected(hub, device);
+    await again.subscribe(FILTER);
+    expect(await again.nothingElse()).toBe(true);
+    const next = hub.invokeMethod(device.deviceId, "next");
+    const { name, rid } = await call(again);
+    expect(name).toBe("next");
+    again.send({ type: "publish", topic: `$iothub/methods/res/200/?$rid=${rid}`, payload: "" });
+    expect(await next).toMatchObject({ status: 200 });
+    clock.advance(500);
+    await expect(result).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+    again.destroy();
+  });
+
   it("waits 30 s for the response where nothing else is said", async () => {
     await client.subscribe(FILTER);
     let settled = false;
