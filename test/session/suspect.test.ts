@@ -297,14 +297,15 @@ describe("alone", () => {
       }
     });
 
-    test("a store that fails at the next session ends the connection, and the identifier is not free", () => {
+    test("a store that fails at the next session ends the connection, and it is free when the store knows", () => {
       const store = new MemoryStore();
       const h = givenUp({ store });
       store.failing = new HubwireError("ERR_STORE", "disk full");
       h.connect(false);
       expect(h.failures.map(({ code }) => code)).toEqual(["ERR_STORE"]);
       store.failing = undefined;
-      expect(used(h.connect(true), 300)).not.toContain(1);
+      expect(used(h.connect(true), 300)).toContain(1);
+      expect(store.records.size).toBe(0);
     });
   });
 });
