@@ -27,6 +27,8 @@ export class Filter<R extends Route> {
   /** In order, so that one that ends is not searched for among all. */
   readonly #members = newList();
   #routes: readonly R[] | undefined;
+  /** How many of them want its messages beyond what is under way, by QoS: there may be thousands. */
+  readonly #wanting = [0, 0, 0];
 
   constructor(topicFilter: string) {
     const matched = topicFilter.replace(SHARED, "");
@@ -46,11 +48,25 @@ export class Filter<R extends Route> {
   add(route: R): void {
     insert(route, this.#members);
     this.#routes = undefined;
+    this.count(route, 1);
   }
 
   remove(route: R): void {
     unlink(route);
     this.#routes = undefined;
+    this.count(route, -1);
+  }
+
+  /** One of its routes wants messages from now on, or no more (-1); one that is `ending` counts for nothing. */
+  count({ state, qos }: R, change: 1 | -1): void {
+    if (state !== "ending") this.#wanting[qos]! += change;
+  }
+
+  /** The highest QoS that its routes want messages with, but for `except`; -1: none wants any. */
+  wantedQos(except?: R): number {
+    let qos = 2;
+    while (qos >= 0 && this.#wanting[qos]! <= +(except?.qos === qos && except.state !== "ending")) qos--;
+    return qos;
   }
 
   [Symbol.iterator](): Iterator<R> {
@@ -101,14 +117,29 @@ export class Filters<R extends Route> {
     filter.add(route);
   }
 
+  /** A request is to end the route. */
+  ending(route: R): void {
+    if (route.state === "ended") return;
+    route.endings++;
+    this.#filters.get(route.topicFilter)?.count(route, -1);
+    route.state = "ending";
+  }
+
+  /** One of the requests that were to end it does not. */
+  notEnding(route: R): void {
+    if (--route.endings > 0 || route.state !== "ending") return;
+    route.state = "granted";
+    this.#filters.get(route.topicFilter)?.count(route, 1);
+  }
+
   /** The route has ended. */
   remove(route: R): void {
     if (route.state === "ended") return;
-    route.state = "ended";
     this.#lastTopic = undefined;
     const { topicFilter } = route;
     const filter = this.#filters.get(topicFilter);
     filter?.remove(route);
+    route.state = "ended";
     if (!filter?.isEmpty) return;
     this.#filters.delete(topicFilter);
     this.#tree.change(filter.matched, (others = []) => {
@@ -146,12 +177,10 @@ export class Filters<R extends Route> {
  * takes the last (MQTT-3.8.4-3).
  */
 export function wantedQos<R extends Route>(filter: Filter<R> | undefined, asked: QoS): QoS {
-  let most = asked;
-  for (const { state, qos } of filter ?? []) if (state !== "ending" && qos > most) most = qos;
-  return most;
+  return Math.max(asked, filter?.wantedQos() ?? 0) as QoS;
 }
 
-/** Whether somebody wants the messages of the filter beyond what is under way. */
-export function isWanted<R extends Route>(filter: Filter<R> | undefined): boolean {
-  return !!filter?.some(({ state }) => state !== "ending");
+/** Whether somebody but `except` wants the messages of the filter beyond what is under way. */
+export function isWanted<R extends Route>(filter: Filter<R> | undefined, except?: R): boolean {
+  return !!filter && filter.wantedQos(except) >= 0;
 }

@@ -57,7 +57,7 @@ export class Subscriptions<R extends Route> {
   routesToEnd(topicFilter: string, only: R | undefined): readonly R[] | undefined {
     const filter = this.filters.get(topicFilter);
     if (!only) return filter?.routes ?? [];
-    return filter?.some((route) => route !== only && route.state !== "ending") ? undefined : [only];
+    return isWanted(filter, only) ? undefined : [only];
   }
 
   /** Throws ERR_QUEUE_FULL, and has taken nothing then. */
@@ -71,10 +71,7 @@ export class Subscriptions<R extends Route> {
     asking.acceptedAt = Math.floor(time.now);
     for (const route of asking.subscriptions) {
       if (asking.awaits === SUBACK) this.filters.add(route);
-      else if (route.state !== "ended") {
-        route.state = "ending";
-        route.endings++;
-      }
+      else this.filters.ending(route);
     }
     insert(asking, this.#unsent);
     this.awaited++;
@@ -167,7 +164,7 @@ export class Subscriptions<R extends Route> {
     if (!asking.packetId && (awaits === SUBACK || !wasSent)) this.#remove(asking);
     for (const route of subscriptions) {
       if (awaits === SUBACK || wasSent) this.filters.remove(route);
-      else if (--route.endings === 0 && route.state === "ending") route.state = "granted";
+      else this.filters.notEnding(route);
     }
     this.#settle(asking, error);
     if (awaits !== SUBACK || !wasSent) return;

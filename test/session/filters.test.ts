@@ -100,7 +100,7 @@ describe("what the server has to keep", () => {
     const [a, b, c] = ["a", "b", "c"].map((filter) => added(filters, filter)) as [Route, Route, Route];
     expect([...filters.wanted()]).toEqual([]);
     for (const { topicFilter } of [c, a, b]) filters.get(topicFilter)!.granted = true;
-    b.state = "ending";
+    filters.ending(b);
     expect([...filters.wanted()].map(({ topicFilter }) => topicFilter)).toEqual(["a", "c"]);
     added(filters, "b");
     expect([...filters.wanted()].map(({ topicFilter }) => topicFilter)).toEqual(["a", "b", "c"]);
@@ -113,9 +113,47 @@ describe("what the server has to keep", () => {
     added(filters, "a", 1);
     const two = added(filters, "a", 2);
     expect(wantedQos(filters.get("a"), 0)).toBe(2);
-    two.state = "ending";
+    filters.ending(two);
     expect(wantedQos(filters.get("a"), 0)).toBe(1);
     expect(wantedQos(filters.get("a"), 2)).toBe(2);
     expect(wantedQos(undefined, 1)).toBe(1);
   });
+});
+
+/** Tells how often anybody looked at a route. */
+class WatchedRoute extends Route {
+  static looks = 0;
+
+  constructor(topicFilter: string, qos: QoS) {
+    super(topicFilter, qos);
+    for (const name of ["state", "qos"] as const) {
+      let value: unknown = this[name];
+      Object.defineProperty(this, name, {
+        get: () => (WatchedRoute.looks++, value),
+        set: (next: unknown) => void (value = next),
+      });
+    }
+  }
+}
+
+test("of many subscribers of one filter, one that comes or goes costs no look at the others", () => {
+  const filters = new Filters<WatchedRoute>();
+  const routes = Array.from({ length: 1_000 }, (_, at) => new WatchedRoute("a", at % 500 === 0 ? 1 : 0));
+  for (const route of routes) {
+    filters.add(route);
+    expect(wantedQos(filters.get("a"), 0)).toBe(1);
+  }
+  for (const route of routes.slice(1, 999)) {
+    filters.ending(route);
+    expect(isWanted(filters.get("a"), routes[0])).toBe(true);
+    filters.remove(route);
+  }
+  expect(wantedQos(filters.get("a"), 0)).toBe(1);
+  filters.ending(routes[0]!);
+  expect(wantedQos(filters.get("a"), 0)).toBe(0);
+  expect(isWanted(filters.get("a"), routes[0])).toBe(true);
+  expect(isWanted(filters.get("a"), routes[999])).toBe(false);
+  filters.notEnding(routes[0]!);
+  expect(wantedQos(filters.get("a"), 0)).toBe(1);
+  expect(WatchedRoute.looks).toBeLessThan(20 * routes.length);
 });
