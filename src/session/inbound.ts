@@ -77,7 +77,7 @@ export class Inbound {
    */
   settle(deliveryId: number, refused: boolean): void {
     const index = deliveryId - this.#base;
-    const slot = index < this.#head ? undefined : this.#slots[index];
+    const slot = this.#slots[index];
     let qos2Id = 0;
     if (slot === undefined) {
       // From an earlier connection: only a QoS 2 message that is still known means anything on this one.
@@ -85,14 +85,16 @@ export class Inbound {
       this.#carried?.delete(deliveryId);
     } else if (slot & QOS_2) qos2Id = slot & 0xffff;
     else this.#slots[index] = slot | (refused ? SKIP : DONE);
-    if (qos2Id && this.#known?.get(qos2Id) === deliveryId) {
+    const known = this.#known;
+    // Stryker disable next-line OptionalChaining: with an identifier there is a map.
+    if (qos2Id && known?.get(qos2Id) === deliveryId) {
       if (refused) {
         // Repeats of it that arrived meanwhile must not be answered either.
-        this.#known?.delete(qos2Id);
+        known.delete(qos2Id);
         (this.#refused ??= new Map()).set(qos2Id, this.#base + this.#slots.length);
       } else {
         // First: where the store fails, the message is taken all the same, and recorded when it comes again.
-        this.#known?.set(qos2Id, this.#isDoubtful(deliveryId) ? DOUBTFUL : 0);
+        known.set(qos2Id, this.#isDoubtful(deliveryId) ? DOUBTFUL : 0);
         this.#owner.taken(qos2Id);
       }
     }
@@ -110,9 +112,10 @@ export class Inbound {
     this.#slots = [];
     this.#head = 0;
     this.#refused = undefined;
-    for (const [id, known] of this.#known ?? []) {
+    this.#known?.forEach((known, id) => {
+      // Stryker disable next-line ConditionalExpression,EqualityOperator: of what is no delivery nobody will ask.
       if (known > 0) (this.#carried ??= new Map()).set(known, id);
-    }
+    });
   }
 
   /** The session is gone: the identifiers that were known, each forgotten once the next is asked for. */
@@ -129,7 +132,9 @@ export class Inbound {
    * message.
    */
   doubt(): void {
-    for (const [id, known] of this.#known ?? []) if (!known) this.#known!.set(id, DOUBTFUL);
+    this.#known?.forEach((known, id, all) => {
+      if (!known) all.set(id, DOUBTFUL);
+    });
     this.#sinceDoubt = this.#base;
   }
 
@@ -140,19 +145,23 @@ export class Inbound {
 
   #advance(): void {
     const slots = this.#slots;
+    // Stryker disable next-line EqualityOperator: what is not there waits.
     while (this.#head < slots.length) {
       const slot = slots[this.#head]!;
       const id = slot & 0xffff;
       const qos2 = (slot & QOS_2) !== 0;
       const isSkipped = qos2 ? (this.#refused?.get(id) ?? 0) > this.#base + this.#head : (slot & SKIP) !== 0;
+      // Stryker disable next-line OptionalChaining: with an identifier there is a map.
       if (!isSkipped && (qos2 ? (this.#known?.get(id) ?? 0) > 0 : !(slot & DONE))) break;
       this.#head++;
       if (!isSkipped) this.#owner.answer(qos2, id);
     }
     // Emptied at once where nothing waits; otherwise when half of it is history.
+    // Stryker disable next-line ConditionalExpression,LogicalOperator,EqualityOperator,MethodExpression,ArithmeticOperator: time and memory only.
     if (this.#head < slots.length && this.#head <= Math.max(1023, slots.length / 2)) return;
     this.#base += this.#head;
     // One handled at once, as most are: to take it off keeps the memory for the next.
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: as above.
     if (slots.length === 1) slots.pop();
     else slots.splice(0, this.#head);
     this.#head = 0;

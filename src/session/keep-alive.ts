@@ -30,6 +30,7 @@ export class KeepAlive {
   /** The first PINGREQ that is not answered; Infinity where there is none. */
   #pingAt = Infinity;
   #suspectAt = Infinity;
+  // Stryker disable next-line BooleanLiteral: each connection begins with it.
   #reading = true;
   /** When a look began that the owner was asked for. */
   #lookAt = Infinity;
@@ -87,7 +88,6 @@ export class KeepAlive {
   /** What is known of the peer at `now`; `isDue` as of `wantsPing`. */
   check(now: number, isDue: (time: number) => boolean): PeerState {
     const k = this.interval;
-    if (this.#pingAt === Infinity) return "fine";
     const life = Math.max(this.#pingAt, this.receivedAt, this.#takenAt);
     const patience = k / 2 + this.#underWay / SLOW_LINE;
     if (!isDue(life + patience)) return "fine";

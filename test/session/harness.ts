@@ -79,6 +79,8 @@ export class Harness {
   now = 1_000;
   settled: Settled[] = [];
   deliveries: Delivery[] = [];
+  /** Topics of messages for which there was a subscription in this session. */
+  late: string[] = [];
   failures: HubwireError[] = [];
   refused: string[] = [];
   abandoned: string[] = [];
@@ -101,7 +103,8 @@ export class Harness {
     this.session = new NamedSession(
       {
         wantsWrite: () => void this.wantsWrite++,
-        deliver: (message, deliveryId) => {
+        deliver: (message, deliveryId, routes) => {
+          if (!routes) this.late.push(message.topic);
           const delivery = { ...message, deliveryId, text: Buffer.from(message.payload).toString() };
           this.deliveries.push(delivery);
           this.onDeliver?.(delivery);

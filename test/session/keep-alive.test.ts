@@ -110,6 +110,12 @@ describe("keep alive", () => {
     expect(run(slow, 5 * K, K / 100, () => {}).failed).toBeGreaterThan(K * 1.4 + 16_000 - K / 10);
   });
 
+  test("PINGREQ goes on every 0.9 intervals while one that was sent may still be on its way", () => {
+    const h = connected();
+    h.session.wrote(1024 * 1024);
+    expect(run(h, 2 * K, K / 100, () => {}).pings).toEqual([K * 0.9, K * 1.8]);
+  });
+
   test("a large packet that is still arriving is life", () => {
     const h = connected();
     // PUBLISH of 100,000 bytes, a few at a time.
@@ -158,6 +164,16 @@ describe("keep alive", () => {
     expect(h.looks, "one look is asked for").toBe(1);
     expect(h.now - lookedAt).toBeGreaterThanOrEqual(K / 2);
     expect(h.now - lookedAt).toBeLessThanOrEqual(0.6 * K);
+  });
+
+  test("the half interval is over in time also where no PINGREQ is due then", () => {
+    const h = connected();
+    h.session.reading(false, h.now);
+    // 4.5 s at 64 KiB a second: the look is asked for at 18.5 s, PINGREQ is due at 18 and 27.
+    h.session.wrote(294_912);
+    const { failed } = run(h, 5 * K, K / 100, () => {});
+    expect(failed).toBeGreaterThanOrEqual(K * 2.35);
+    expect(failed).toBeLessThanOrEqual(K * 2.45);
   });
 
   test("0 turns it off", () => {

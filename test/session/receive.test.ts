@@ -208,6 +208,38 @@ describe("incoming messages", () => {
     expect(h.sentLines()).toEqual(["pubrec#5"]);
   });
 
+  test("what arrived after such a CONNECT is doubted no more", () => {
+    const h = manual().feed(message(5, 2, "a"));
+    h.lose().open().lose().connect(true).sent();
+    h.feed(message(6, 2, "b"), message(6, 2, "b"));
+    expect(h.deliveries.map(({ text }) => text)).toEqual(["a", "b"]);
+    h.session.acknowledge(h.deliveries[1]!.deliveryId, h.now);
+    h.feed(message(6, 2, "b"));
+    expect(h.deliveries).toHaveLength(2);
+    expect(h.sentLines()).toEqual(["pubrec#6", "pubrec#6", "pubrec#6"]);
+  });
+
+  test("a refused message that comes again on the same connection is answered when it is taken", () => {
+    const h = manual().feed(message(2, 2, "a"));
+    h.session.refuse(h.deliveries[0]!.deliveryId, h.now);
+    h.feed(message(2, 2, "a", true));
+    h.session.acknowledge(h.deliveries[1]!.deliveryId, h.now);
+    expect(h.sentLines()).toEqual(["pubrec#2"]);
+  });
+
+  test("as many may wait as there are identifiers, not counting those that are answered", () => {
+    const h = manual();
+    const feed = (from: number, to: number): void =>
+      void h.feed(...Array.from({ length: to - from + 1 }, (_, at) => message(from + at, 1)));
+    feed(1, 60_000);
+    for (const { deliveryId } of h.deliveries.slice(0, 10_000)) h.session.acknowledge(deliveryId, h.now);
+    feed(1, 10_000);
+    feed(60_001, 65_535);
+    expect(h.events().failures).toEqual([]);
+    feed(10_001, 10_001);
+    expect(h.failures).toMatchObject([{ code: "ERR_PROTOCOL_VIOLATION" }]);
+  });
+
   test.each(["before", "between", "after"])(
     "after a CONNECT whose CONNACK was lost, DUP 0 is a new message also where the old one was not taken yet, but %s",
     (when) => {

@@ -213,6 +213,15 @@ describe("a session with a store", () => {
     expect(h.connections.at(-1), "followed meanwhile").toBe(true);
   });
 
+  test("nothing known, nothing to record: neither a new session nor PUBREL asks the store for anything", () => {
+    const store = new MemoryStore();
+    const h = new Harness({ store });
+    store.failing = failure;
+    h.connect(false).feed({ type: "pubrel", packetId: 5 }).reconnect(true).feed({ type: "pubrel", packetId: 5 });
+    expect(h.failures).toEqual([]);
+    expect(h.sentLines()).toEqual(["pubcomp#5"]);
+  });
+
   test("every kill between two writes of an exchange repeats, and never skips or doubles", () => {
     // A store that dies after n writes: what is in it is what the next process finds.
     class DyingStore extends MemoryStore {

@@ -72,6 +72,19 @@ describe("given up", () => {
     expect(h.reconnect(false).sentLines()).toEqual([]);
   });
 
+  test("the same twice: the filter is still to end, and is not restored", () => {
+    const h = subscribed().lose();
+    unsubscribe(unsubscribe(h, "u"), "v");
+    cancel(cancel(h, "u"), "u").connect(false);
+    expect(h.sentLines()).toEqual(["unsubscribe#2"]);
+  });
+
+  test("a SUBSCRIBE that was sent on an earlier connection: a session that was kept is to end it", () => {
+    const h = subscribe(new Harness().connect(), "s").lose();
+    h.sent();
+    expect(cancel(h, "s").connect(true).sentLines()).toEqual(["unsubscribe#2"]);
+  });
+
   test("an UNSUBSCRIBE that was sent: it is asked again where the server kept the session, and over where not", () => {
     for (const [sessionPresent, expected] of [
       [true, ["unsubscribe#3"]],
@@ -127,6 +140,10 @@ describe("given up, seen by the server", () => {
     h.session.ask(ending, h.now);
     h.session.endRoute(route);
     h.session.cancel([ending], aborted, h.now);
+    expect(route.state).toBe("ended");
+    const late = Object.assign(new Asking(UNSUBACK, ["f"], [], [route]), { name: "late" });
+    h.session.ask(late, h.now);
+    h.session.cancel([late], aborted, h.now);
     expect(route.state).toBe("ended");
   });
 });
@@ -290,6 +307,13 @@ describe("what the server has", () => {
 });
 
 describe("what ends", () => {
+  test("was there as long as the server has the session: its messages are late, not unexpected", () => {
+    const message = { type: "publish", topic: "f", qos: 0 } as const;
+    const h = unsubscribe(subscribed(), "u").feed(ended(2), message).reconnect(true).feed(message);
+    expect(h.late).toEqual(["f", "f"]);
+    expect(h.reconnect(false).feed(message).late).toHaveLength(2);
+  });
+
   test("with UNSUBACK gets no message any more, and until then all", () => {
     const h = unsubscribe(subscribed(), "u");
     expect(h.session.match("f")).toHaveLength(1);
