@@ -49,6 +49,7 @@ export class Flow {
   #isBlocked = false;
   #isPaused = false;
   /** Reading although all is full, up to the next chunk. */
+  // Stryker disable next-line BooleanLiteral: each connection begins with it.
   #isLooking = false;
   /** The load up to which there are looks, over what waited at the first of them; 0: there was none since all was full. */
   #lookUpTo = 0;
@@ -134,10 +135,12 @@ export class Flow {
   /** A chunk arrived. */
   received(bytes: number): void {
     this.bytesReceived += bytes;
+    // Stryker disable next-line ConditionalExpression: what is paused would be paused once more.
     if (!this.#isLooking) return;
     this.#isLooking = false;
     // Behind all that the stream holds: of PINGRESPs that wait in it, one a look would make a dead peer live on.
     queueMicrotask(() => {
+      // Stryker disable next-line OptionalChaining: without a connection nothing is paused.
       if (this.#isPaused && !this.#isLooking) this.#connection?.pause();
     });
   }
@@ -150,6 +153,7 @@ export class Flow {
     // Looks brought so much that there is no room for more: the peer counts as alive until the system gives it up.
     if (load >= this.#lookUpTo) return this.#session.progressed(this.#clock.now());
     this.#isLooking = true;
+    // Stryker disable next-line OptionalChaining: as above.
     this.#connection?.resume();
   }
 

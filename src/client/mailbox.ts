@@ -8,7 +8,7 @@
 import type { HubwireError } from "../errors.js";
 import type { Message } from "../session/types.js";
 
-/** Says that the consumer is done with a message; calling it again does nothing. */
+/** Says, once, that the consumer is done with a message. */
 export interface Delivery {
   done(): void;
 }

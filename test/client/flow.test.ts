@@ -45,7 +45,7 @@ class Line extends Duplex {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-async function scene() {
+async function scene(isAttached = true) {
   const log: string[] = [];
   const clock = new FakeClock();
   const state = { load: 0, output: [] as Uint8Array[], outputBytes: 0 };
@@ -81,10 +81,25 @@ async function scene() {
     return { line, connection };
   };
   const first = await dialled();
-  flow.attach(first.connection);
+  if (isAttached) flow.attach(first.connection);
   const output = (...sizes: number[]): void => void state.output.push(...sizes.map((size) => new Uint8Array(size)));
   return { ...first, dialled, flow, clock, state, output, took: () => log.splice(0) };
 }
+
+test("without a connection nothing is full, paused or looked at, and there is nothing to end", async () => {
+  const { flow, state, output, took } = await scene(false);
+  expect(flow.isPaused).toBe(false);
+  state.load = 9;
+  output(1);
+  flow.flush();
+  flow.feel();
+  flow.look();
+  flow.writable();
+  flow.end();
+  flow.detach();
+  expect(took()).toEqual([]);
+  expect(state.output).toHaveLength(1);
+});
 
 describe("out", () => {
   test("what one turn brings leaves as one write at its end, at the time of its beginning", async () => {
@@ -291,11 +306,13 @@ describe("in", () => {
     flow.received(1);
     await turn();
     state.load = 2.4;
+    flow.feel();
     flow.look();
     flow.received(1);
     await turn();
     took();
     state.load = 2.5;
+    flow.feel();
     flow.look();
     expect(took()).toEqual([`progressed ${now}`]);
     state.load = 0.4;

@@ -18,7 +18,12 @@ const SKIPPED = 2;
 const TEST_TIMEOUT = 5_000;
 const TIMES = 5;
 const LONG = 60;
-const { MUTATION_TARGET: target, MUTATION_SLOW: slow = "", MUTATION_WITHOUT: without } = process.env;
+const {
+  MUTATION_TARGET: target,
+  MUTATION_TESTS: only = "",
+  MUTATION_SLOW: slow = "",
+  MUTATION_WITHOUT: without,
+} = process.env;
 const isMeant = (test) => !without || !test.name.includes(without);
 
 /** What the instrumented sources look at. */
@@ -97,14 +102,17 @@ class QuickRunner {
   async #run(chosen, mutant) {
     const files = chosen
       ? [...new Set([...chosen].map((id) => resolve(this.#root, id.slice(0, id.indexOf("#")))))]
-      : globSync(`test/${target}/**/*.test.ts`, {
-          cwd: this.#root,
-          absolute: true,
-          ignore: slow
-            .split(",")
-            .filter(Boolean)
-            .map((name) => `**/${name}*`),
-        });
+      : globSync(
+          only ? only.split(",").map((name) => `test/${target}/**/*${name}*.test.ts`) : `test/${target}/**/*.test.ts`,
+          {
+            cwd: this.#root,
+            absolute: true,
+            ignore: slow
+              .split(",")
+              .filter(Boolean)
+              .map((name) => `**/${name}*`),
+          },
+        );
     const { evaluatedModules } = this.#modules;
     for (const module of evaluatedModules.idToModuleMap.values())
       if (module.file?.includes("/test/")) evaluatedModules.invalidateModule(module);

@@ -1,9 +1,10 @@
 // Mutation testing by StrykerJS: one small change of the source at a time, and whether a test notices.
 //
-//   nice node test/mutation/run.mjs codec | wire | session | client | transport | hub [--file topics,...] [--jobs N] [--fresh]
+//   nice node test/mutation/run.mjs codec | wire | session | client | transport | hub [--file topics,...] [--tests topics,...] [--jobs N] [--fresh]
 //
-// A target is a folder of src and the quick tests of the folder of its name. `--file` takes parts of names of files. What was found is
-// kept, and asked again only where the source or a test of it has changed (`--fresh` forgets it). A mutant that changes nothing but
+// A target is a folder of src and the quick tests of the folder of its name. `--file` takes parts of names of files, `--tests` those of
+// the only tests that are asked, which is quicker where many reach the file, and finds no more than all would. What was found is kept,
+// and asked again only where the source or a test of it has changed (`--fresh` forgets it; with `--tests` nothing is kept). A mutant that changes nothing but
 // speed or memory, or nothing at all, is marked where it is: `// Stryker disable next-line <Mutator>: <why>`. Texts of messages are
 // not mutated, and neither is what is computed when a module is loaded. The report with the survivors goes to standard output; exit
 // status 1 below the least score.
@@ -38,7 +39,12 @@ const LEAST = 90;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { file: { type: "string" }, fresh: { type: "boolean" }, jobs: { type: "string", default: "1" } },
+  options: {
+    file: { type: "string" },
+    tests: { type: "string", default: "" },
+    fresh: { type: "boolean" },
+    jobs: { type: "string", default: "1" },
+  },
 });
 const [name] = positionals;
 if (positionals.length !== 1 || !Object.hasOwn(TARGETS, name)) {
@@ -73,8 +79,7 @@ writeFileSync(
     coverageAnalysis: "perTest",
     // What is computed once, when a module is loaded, would need every test for each mutant.
     ignoreStatic: true,
-    incremental: true,
-    incrementalFile: known,
+    ...(!values.tests && { incremental: true, incrementalFile: known }),
     timeoutMS: 10_000,
     warnings: { slow: false },
     concurrency: Number(values.jobs),
@@ -93,7 +98,14 @@ const { status } = spawnSync(
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...env, ...process.env, MUTATION_TARGET: name, MUTATION_SLOW: slow.join(","), MUTATION_WITHOUT: without },
+    env: {
+      ...env,
+      ...process.env,
+      MUTATION_TARGET: name,
+      MUTATION_TESTS: values.tests,
+      MUTATION_SLOW: slow.join(","),
+      MUTATION_WITHOUT: without,
+    },
   },
 );
 process.exitCode = status ?? 1;
