@@ -89,6 +89,7 @@ describe("the head of a file", () => {
     ["another mark, alone", changed(7), 16, "damaged"],
     ["another mark and salt", changed(0, 9), 500, "foreign"],
     ["zeros in front of records", Buffer.alloc(16), 500, "damaged"],
+    ["bytes with a zero among them", Buffer.from("a note\0of 16 byt"), 500, "foreign"],
     ["text", Buffer.from("a note of 16 byt"), 500, "foreign"],
   ])("%s", (_what, bytes, size, verdict) => expect(readFileHead(bytes, size)).toEqual(verdict));
 });
@@ -124,6 +125,8 @@ describe("read", () => {
       expect(reader.find(16, size), what).toBeUndefined();
       expect(reader.body(5, { at: 16, length: 23 }, size), what).toBeUndefined();
     }
+    const least = reading(head(), record(16, 1, text));
+    expect(least.reader.find(16, least.size)?.key).toBe(1);
     const { reader, size } = reading(head(), record(16, MAX_KEY, text));
     expect(reader.find(16, size)?.key).toBe(MAX_KEY);
     for (const [key, place] of [
