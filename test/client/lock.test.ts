@@ -1,5 +1,5 @@
 /** Who has a store's lock, by what is written in it: told for sure, or refused with how to go on. */
-import { spawn, spawnSync } from "node:child_process";
+import childProcess, { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
@@ -154,7 +154,7 @@ test("a folder that can't be read keeps the store shut", () => {
 });
 
 test("a name that no store writes is nobody's that can be told", () => {
-  for (const name of ["x", "12", "12.12.5.a", "x.1.1.a.b.c", "1x.1.1.a.b.c"]) {
+  for (const name of ["x", "12", "12.12.5.a", "x.1.1.a.b.c", "1x.1.1.a.b.c", "x1.1.1.a.b.c"]) {
     const entry = left(name);
     expect(lockedBy(), name).toBe("perhaps");
     fs.rmSync(entry);
@@ -210,7 +210,7 @@ describe.skipIf(process.platform !== "linux")("by /proc", () => {
       expect(() => new Lock(path)).toThrow(perhaps(77));
       process.kill = () => true;
       expect(() => new Lock(path)).toThrow(perhaps(77));
-      process.kill = () => failing("ESRCH");
+      process.kill = (pid) => pid !== 77 || failing("ESRCH");
       new Lock(path).release();
       left("77", "77", start, kernel, space, "t");
       process.kill = () => true;
@@ -288,6 +288,48 @@ describe.skipIf(process.platform !== "linux")("by /proc", () => {
     expect(kindOf("4026532000")).toBe("pipe ENXIO");
   });
 
+  test.each<[string, () => unknown]>([
+    ["for want of leave", () => failing("ERR_ACCESS_DENIED")],
+    ["for want of the program", () => ({ status: null })],
+  ])("in a container where no pipe can be made it is a file (%s)", (_what, start) => {
+    proc((file) => (file === "/proc/self/ns/pid" ? "pid:[4026532000]" : undefined));
+    const real = childProcess.spawnSync;
+    Object.assign(childProcess, { spawnSync: start });
+    syncBuiltinESMExports();
+    undo.push(() => {
+      Object.assign(childProcess, { spawnSync: real });
+      syncBuiltinESMExports();
+    });
+    const lock = new Lock(path);
+    expect(fs.lstatSync(join(folder, fs.readdirSync(folder)[0]!)).isFile()).toBe(true);
+    lock.release();
+  });
+
+  test("what a thread is known by is the kernel's, all of it or nothing", () => {
+    const [pid, thread, start, kernel, space] = mine();
+    expect(kernel).toBe(fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1").replaceAll(/[-\n]/g, ""));
+    expect(`pid:[${space}]`).toBe(fs.readlinkSync("/proc/self/ns/pid"));
+    expect(`${pid}/task/${thread}`).toBe(fs.readlinkSync("/proc/thread-self"));
+    expect(start).toMatch(/^\d+$/);
+    for (const [name, text] of [
+      ["/proc/sys/kernel/random/boot_id", "\n"],
+      ["/proc/self/ns/pid", "pid:[]"],
+      ["/proc/thread-self", "12"],
+      [`/proc/${pid}/task/${thread}/stat`, "1 (a) Z 1"],
+    ] as const) {
+      proc((file) => (file === name ? text : undefined));
+      expect(mine().slice(3, 5), name).toEqual(["-", "-"]);
+      for (const step of undo.splice(0).reverse()) step();
+    }
+  });
+
+  test("one that could not read /proc is perhaps there, for one that can", () => {
+    left(String(process.pid), "-", "1", "-", "-", "t");
+    expect(lockedBy()).toBe("perhaps");
+    onPlatform("darwin");
+    expect(lockedBy()).toBe("perhaps");
+  });
+
   test("a program without leave to read /proc, or without one, takes no lock of a program that could", () => {
     const holder = mine();
     left(...holder);
@@ -305,6 +347,9 @@ describe("without /proc", () => {
   test("this process holds it by its start, another one while its number is used", async () => {
     const [pid, thread, start, kernel, space] = mine();
     expect([pid, thread, kernel, space]).toEqual([String(process.pid), "-", "-", "-"]);
+    const lock = new Lock(path);
+    expect(fs.lstatSync(join(folder, fs.readdirSync(folder)[0]!)).isFile()).toBe(true);
+    lock.release();
     const about = (by: number): string => String(Number(start) + by);
     for (const [somebody, since, outcome] of [
       [pid, about(0), "somebody"],
