@@ -139,7 +139,6 @@ const TLS_HAS_IT: object = {};
 /** A copy of what can be used. Throws ERR_INVALID_ARGUMENT; that the PEM itself is good only TLS can say. */
 export function checkX509(given: X509): X509 {
   if (typeof given !== "object" || given === null) throw invalid("x509 must be an object { cert, key } of PEM text");
-  if (given === TLS_HAS_IT) return given;
   const x509 = checkOptions(given, X509_RULES, "x509");
   for (const name of ["cert", "key"] as const) {
     const value: unknown = x509[name];
@@ -166,6 +165,7 @@ export class CredentialSource {
   #ready: Credentials | undefined;
   /** Wall time minus monotonic time of the latest that the hub accepted, ms. */
   #offset = -Infinity;
+  // Stryker disable next-line UnaryOperator: with a key, none is accepted before one is signed.
   #signedOffset = -Infinity;
   /** The hub took what was made here at least once. */
   #wasAccepted = false;
@@ -228,7 +228,7 @@ export class CredentialSource {
     const tls: ConnectionOptions = {
       ...this.#tls,
       ...(ca && { ca: await provide("ca", ca) }),
-      ...(typeof certificate === "object" && certificate),
+      ...(certificate as X509 | undefined),
     };
     const names = new Set([...Object.keys(tls), ...Object.keys(this.#lastTls)]) as Set<keyof ConnectionOptions>;
     if ([...names].some((name) => tls[name] !== this.#lastTls[name])) this.#lastTls = tls;

@@ -1,6 +1,13 @@
 /** When tokens are made, for which time, and when they are renewed, by a clock that the test moves. */
 import { describe, expect, test } from "vitest";
-import { CredentialSource, resolveIdentity, type DeviceOptions } from "../../src/hub/credentials.js";
+import { HubwireError } from "../../src/errors.js";
+import {
+  CredentialSource,
+  divideOptions,
+  isSameIdentity,
+  resolveIdentity,
+  type DeviceOptions,
+} from "../../src/hub/credentials.js";
 import { createSasToken, parseSasToken } from "../../src/wire/sas.js";
 import { FakeClock } from "../support/clock.js";
 
@@ -21,6 +28,79 @@ function source(options: Partial<DeviceOptions> = {}, random = () => 0.5) {
   };
 }
 const expiry = async (from: CredentialSource) => parseSasToken((await from.next()).password as string).expiry * 1000;
+
+const pem = (kind: string, text: string): string => `-----BEGIN ${kind}-----\n${text}`;
+const CERT = { cert: pem("CERTIFICATE", "1"), key: pem("PRIVATE KEY", "KEY") };
+
+describe("what a device is made of", () => {
+  const resolve = (options: Partial<DeviceOptions>, tls = {}): DeviceOptions => resolveIdentity(identity(options), tls);
+
+  test("what is not the identity's is the connection's, and what follows from the identity is nobody's", () => {
+    const [first, rest] = divideOptions(
+      { hostName: "h", deviceId: "d" },
+      { moduleId: "m", keepAlive: 5, clientIds: 1 },
+    );
+    expect(first).toEqual({ hostName: "h", deviceId: "d", moduleId: "m" });
+    expect(rest).toEqual({ keepAlive: 5, clientIds: 1 });
+    expect(divideOptions({ hostName: "h", deviceId: "d" }, { myPassword: 1, thepassword: 1 })[1]).toEqual({
+      myPassword: 1,
+      thepassword: 1,
+    });
+    for (const name of ["clientId", "username", "password", "credentials"])
+      expect(() => divideOptions({ hostName: "h", deviceId: "d" }, { [name]: "x" })).toThrow(
+        `${name} follows from the device's identity`,
+      );
+  });
+
+  test("is the same where all of it is", () => {
+    const sas = (): string => "";
+    const one = resolve({ x509: CERT, apiVersion: null, modelId: "m" });
+    expect(isSameIdentity(one, resolve({ x509: { ...CERT }, apiVersion: null, modelId: "m" }))).toBe(true);
+    expect(isSameIdentity(resolve({ sas }), resolve({ sas }))).toBe(true);
+    for (const other of [
+      resolve({ x509: { ...CERT, key: pem("PRIVATE KEY", "2") }, apiVersion: null, modelId: "m" }),
+      resolve({ x509: CERT, apiVersion: null, modelId: "n" }),
+      resolve({ x509: CERT, modelId: "m" }),
+      resolve({ x509: CERT, apiVersion: null, modelId: "m", deviceId: "e" }),
+      resolve({ apiVersion: null, modelId: "m" }),
+    ])
+      expect([isSameIdentity(one, other), isSameIdentity(other, one)]).toEqual([false, false]);
+    expect(isSameIdentity(resolve({ sas }), resolve({ sas: () => "" }))).toBe(false);
+  });
+
+  test.each<[string, Partial<DeviceOptions>]>([
+    ["tokens for five seconds", { tokenLifetime: 5_000 }],
+    ["tokens for ten years", { tokenLifetime: 3652.5 * DAY }],
+    ["renewal at once", { renewAt: 0.05 }],
+    ["renewal at the end", { renewAt: 0.95 }],
+    ["x509 that is off", { x509: false as never, sharedAccessKey: key }],
+    ["a key of another kind", { x509: { ...CERT, key: pem("EC PRIVATE KEY", "K") } }],
+    ["an encrypted key", { x509: { ...CERT, key: pem("ENCRYPTED PRIVATE KEY", "K"), passphrase: "p" } }],
+    ["bytes", { x509: { cert: Buffer.from(pem("TRUSTED CERTIFICATE", "1")), key: Buffer.from(CERT.key) } }],
+  ])("%s: taken", (_what, options) =>
+    expect(resolve(options)).toMatchObject(options.x509 ? options : { deviceId: "d" }),
+  );
+
+  test.each<[string, Partial<DeviceOptions>, RegExp]>([
+    ["no device", { deviceId: undefined as never }, /a hostName and a deviceId/],
+    ["no host", { hostName: undefined as never }, /a hostName and a deviceId/],
+    ["a device id that no topic can hold", { deviceId: "a/b" }, /device or module id/],
+    ["a module id that no topic can hold", { moduleId: "#" }, /device or module id/],
+    ["a gateway with a port", { gatewayHostName: "h:1" }, /without scheme/],
+    ["a token that is none", { sharedAccessSignature: "token" }, /SharedAccessSignature/],
+    ["renewal too early", { renewAt: 0.049 }, /0.05 to 0.95/],
+    ["renewal too late", { renewAt: 0.951 }, /0.05 to 0.95/],
+    ["renewal at no time", { renewAt: Number.NaN }, /renewAt/],
+    ["a certificate that is a key", { x509: { ...CERT, cert: CERT.key } }, /x509.cert is not a certificate/],
+    ["a key that is a certificate", { x509: { ...CERT, key: CERT.cert } }, /x509.key is not a private key/],
+    ["a lifetime over ten years", { tokenLifetime: 3652.5 * DAY + 1 }, /tokenLifetime/],
+  ])("%s: refused", (_what, options, message) => expect(() => resolve(options)).toThrow(message));
+
+  test("a certificate that tls holds will do, and nothing else in its place", () => {
+    for (const tls of [{ cert: "c" }, { pfx: "p" }]) expect(resolve({ x509: true }, tls).x509).toEqual({});
+    expect(() => resolve({ x509: true }, { key: "k" })).toThrow(/exactly one of/);
+  });
+});
 
 describe("a device's key", () => {
   test.each([
@@ -108,6 +188,33 @@ describe("a provider", () => {
     expect(calls).toBe(5);
   });
 
+  test("what was made ahead is not used once it has expired", async () => {
+    let calls = 0;
+    const made = source({ sas: () => token(made.clock, ++calls * 100) });
+    await made.source.prepare();
+    made.clock.advance(100_000);
+    await made.source.next();
+    expect(calls).toBe(2);
+  });
+
+  test("its error is told by its code alone, and shortly, one of ours as it is", async () => {
+    const failing = async (error: unknown): Promise<unknown> =>
+      source({ sas: () => Promise.reject(error) })
+        .source.next()
+        .catch((thrown: unknown) => thrown);
+    const own = new HubwireError("ERR_TIMEOUT", "late");
+    expect(await failing(own)).toBe(own);
+    const long = Object.assign(new Error("secret"), { code: "E".repeat(100) });
+    expect(await failing(long)).toMatchObject({ message: `the sas provider failed (${"E".repeat(64)})` });
+    expect(await failing(new RangeError("secret"))).toMatchObject({ message: "the sas provider failed (RangeError)" });
+    expect(await failing("secret")).toMatchObject({ code: "ERR_SIGNING", message: "the sas provider failed (string)" });
+  });
+
+  test.each([null, undefined, "text"])("of certificates that returns %j", async (x509) => {
+    const made = source({ x509: () => x509 as never });
+    await expect(made.source.next()).rejects.toThrow("x509 must be an object { cert, key } of PEM text");
+  });
+
   test("that always returns the same token is asked at most once a second", async () => {
     const made = source({ sas: () => same });
     const same = token(made.clock, 10);
@@ -140,11 +247,15 @@ test("a token given as text is never renewed, and its end is told", async () => 
   expect((await it.next()).password).toBe(sharedAccessSignature);
   expect(it.renewAt).toBe(Infinity);
   expect(it.expiresAt - clock.now()).toBeLessThanOrEqual(10_000);
-  clock.advance(10_001);
+  it.accepted();
+  clock.advance(10_000);
   await expect(it.next()).rejects.toMatchObject({
     code: "ERR_SAS_EXPIRED",
     message: expect.stringContaining("cannot be renewed"),
+    retryable: false,
   });
+  clock.advance(1_500);
+  await expect(it.next()).rejects.toThrow("the SAS token expired 2 s ago by this machine's clock;");
 });
 
 describe("tls", () => {
@@ -153,8 +264,17 @@ describe("tls", () => {
     expect((await it.next()).tls).toBe((await it.next()).tls);
   });
 
+  test("has the server's CA of its provider, asked anew each time", async () => {
+    let authority = "1";
+    const { source: it } = source({ ca: () => authority });
+    const first = await it.next();
+    expect(first.tls).toEqual({ ca: "1" });
+    expect((await it.next()).tls).toBe(first.tls);
+    authority = "2";
+    expect((await it.next()).tls).toEqual({ ca: "2" });
+  });
+
   test("is new when the certificate was rotated", async () => {
-    const pem = (kind: string, name: string) => `-----BEGIN ${kind}-----\n${name}`;
     const key = pem("PRIVATE KEY", "KEY");
     let cert = pem("CERTIFICATE", "1");
     const { source: it } = source({ x509: async () => ({ cert, key }) });
