@@ -185,7 +185,7 @@ export function resolveOptions(
 function fraction(random: () => number): () => number {
   return () => {
     const value = attempt(random, NaN);
-    return value >= 0 && value < 1 ? value : Math.random();
+    return typeof value === "number" && value >= 0 && value < 1 ? value : Math.random();
   };
 }
 
