@@ -9,7 +9,7 @@
  */
 import type { QoS } from "../codec/types.js";
 import { type Link, takeAll, walk, walkAll } from "./list.js";
-import { packed, withoutPinning } from "./memory.js";
+import { isFrugal, messageMemory, packed, withoutPinning } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
 export const QUEUED = 0;
@@ -90,8 +90,16 @@ export class Publication implements Link {
     return this.bits & PACKED ? Buffer.from(this.content as string, "latin1") : this.content;
   }
 
-  /** From now on it waits: a small payload is kept in as little memory as can be. */
-  pack(): void {
+  /**
+   * From now on it waits. A small payload is kept in as little memory as can be; `briefly`: as it is where that takes
+   * hardly more, for to pack and unpack it costs more than to send it.
+   */
+  wait(briefly: boolean): void {
+    if (!briefly || !isFrugal(this.content)) this.pack();
+    this.size = messageMemory(this.topic, this.content, (this.bits & PACKED) > 0);
+  }
+
+  private pack(): void {
     if (this.bits & PACKED) return;
     const text = packed(this.content);
     if (text !== undefined) {

@@ -19,7 +19,6 @@ import { checkPublish } from "../codec/index.js";
 import type { QoS } from "../codec/types.js";
 import { readUtf8 } from "../codec/utf8.js";
 import { PUBACK, PUBCOMP, type Publication, PUBREC, Restored } from "./exchange.js";
-import { messageMemory } from "./memory.js";
 
 const MESSAGE = 1;
 const STATE = 2;
@@ -229,7 +228,6 @@ function messageOf(record: Buffer, packetId: number): Restored | HubwireError {
   }
   const message = new Restored(topic, payload, qos, retain);
   message.packetId = packetId;
-  message.size = messageMemory(message.topic, payload);
-  message.pack();
+  message.wait(false);
   return message;
 }

@@ -4,6 +4,8 @@
  *
  * `npm run bench -- memory` measures it.
  */
+import { INVALID } from "../codec/fault.js";
+import { topicLength } from "../codec/topics.js";
 import { plainBytes } from "../codec/values.js";
 
 /** The exchange, its promise and the function that settles it, and the head of a string, bytes. */
@@ -17,17 +19,18 @@ const LARGE = 0x2000;
 const PART = 4;
 
 /** Bytes that a string takes: the engine keeps one for each character where all are in Latin-1. */
-function stringMemory(text: string): number {
-  return Buffer.byteLength(text) === text.length ? text.length : 2 * text.length;
-}
+const stringMemory = (text: string, bytes: number): number => (bytes === text.length ? bytes : 2 * text.length);
 
-/** Bytes that a message takes while it waits. */
-export function messageMemory(topic: string, payload: Uint8Array | string): number {
-  const { length } = payload;
-  const isText = typeof payload === "string";
-  const bytes = isText ? Buffer.byteLength(payload) : length;
-  const rest = bytes < SMALL ? bytes : isText ? stringMemory(payload) : ARRAY + bytes;
-  return OVERHEAD + stringMemory(topic) + rest;
+/** Bytes that a message takes while it waits; `isPacked`: `content` is what `packed` made of its payload. */
+export function messageMemory(topic: string, content: Uint8Array | string, isPacked: boolean): number {
+  const { length } = content;
+  const ofContent =
+    typeof content !== "string"
+      ? ARRAY + length
+      : isPacked
+        ? length
+        : stringMemory(content, Buffer.byteLength(content));
+  return OVERHEAD + stringMemory(topic, topicLength(topic, INVALID)) + ofContent;
 }
 
 /**
@@ -43,6 +46,13 @@ export function packed(payload: Uint8Array | string): string | undefined {
   }
   const bytes = Buffer.from(payload);
   return bytes.length < SMALL ? bytes.toString("latin1") : undefined;
+}
+
+/** Whether `payload` keeps hardly more memory alive than it is long. Node's pool for small arrays is everybody's. */
+export function isFrugal(payload: Uint8Array | string): boolean {
+  if (typeof payload === "string") return true;
+  const { buffer, length } = plainBytes(payload);
+  return buffer.byteLength <= PART * length || buffer.byteLength === Buffer.poolSize;
 }
 
 /** `payload`, or a copy of it where it would keep much more memory alive than it is long. */

@@ -14,7 +14,6 @@ import { Expiry, firstSentAt, queueFull } from "./expiry.js";
 import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored, settledNow } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
 import { forAll, insert, type Link, members, newList, unlink, walk, walkAll } from "./list.js";
-import { messageMemory } from "./memory.js";
 import type { SessionParts } from "./parts.js";
 import { refusedMessage, sessionLost } from "./refusals.js";
 import { Suspect } from "./suspect.js";
@@ -126,16 +125,17 @@ export class Outbound {
     if (!this.isOpen && !(maxCount && (qos || qos0))) {
       throw new HubwireError("ERR_NOT_CONNECTED", "no connection, and this message may not wait for one");
     }
-    const size = (publication.size = messageMemory(topic, payload));
-    const isFull = (): boolean => this.#window.isQueueFull(size);
-    if (isFull() && (overflow === "reject" || size > maxBytes || !maxCount)) throw queueFull();
-    // Many small ones may have to go for a large one.
-    const full = isFull() ? queueFull() : undefined;
-    while (full && isFull() && !this.isQueueEmpty) this.giveUp(this.#queue.next as Publication, full);
-    // One that is held back counts too, and is not dropped for another.
-    if (full && isFull()) throw full;
+    publication.wait(this.isOpen && this.#window.isQueueShort);
+    const { size } = publication;
+    if (this.#window.isQueueFull(size)) {
+      const full = queueFull();
+      if (overflow === "reject" || size > maxBytes || !maxCount) throw full;
+      // Many small ones may have to go for a large one.
+      while (this.#window.isQueueFull(size) && !this.isQueueEmpty) this.giveUp(this.#queue.next as Publication, full);
+      // One that is held back counts too, and is not dropped for another.
+      if (this.#window.isQueueFull(size)) throw full;
+    }
     if (qos) this.#journal?.accepted(publication, 0);
-    publication.pack();
     insert(publication, this.#queue);
     this.#window.count(publication, 1);
     time.schedule(publication.acceptedAt + maxAge);
@@ -296,8 +296,7 @@ export class Outbound {
     this.#window.count(publication, -1);
     if (!(publication instanceof Restored)) this.awaited--;
     publication.awaits = QUEUED;
-    publication.size = messageMemory(publication.topic, publication.payload);
-    publication.pack();
+    publication.wait(false);
     this.#window.count(publication, 1);
     insert(publication, before);
   }
@@ -305,6 +304,7 @@ export class Outbound {
   /** The connection is gone. `byPeer`: through the other end's doing, as far as this end can know. */
   lost(error: HubwireError, byPeer: boolean): void {
     const isJudged = this.isOpen && this.#parts.options.poisonDetection;
+    if (this.isOpen) this.#window.pack(this.#queue);
     this.#goneAlone = undefined;
     this.isOpen = this.isHolding = false;
     this.isWritable = true;

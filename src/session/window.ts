@@ -4,7 +4,11 @@
  * Invariant: what was counted in is counted out in the same place with the same size.
  */
 import { type Publication, QUEUED } from "./exchange.js";
+import type { Link } from "./list.js";
 import type { SessionMetrics, SessionOptions } from "./types.js";
+
+/** So many of the queue, the first, are kept as they came while there is a connection: the socket soon takes more. */
+const BRIEF = 1_024;
 
 export class Window {
   readonly #metrics: SessionMetrics;
@@ -43,6 +47,22 @@ export class Window {
   isQueueFull(size: number): boolean {
     const { maxCount, maxBytes } = this.#options.queue;
     return this.#metrics.queued >= maxCount || this.#metrics.queuedBytes + size > maxBytes;
+  }
+
+  /** Whether what joins the queue is one of its first. */
+  get isQueueShort(): boolean {
+    return this.#metrics.queued < BRIEF;
+  }
+
+  /** The first of the queue were to wait briefly, and may wait for long now. */
+  pack(queue: Link): void {
+    let left = BRIEF;
+    for (let link = queue.next; link !== queue && left > 0; link = link.next, left--) {
+      const publication = link as Publication;
+      this.count(publication, -1);
+      publication.wait(false);
+      this.count(publication, 1);
+    }
   }
 
   /** Nothing is queued any more. */

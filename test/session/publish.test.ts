@@ -290,7 +290,7 @@ describe("the window and the queue", () => {
     expect(h.results()).toEqual(["a:ok"]);
   });
 
-  test.each([[{ maxCount: 2 }], [{ maxBytes: 2 * messageMemory("t", "a") }]])(
+  test.each([[{ maxCount: 2 }], [{ maxBytes: 2 * messageMemory("t", "a", true) }]])(
     "full at %j: the next one is refused",
     (queue) => {
       const h = new Harness({ queue }).publish("a").publish("b");
@@ -301,13 +301,43 @@ describe("the window and the queue", () => {
   );
 
   test("drop-oldest makes room and says so", () => {
-    const h = new Harness({ queue: { maxCount: 2, maxBytes: messageMemory("t", "123456"), overflow: "drop-oldest" } });
+    const h = new Harness({
+      queue: { maxCount: 2, maxBytes: messageMemory("t", "123456", true), overflow: "drop-oldest" },
+    });
     h.publish("a").publish("b");
     expect(h.results()).toEqual(["a:ERR_QUEUE_FULL"]);
     h.publish("123456");
     expect(h.results()).toEqual(["a:ERR_QUEUE_FULL", "b:ERR_QUEUE_FULL"]);
     expect(() => h.publish("1234567"), "one that never fits drops nothing").toThrow(HubwireError);
-    expect(h.session.metrics).toMatchObject({ queued: 1, queuedBytes: messageMemory("t", "123456") });
+    expect(h.session.metrics).toMatchObject({ queued: 1, queuedBytes: messageMemory("t", "123456", true) });
+  });
+
+  test("what waits for the socket is counted as it is kept: the first as they came, all others packed", () => {
+    const h = new Harness({ queue: { maxCount: 10_000, maxBytes: 10_000_000 } }).connect();
+    h.session.writable(false, h.now);
+    const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+    const [asIs, packed] = [messageMemory("t", bytes("12345678"), false), messageMemory("t", "12345678", true)];
+    for (let i = 0; i < 2_000; i++) h.session.send("t", bytes(`${10_000_000 + i}`), 0, false, `${i}`, h.now);
+    const first = (h.session.metrics.queuedBytes - 2_000 * packed) / (asIs - packed);
+    expect(first).toBeGreaterThan(100);
+    expect(first).toBeLessThan(2_000);
+    h.lose();
+    expect(h.session.metrics.queuedBytes, "without a connection they may wait for long").toBe(2_000 * packed);
+    h.connect();
+    expect(h.sentLines()).toEqual(Array.from({ length: 2_000 }, (_, i) => `publish q0 ${10_000_000 + i}`));
+    expect(h.session.metrics).toMatchObject({ queued: 0, queuedBytes: 0 });
+  });
+
+  test("what waits for the socket pins no memory that is not counted", () => {
+    const h = new Harness().connect();
+    h.session.writable(false, h.now);
+    const chunk = new Uint8Array(5_000).fill(0x61);
+    h.session.send("t", chunk.subarray(100, 110), 0, false, "a", h.now);
+    expect(h.session.metrics.queuedBytes).toBe(messageMemory("t", "aaaaaaaaaa", true));
+    // Its memory is not what waits.
+    chunk.fill(0x62);
+    h.session.writable(true, h.now);
+    expect(h.sentLines()).toEqual(["publish q0 aaaaaaaaaa"]);
   });
 
   test("maxCount 0 and QoS 0 with `qos0: false` need a connection", () => {

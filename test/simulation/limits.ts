@@ -31,6 +31,8 @@ const WORK_EACH = 100;
 const WORK_INFLIGHT = 5;
 /** SUBSCRIBE and UNSUBSCRIBE that may be out at one time. */
 const REQUESTS = 512;
+/** Messages that wait for the socket as they came, and are packed when the connection ends. */
+const UNPACKED = 1_024;
 
 /** A server that reads nothing and sends what wants answers. */
 interface Siege {
@@ -51,6 +53,7 @@ export class Limits {
   #happened = 0;
   #undelivered = 0;
   #inflight = 0;
+  #queued = 0;
   #chunks = 0;
   /** Requests and messages that a lost connection was carrying. */
   #moved = 0;
@@ -123,7 +126,7 @@ export class Limits {
     this.#known = deliveries.delivered;
     // What was on its way on this connection is to be sent on the next, subscriptions that were being restored among it; a
     // client that closes ends them.
-    this.#moved = this.#inflight + user.subs.size;
+    this.#moved = this.#inflight + Math.min(UNPACKED, this.#queued) + user.subs.size;
     for (const { name } of calls.pending) this.#moved += +/subscribe|end/.test(name);
     report.check(this.#connected, () => "a disconnect event while not connected");
     this.#connected = false;
@@ -182,7 +185,7 @@ export class Limits {
   }
 
   /** No step does work in proportion to all that waits (policy 14). */
-  #weigh({ packetsSent, packetsReceived, undelivered, inflight }: ClientMetrics): void {
+  #weigh({ packetsSent, packetsReceived, undelivered, inflight, queued }: ClientMetrics): void {
     const { calls, deliveries, report, lines } = this.#world;
     const work = globalThis.hubwireWork - this.#work;
     this.#work = globalThis.hubwireWork;
@@ -196,6 +199,7 @@ export class Limits {
     this.#chunks = lines.at(-1)?.chunks ?? 0;
     this.#moved = this.#known = 0;
     this.#inflight = inflight;
+    this.#queued = queued;
     this.#happened = happened;
     this.#undelivered = undelivered;
     report.check(work <= most, () => `a step took ${work} calls and rounds, and what happened in it is worth ${most}`);
