@@ -40,15 +40,15 @@ const typeName = (value: unknown): string => (value === null ? "null" : typeof v
 /** A copy of `options`, each read once, of any name. Throws ERR_INVALID_ARGUMENT where that is not possible. */
 export function readOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
-  // A revoked proxy throws when it is asked, and when it is read.
-  if (typeof options !== "object" || options === null || attempt(() => Array.isArray(options), false)) {
-    throw invalid(`the options of ${what} must be an object`);
-  }
   try {
     // As fast as a copy can be, where nothing is inherited.
     if (Object.getPrototypeOf(options) === Object.prototype) return { ...options };
   } catch {
     // One of them throws: which?
+  }
+  // A revoked proxy throws when it is asked, and when it is read.
+  if (typeof options !== "object" || options === null || attempt(() => Array.isArray(options), false)) {
+    throw invalid(`the options of ${what} must be an object`);
   }
   return readEach(options, what);
 }

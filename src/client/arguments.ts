@@ -7,6 +7,7 @@ import { throwIfAborted } from "../abort.js";
 import { checkOptions, invalid, type Rules } from "../check.js";
 import { checkTopicFilter, checkTopicName } from "../codec/index.js";
 import { checkSendable } from "../codec/sendable.js";
+import { trustName } from "../codec/topics.js";
 import { isBytes } from "../codec/values.js";
 import type {
   CloseOptions,
@@ -40,6 +41,12 @@ export const renewOptions = (options: RenewOptions | undefined): RenewOptions =>
 export const closeOptions = (options: CloseOptions | undefined): CloseOptions => checkOptions(options, CLOSE, "close");
 
 let lastTopic: unknown = "";
+
+/** The next message goes to `topic`, and whoever made it knows that it passes: a good name, all of it printable ASCII. */
+export function trustTopic(topic: string): void {
+  trustName(topic);
+  lastTopic = topic;
+}
 
 /** Throws ERR_INVALID_ARGUMENT. */
 export function checkMessage(topic: unknown, payload: unknown): void {

@@ -44,9 +44,11 @@ export class PacketWriter {
   #full: Uint8Array[] = [];
   #fullBytes = 0;
   #nextSlab = FIRST_SLAB;
-  /** The last topic name, checked, and its bytes, which begin `#topicMemory`. */
+  /** The last topic name, checked, and its bytes in UTF-8. */
   #topic = "";
-  #topicBytes = NOTHING;
+  #topicLength = 0;
+  /** What it is written from: its bytes, which begin `#topicMemory`, once it came twice. */
+  #topicData: Uint8Array | string = "";
   #topicMemory = NOTHING;
 
   static {
@@ -112,13 +114,19 @@ export class PacketWriter {
     return at;
   }
 
-  /** Checks a topic name and keeps its bytes, for it will come again. */
-  #learn(topic: string): void {
-    const length = topicLength(topic, INVALID);
+  /** Checks a topic name. */
+  #check(topic: string): void {
+    this.#topicLength = topicLength(topic, INVALID);
+    this.#topic = this.#topicData = topic;
+  }
+
+  /** Keeps the bytes of the topic name, for it will come again: most that come once never do. */
+  #learn(): void {
+    const length = this.#topicLength;
     if (this.#topicMemory.length < length) this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
-    this.#topicBytes = this.#topicMemory.subarray(0, length);
-    (this.#topicBytes as NativeBuffer).utf8Write(topic, 0, length);
-    this.#topic = topic;
+    const bytes = this.#topicMemory.subarray(0, length);
+    (bytes as NativeBuffer).utf8Write(this.#topic, 0, length);
+    this.#topicData = bytes;
   }
 
   /** Writes `data`, which takes `length` bytes, at `at`, and returns the position behind it. */
@@ -147,19 +155,20 @@ export class PacketWriter {
     packetId: number,
     lend: number = LEND,
   ): number {
-    if (topic !== this.#topic || topic === "") this.#learn(topic);
+    if (topic !== this.#topic || topic === "") this.#check(topic);
+    else if (typeof this.#topicData === "string") this.#learn();
     checkFlags(qos, retain, dup, packetId);
     const payloadLength = dataLength(payload, "payload");
-    const topicBytes = this.#topicBytes;
-    const length = publishLength(topicBytes.length, payloadLength, qos);
+    const topicBytes = this.#topicLength;
+    const length = publishLength(topicBytes, payloadLength, qos);
     const lent = payloadLength >= lend && typeof payload !== "string" ? payloadLength : 0;
     const size = wholeSize(length);
     this.#reserve(size - lent);
     let at = this.#fixedHeader(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length);
     const slab = this.#slab;
-    slab[at++] = topicBytes.length >> 8;
-    slab[at++] = topicBytes.length;
-    at = this.#data(at, topicBytes, topicBytes.length);
+    slab[at++] = topicBytes >> 8;
+    slab[at++] = topicBytes;
+    at = this.#data(at, this.#topicData, topicBytes);
     if (qos !== 0) {
       slab[at++] = packetId >> 8;
       slab[at++] = packetId;

@@ -4,10 +4,11 @@
  * Invariant: what is returned is within the hub's size limit and of a QoS that it takes; otherwise a typed error.
  */
 import { checkSignal } from "../abort.js";
+import { trustTopic } from "../client/arguments.js";
 import { checkOptions, invalid, orInvalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { HUB_LIMITS } from "../wire/limits.js";
-import { BagWriter, type PropertiesInit, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
+import { BagKey, BagWriter, isPlain, type PropertiesInit, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
 import { bytesOf, encodeJson } from "./json.js";
 import { messageIdObjection } from "../wire/twin-limits.js";
 
@@ -110,27 +111,53 @@ export function encodeTelemetry(
       `a message of ${size} bytes, properties included, is over the hub's ${HUB_LIMITS.telemetry}`,
     );
   }
-  return { topic: bag.text, payload, qos, retain, signal, size };
+  const { text } = bag;
+  if (isPrintable(topic) && text.length <= 0xffff) trustTopic(text);
+  return { topic: text, payload, qos, retain, signal, size };
 }
+
+let lastPrintable = "";
+
+/** Whether an identity's topic is a name that can be sent, all of it ASCII. Property bags always are. */
+function isPrintable(topic: string): boolean {
+  if (topic === lastPrintable) return true;
+  if (!/^[ !"$-*,-~]+$/.test(topic)) return false;
+  lastPrintable = topic;
+  return true;
+}
+
+// As they are written.
+const MID = /* @__PURE__ */ new BagKey("&%24.mid=");
+const CID = /* @__PURE__ */ new BagKey("&%24.cid=");
+const UID = /* @__PURE__ */ new BagKey("&%24.uid=");
+const TO = /* @__PURE__ */ new BagKey("&%24.to=");
+const EXP = /* @__PURE__ */ new BagKey("&%24.exp=");
+const CT = /* @__PURE__ */ new BagKey("&%24.ct=");
+const CE = /* @__PURE__ */ new BagKey("&%24.ce=");
+const ON = /* @__PURE__ */ new BagKey("&%24.on=");
+const SUB = /* @__PURE__ */ new BagKey("&%24.sub=");
+const IFID = /* @__PURE__ */ new BagKey("&%24.ifid=");
+const CTIME = /* @__PURE__ */ new BagKey("&%24.ctime=");
 
 /** Always in this order. Written out because that is several times as fast as a loop over names. */
 function addSystemProperties(bag: BagWriter, options: TelemetryOptions): void {
   const { messageId, correlationId, userId, to, expiry, contentType, contentEncoding } = options;
   const { outputName, subject, interfaceId, creationTime } = options;
-  if (messageId !== undefined) bag.addSystem("%24.mid=", checkMessageId(messageId));
-  if (correlationId !== undefined) bag.addSystem("%24.cid=", correlationId);
-  if (userId !== undefined) bag.addSystem("%24.uid=", userId);
-  if (to !== undefined) bag.addSystem("%24.to=", to);
-  if (expiry !== undefined) bag.addSystem("%24.exp=", isoText(expiry, "expiry"));
-  if (contentType !== undefined) bag.addSystem("%24.ct=", contentType);
-  if (contentEncoding !== undefined) bag.addSystem("%24.ce=", contentEncoding);
-  if (outputName !== undefined) bag.addSystem("%24.on=", outputName);
-  if (subject !== undefined) bag.addSystem("%24.sub=", subject);
-  if (interfaceId !== undefined) bag.addSystem("%24.ifid=", interfaceId);
-  if (creationTime !== undefined) bag.addSystem("%24.ctime=", isoText(creationTime, "creationTime"));
+  if (messageId !== undefined) bag.addOnce(MID, checkMessageId(messageId));
+  if (correlationId !== undefined) bag.addValue(CID, correlationId);
+  if (userId !== undefined) bag.addValue(UID, userId);
+  if (to !== undefined) bag.addValue(TO, to);
+  if (expiry !== undefined) bag.addValue(EXP, isoText(expiry, "expiry"));
+  if (contentType !== undefined) bag.addValue(CT, contentType);
+  if (contentEncoding !== undefined) bag.addValue(CE, contentEncoding);
+  if (outputName !== undefined) bag.addValue(ON, outputName);
+  if (subject !== undefined) bag.addValue(SUB, subject);
+  if (interfaceId !== undefined) bag.addValue(IFID, interfaceId);
+  if (creationTime !== undefined) bag.addValue(CTIME, isoText(creationTime, "creationTime"));
 }
 
 function checkMessageId(messageId: string): string {
+  if (isPlain(messageId)) return messageId;
   const objection = messageIdObjection(messageId);
   if (objection === undefined) return messageId;
   throw new HubwireError(messageId.length > HUB_LIMITS.messageId ? "ERR_LIMIT" : "ERR_INVALID_ARGUMENT", objection);

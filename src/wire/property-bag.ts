@@ -27,18 +27,43 @@ export function percentEncode(text: string, what = "text"): string {
   }
 }
 
+/** Which ASCII characters are letters, digits or one of `_.-`. */
+const PLAIN = /* @__PURE__ */ Uint8Array.from({ length: 128 }, (_, unit) => +/[\w.-]/.test(String.fromCharCode(unit)));
+/** Characters of a string that no engine keeps as a piece of a longer one. */
+const SHORT = 12;
+
+/** Whether a text that is not long has nothing to escape, nor anything that a message id may not have. */
+export function isPlain(text: string): boolean {
+  const { length } = text;
+  if (length > LONGEST_KEPT) return false;
+  for (let i = 0; i < length; i++) if (PLAIN[text.charCodeAt(i)] !== 1) return false;
+  return true;
+}
+
 /** Texts that came twice, escaped, at the slot of a few of their characters: names and most values of a device repeat. */
 const SLOTS = 128;
 const LONGEST_KEPT = 64;
-const kept: ({ text: string; escaped: string } | undefined)[] = /* @__PURE__ */ new Array(SLOTS).fill(undefined);
+const kept: (Kept | undefined)[] = /* @__PURE__ */ new Array(SLOTS).fill(undefined);
 /** What a text that was seen once looked like: nothing of it is kept yet. */
 const seen = /* @__PURE__ */ new Int32Array(SLOTS);
+
+interface Kept {
+  readonly text: string;
+  readonly escaped: string;
+  /** Bytes of the text in UTF-8. */
+  readonly size: number;
+}
+
+// Of the text that `percentEncodeAgain` had last: its bytes in UTF-8, and what is kept of it.
+let encodedSize = 0;
+let encodedKept: Kept | undefined;
 
 /** As `percentEncode`, for texts that may come again. */
 function percentEncodeAgain(text: string, what: string): string {
   const { length } = text;
+  encodedKept = undefined;
   // Stryker disable all: what is kept, and where, is a matter of speed.
-  if (length > LONGEST_KEPT || length === 0) return percentEncode(text, what);
+  if (length > LONGEST_KEPT || length === 0) return percentEncodeSized(text, what);
   // Counters and times, which never come again, differ at their end.
   let mark = Math.imul(length, 33) + text.charCodeAt(0);
   mark = Math.imul(mark, 33) + text.charCodeAt(length >> 1);
@@ -48,17 +73,27 @@ function percentEncodeAgain(text: string, what: string): string {
   const slot = (mark ^ (mark >>> 7) ^ (mark >>> 14)) & (SLOTS - 1);
   const found = kept[slot];
   // Stryker restore all
-  // Stryker disable next-line ConditionalExpression,EqualityOperator: as above.
-  if (found?.text === text) return found.escaped;
-  const escaped = percentEncode(text, what);
+  // Stryker disable next-line ConditionalExpression,EqualityOperator,BlockStatement: as above.
+  if (found?.text === text) {
+    encodedSize = found.size;
+    encodedKept = found;
+    return found.escaped;
+  }
+  const escaped = percentEncodeSized(text, what);
   // A copy of the text: it may be a piece of one that is much longer.
   // Stryker disable next-line ConditionalExpression,EqualityOperator,BlockStatement: as above.
   if (seen[slot] === mark) {
     const copy = decodeURIComponent(escaped);
     // Stryker disable next-line ObjectLiteral: as above.
-    kept[slot] = { text: copy, escaped: escaped === text ? copy : escaped };
+    kept[slot] = encodedKept = { text: copy, escaped: escaped === text ? copy : escaped, size: encodedSize };
   }
   seen[slot] = mark;
+  return escaped;
+}
+
+function percentEncodeSized(text: string, what: string): string {
+  const escaped = isPlain(text) ? text : percentEncode(text, what);
+  encodedSize = escaped === text ? text.length : Buffer.byteLength(text);
   return escaped;
 }
 
@@ -84,13 +119,57 @@ export function propertyEntries(properties: PropertiesInit): Iterable<[string, s
 
 const DOLLAR = 0x24;
 
+/** A name as it is written, and the value that it had twice in a row: most of what a device says of its messages repeats. */
+export class BagKey {
+  /** `&name=`, escaped. */
+  readonly key: string;
+  /** The name, and its bytes in UTF-8 as far as they count. */
+  readonly name: string;
+  readonly size: number;
+  /** The last value that may come again. */
+  private last: string | undefined;
+  /** That of which `text` is `&name=value`. */
+  value: string | undefined;
+  text = "";
+  valueSize = 0;
+
+  constructor(key: string, name = "", size = 0) {
+    this.key = key;
+    this.name = name;
+    this.size = size;
+  }
+
+  /** The value came, and may be kept. */
+  had(value: string, escaped: string, size: number): void {
+    if (this.last === value) {
+      // A string of pieces would be walked through each time.
+      this.text = Buffer.from(this.key + escaped).toString("latin1");
+      this.value = value;
+      this.valueSize = size;
+    }
+    this.last = value;
+  }
+}
+
+/** The names that stood last at the first places of a bag. */
+const keys: (BagKey | undefined)[] = /* @__PURE__ */ new Array(16).fill(undefined);
+
+/** The key of a name that does not stand at that place. */
+function newKey(name: string, place: number): BagKey {
+  const escaped = percentEncodeAgain(name, "a property name");
+  const key = new BagKey(`&${escaped}=`, encodedKept?.text, encodedSize);
+  if (encodedKept !== undefined && place < keys.length && name.charCodeAt(0) !== DOLLAR) keys[place] = key;
+  return key;
+}
+
 /** A bag that is being written, and its size: bytes of what was added in UTF-8, without what escapes add. */
 export class BagWriter {
   text: string;
   size = 0;
   /** A name began with `$`, as the hub's own do. */
   hasSystemName = false;
-  private separator = "";
+  private isEmpty = true;
+  private place = 0;
 
   /** `start` is what stands before the bag, e.g. the rest of a topic. */
   constructor(start = "") {
@@ -99,28 +178,51 @@ export class BagWriter {
 
   /** Adds an application's property. Throws as `encodeProperties` does. */
   add(name: string, value: string | null): void {
+    const place = this.place++;
+    let key = place < keys.length ? keys[place] : undefined;
+    if (key === undefined || key.name !== name) {
+      if (name === "" && value === null) throw invalid("a property without a name needs a value");
+      if (name.charCodeAt(0) === DOLLAR) this.hasSystemName = true;
+      key = newKey(name, place);
+    }
     if (value !== null && typeof value !== "string") {
       throw invalid(`property ${JSON.stringify(name)} must be a string or null, not ${typeof value}`);
     }
-    if (name === "" && value === null) throw invalid("a property without a name needs a value");
-    if (name.charCodeAt(0) === DOLLAR) this.hasSystemName = true;
-    const key = percentEncodeAgain(name, "a property name");
-    this.size += key === name ? name.length : Buffer.byteLength(name);
-    if (value === null) this.text += this.separator + key;
-    else this.addValue(this.separator + key + "=", value);
-    this.separator = "&";
+    this.size += key.size;
+    if (value === null) this.write(key.key.slice(0, -1));
+    else this.addValue(key, value);
   }
 
-  /** Adds a system property, of which the value alone counts. `key` is its name on the wire, escaped, with `=`. */
-  addSystem(key: string, value: string): void {
-    this.addValue(this.separator + key, value);
-    this.separator = "&";
+  /** Adds a property; of a system property the value alone counts. */
+  addValue(key: BagKey, value: string): void {
+    if (key.value === value) {
+      this.write(key.text);
+      this.size += key.valueSize;
+      return;
+    }
+    let escaped = value;
+    if (value.length <= SHORT && isPlain(value)) {
+      this.size += value.length;
+      key.had(value, value, value.length);
+    } else {
+      escaped = percentEncodeAgain(value, "a property value");
+      this.size += encodedSize;
+      if (encodedKept !== undefined) key.had(encodedKept.text, escaped, encodedSize);
+    }
+    this.write(key.key);
+    this.text += escaped;
   }
 
-  private addValue(before: string, value: string): void {
-    const escaped = percentEncodeAgain(value, "a property value");
-    this.size += escaped === value ? value.length : Buffer.byteLength(value);
-    this.text += before + escaped;
+  /** The same of a value that never comes again. */
+  addOnce(key: BagKey, value: string): void {
+    this.write(key.key);
+    this.text += percentEncodeSized(value, "a property value");
+    this.size += encodedSize;
+  }
+
+  private write(text: string): void {
+    this.text += this.isEmpty ? text.slice(1) : text;
+    this.isEmpty = false;
   }
 
   /** Adds all of them, in their order. */
@@ -132,7 +234,8 @@ export class BagWriter {
       if (properties instanceof Map) for (const [name, value] of properties) this.add(checkName(name), value);
       else {
         const own = properties as { readonly [name: string]: string | null };
-        for (const name of Object.keys(own)) this.add(name, own[name] as string | null);
+        // Twice as fast as over the array of its keys.
+        for (const name in own) if (hasOwn.call(own, name)) this.add(name, own[name] as string | null);
       }
     } catch (error) {
       if (error instanceof HubwireError) throw error;
@@ -141,6 +244,8 @@ export class BagWriter {
     }
   }
 }
+
+const { hasOwnProperty: hasOwn } = Object.prototype;
 
 function checkName(name: unknown): string {
   if (typeof name === "string") return name;

@@ -1,6 +1,7 @@
 /** Property bags: what is written, what is read, and that neither can be made slow or to throw anything else. */
 import { describe, expect, test } from "vitest";
 import {
+  BagKey,
   BagWriter,
   decodeProperties,
   encodeProperties,
@@ -63,8 +64,8 @@ describe("encodeProperties", () => {
 
   test("the size is that of the values, and of the names of an application's; names of the hub's kind are seen", () => {
     const bag = new BagWriter("t/");
-    bag.addSystem("%24.mid=", "ü");
-    bag.addSystem("%24.ct=", "a b");
+    bag.addOnce(new BagKey("&%24.mid="), "ü");
+    bag.addValue(new BagKey("&%24.ct="), "a b");
     bag.add("n", "12");
     expect(bag).toMatchObject({ text: "t/%24.mid=%C3%BC&%24.ct=a%20b&n=12", size: 8, hasSystemName: false });
     bag.add("$n", null);
@@ -148,6 +149,44 @@ test("random maps come back as they went", () => {
     expect([...decodeProperties(bag)]).toEqual([...map]);
     // What the hub takes in a topic: unreserved characters, escapes and the two separators.
     expect(bag).toMatch(/^(?:[\w.~&=-]|%[0-9A-F]{2})*$/);
+  }
+});
+
+test("bags whose names and values come again, at other places and beside others, are written alike each time", () => {
+  const random = seeded(15);
+  const names = ["alert", "room", "room 2", "unit", "&%24.mid=", "$.mid", "a", "x".repeat(70), "ü", "x".repeat(12)];
+  const values = [
+    "false",
+    "room 1",
+    "°C",
+    "%",
+    "",
+    "utf-8",
+    "a".repeat(13),
+    "a~b",
+    null,
+    "~".repeat(64),
+    "\ud83d\udca1",
+  ];
+  const escape = (text: string): string =>
+    [...Buffer.from(text)]
+      .map((byte) => {
+        const character = String.fromCharCode(byte);
+        return /[\w.~-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+      })
+      .join("");
+  for (let run = 0; run < 3_000; run++) {
+    const bag = Array.from({ length: random.below(6) }, (_, place): [string, string | null] => [
+      random.below(3) ? names[place]! : random.pick(names),
+      random.below(3) ? random.pick(values) : `${random.below(1e6)}`,
+    ]);
+    const map = new Map(bag);
+    const expected = [...map].map(([name, value]) => escape(name) + (value === null ? "" : `=${escape(value)}`));
+    const writer = new BagWriter("start/");
+    writer.addAll(random.below(2) ? map : Object.fromEntries(map));
+    expect(writer.text).toBe(`start/${expected.join("&")}`);
+    expect(writer.size).toBe(Buffer.byteLength([...map].flat().join("")));
+    expect(writer.hasSystemName).toBe(map.has("$.mid"));
   }
 });
 
