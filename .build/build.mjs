@@ -61,11 +61,36 @@ const privateMethods = {
   },
 };
 
+/** A line for each statement and each member of a class, without spaces: what stack traces and debuggers need of a layout. */
+const lines = {
+  name: "lines",
+  generateBundle(_, bundle) {
+    for (const chunk of Object.values(bundle)) {
+      const starts = new Set();
+      const visit = (node) => {
+        if (node === null || typeof node !== "object") return;
+        for (const [name, child] of Object.entries(node)) {
+          if (name === "body" && Array.isArray(child)) for (const { start } of child) starts.add(start);
+          visit(child);
+        }
+      };
+      visit(parseSync(chunk.fileName, chunk.code).program);
+      let code = "";
+      let end = 0;
+      for (const start of [...starts].filter((start) => start > 0).sort((a, b) => a - b)) {
+        code += chunk.code.slice(end, start) + "\n";
+        end = start;
+      }
+      chunk.code = code + chunk.code.slice(end);
+    }
+  },
+};
+
 async function emitCode(format, extension, names) {
   const bundle = await rolldown({
     input: Object.fromEntries(names.map((name) => [name, join(root, "src", `${name}.ts`)])),
     external: /^node:/,
-    plugins: [privateMethods, oneByte],
+    plugins: [privateMethods, oneByte, lines],
     platform: "node",
     preserveEntrySignatures: "strict",
     resolve: { extensionAlias: { ".js": [".ts"] } },
@@ -77,11 +102,11 @@ async function emitCode(format, extension, names) {
     entryFileNames: `[name]${extension}`,
     chunkFileNames: `shared/[name]${extension}`,
     comments: { annotation: true, jsdoc: false, legal: false },
-    // Short names for what is local to a function: each process keeps the text. Lines, functions and classes keep theirs.
+    // Each process keeps the text: no spaces, and short names for what is local. Functions, classes and methods keep theirs.
     minify: {
       compress: false,
       mangle: { toplevel: false, keepNames: true },
-      codegen: { removeWhitespace: false },
+      codegen: { removeWhitespace: true },
     },
     // There are places without `import()`: Jest, a start-up snapshot, a single executable.
     dynamicImportInCjs: false,

@@ -70,15 +70,14 @@ export class Flow {
     return this.#isFlushing ? this.#now : this.#clock.now();
   }
 
-  attach(connection: Connection): void {
+  attach(connection: Connection | undefined): void {
     this.#connection = connection;
     this.#isBlocked = this.#isPaused = this.#isLooking = false;
   }
 
   detach(): void {
     this.#connection?.destroy();
-    this.#connection = undefined;
-    this.#isBlocked = this.#isPaused = this.#isLooking = false;
+    this.attach(undefined);
   }
 
   // --- output ---
