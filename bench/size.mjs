@@ -189,24 +189,4 @@ for (const [name, limit] of Object.entries(limits)) {
   if (name === "codec") budget("hubwire/codec, whole", (await whole("hubwire/codec")).gzipped, limit, "B");
   else budget(`${name} alone`, single.get(name), limit, "B");
 }
-// What the README tells users is what is measured, to the digits that it gives; it may promise less than is held.
-const readme = readFileSync(join(root, "README.md"), "utf8").replace(/\s+/g, " ");
-const codec = (await whole("hubwire/codec")).gzipped;
-for (const [text, bytes] of [
-  ["`encode` is", single.get("encode")],
-  ["`decode`", single.get("decode")],
-  ["the codec", codec],
-  ["`MqttClient`", single.get("MqttClient")],
-  ["`DeviceClient`", single.get("DeviceClient")],
-]) {
-  const [, said = "0"] = new RegExp(`${text} ([\\d.]+)(?: kB|,)`).exec(readme) ?? [];
-  const digits = said.split(".")[1]?.length ?? 0;
-  budget(
-    `the README's figure: ${text.replaceAll("`", "")}`,
-    Number((bytes / 1000).toFixed(digits)),
-    Number(said),
-    "kB",
-    digits,
-  );
-}
 finish();

@@ -260,6 +260,19 @@ describe.each(documents)("%s", (file) => {
   });
 });
 
+test("the README promises the sizes that the budgets hold", () => {
+  const [, limits = ""] = /^export const size = \{([\s\S]*?)^\}/m.exec(read("bench/budgets/limits.mjs")) ?? [];
+  const held = [...limits.matchAll(/^ {2}(\w+): ([\d_]+),/gm)].map(([, name, bytes = ""]) => [
+    name,
+    Number(bytes.replace("_", "")),
+  ]);
+  const [, sentence = ""] = /Minified, gzipped(.*?)\(`npm run bench -- budgets`/s.exec(read("README.md")) ?? [];
+  const told = [...sentence.matchAll(/(?:`(\w+)`|the (codec))(?: takes)? ([\d.]+) kB/g)];
+  expect(told).toHaveLength(5);
+  for (const [, name, other, kilobytes] of told)
+    expect(held).toContainEqual([name ?? other, Math.round(Number(kilobytes) * 1000)]);
+});
+
 test("each script is named in a guide", () => {
   expect(documents.length).toBeGreaterThan(12);
   const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };

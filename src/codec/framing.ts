@@ -45,12 +45,12 @@ export function checkBytes(bytes: unknown): Uint8Array {
   return plainBytes(bytes);
 }
 
-/** A property of a caller's object, which may throw when it is asked. */
-function read<T extends object, K extends keyof T>(from: T, name: K): T[K] {
+/** What a caller's object says, which may throw when it is asked. */
+function read<const T>(name: string, ask: () => T): T {
   try {
-    return from[name];
+    return ask();
   } catch {
-    throw invalidArgument(`${String(name)} cannot be read`);
+    throw invalidArgument(`${name} cannot be read`);
   }
 }
 
@@ -76,13 +76,16 @@ export class Decoder {
   constructor(sink: PacketSink, options: DecoderOptions = {}) {
     if (typeof sink !== "object" || sink === null) throw invalidArgument("sink must be an object");
     for (const name of NAMES) {
-      if (name && !["function", "undefined"].includes(typeof read(sink, name))) {
+      if (name && !["function", "undefined"].includes(typeof read(name, () => sink[name]))) {
         throw invalidArgument(`sink.${name} must be a function`);
       }
     }
     if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
-    const given = read(options, "maxPacketSize");
-    const maxPacketSize = given === undefined ? MAX_PACKET_SIZE : given;
+    const [maxPacketSize, others] = read("options", () => {
+      const { maxPacketSize = MAX_PACKET_SIZE, ...others } = options;
+      return [maxPacketSize, Object.keys(others)];
+    });
+    if (others.length > 0) throw invalidArgument("there is no option but maxPacketSize");
     if (!(typeof maxPacketSize === "number" && maxPacketSize >= 2)) {
       throw invalidArgument("maxPacketSize must be a number over 1");
     }

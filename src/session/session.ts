@@ -120,7 +120,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#handshake.sent(connect.cleanSession);
     this.#answers.opened();
     this.#watch.keepAlive.start(connect.keepAlive * 1000, now);
-    this.#decoder = new Decoder(this.#packets, this.#options);
+    this.#decoder = new Decoder(this.#packets, { maxPacketSize: this.#options.maxPacketSize });
     this.#drain.forget();
   }
 

@@ -166,6 +166,22 @@ describe("arguments", () => {
     expect(packets).toEqual([{ type: "pingreq" }]);
   });
 
+  test("an option that does not exist is refused, and the one that does is named", () => {
+    const unreadable = new Proxy(
+      {},
+      {
+        ownKeys: () => {
+          throw new Error("no");
+        },
+      },
+    );
+    for (const options of [{ maxPacketsize: 5 }, { maxPacketSize: 5, max: 5 }, unreadable] as never[]) {
+      expect(refusal(() => new Decoder({}, options)).code).toBe("ERR_INVALID_ARGUMENT");
+      expect(refusal(() => new PacketReader(() => {}, options)).code).toBe("ERR_INVALID_ARGUMENT");
+    }
+    expect(refusal(() => new Decoder({}, { max: 5 } as never)).message).toBe("there is no option but maxPacketSize");
+  });
+
   test.each([null, 5, "x", true])("options %o are refused", (options) => {
     expect(refusal(() => new Decoder({}, options as never)).code).toBe("ERR_INVALID_ARGUMENT");
   });
