@@ -66,6 +66,67 @@ describe("encodeTelemetry", () => {
     }
   });
 
+  test("what is left out, given beside the options, or said of a body by who sends it", () => {
+    const { signal } = new AbortController();
+    expect(encodeTelemetry(identity, "x", undefined)).toEqual({
+      topic: identity,
+      payload: "x",
+      qos: 1,
+      retain: false,
+      signal: undefined,
+      size: 1,
+    });
+    expect(encodeTelemetry(identity, "x", { qos: 0, retain: true, signal })).toMatchObject({
+      qos: 0,
+      retain: true,
+      signal,
+    });
+    expect(encodeTelemetry(identity, "x", {}, "out").topic).toBe(`${identity}%24.on=out`);
+    const own = { contentType: "application/x", contentEncoding: "utf-16" };
+    expect(encodeTelemetry(identity, {}, own).topic).toBe(`${identity}%24.ct=application%2Fx&%24.ce=utf-16`);
+  });
+
+  test("a name of the hub's own as a property, where no option says it", () => {
+    for (const properties of [{ "$.mid": "a", "$.x": "y" }, new Map(Object.entries({ "$.mid": "a", "$.x": "y" }))]) {
+      expect(encodeTelemetry(identity, "x", { properties, correlationId: "c" }).topic).toBe(
+        `${identity}%24.cid=c&%24.mid=a&%24.x=y`,
+      );
+      expect(() => encodeTelemetry(identity, "x", { properties, messageId: "b" })).toThrow(
+        '"$.mid" is given as an option and as a property',
+      );
+    }
+  });
+
+  test("a message id of 128 characters, and not one more", () => {
+    expect(encodeTelemetry(identity, "x", { messageId: "m".repeat(128) }).size).toBe(129);
+    const refused = (messageId: string): unknown => {
+      try {
+        return encodeTelemetry(identity, "x", { messageId });
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    expect([refused("m".repeat(129)), refused("a b"), refused("ä")]).toEqual([
+      "ERR_LIMIT",
+      "ERR_INVALID_ARGUMENT",
+      "ERR_INVALID_ARGUMENT",
+    ]);
+  });
+
+  test("a body that can't be read says why", () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    expect(() => encodeTelemetry(identity, proxy, {})).toThrow(
+      expect.objectContaining({
+        code: "ERR_INVALID_ARGUMENT",
+        message: "the body cannot be read",
+        cause: expect.any(TypeError),
+      }),
+    );
+    expect(() => encodeTelemetry(identity, "x", { expiry: {} as never })).toThrow(/expiry .* string or a valid Date/);
+    expect(() => encodeTelemetry(identity, "x", { signal: {} as never })).toThrow(/signal/);
+  });
+
   test("256 KiB, all counted, and not a byte more", () => {
     const room = 256 * 1024;
     expect(encodeTelemetry(identity, Buffer.alloc(room), {}).size).toBe(room);
