@@ -73,9 +73,56 @@ describe("by a clock that the test moves", () => {
     clock.advance(801_000);
     expect(await error).toMatchObject({ code: "ERR_SIGNING" });
     expect(device.connected).toBe(true);
+    clock.advance(4_999);
     await device.sendTelemetry("x");
-    await advanceToConnect(clock, device, 5_000);
+    expect(calls).toBe(2);
+    await advanceToConnect(clock, device, 1);
     expect(calls).toBe(3);
+  });
+
+  /** A device whose provider answers the first time, and then when the test says so. */
+  async function withProvider(deviceId: string) {
+    const { primaryKey } = lab.hub.createDevice(deviceId);
+    const clock = new FakeClock();
+    clock.wallOffset = Date.now();
+    const there = { hostName: "localhost", deviceId };
+    const token = (): string =>
+      createSasToken({ ...there, key: primaryKey as string, expiry: clock.wallTime() / 1000 + 1_000 });
+    const asked: { resolve(token: string): void; reject(error: Error): void }[] = [];
+    let calls = 0;
+    const sas = (): string | Promise<string> =>
+      ++calls === 1 ? token() : new Promise((resolve, reject) => asked.push({ resolve, reject }));
+    const device = lab.client({ ...there, sas }, { clock, keepAlive: 0, random: () => 0.5, reconnect: false });
+    await device.connect();
+    return { clock, device, asked, calls: () => calls };
+  }
+
+  test("without a connection, or after close(), no provider is asked", async () => {
+    for (const isClosed of [false, true]) {
+      const { clock, device, calls } = await withProvider(`away-${isClosed}`);
+      const gone = next(device, "disconnect");
+      if (isClosed) await device.close();
+      else lab.hub.disconnectDevice("away-false");
+      await gone;
+      clock.advance(900_000);
+      expect(calls()).toBe(1);
+    }
+  });
+
+  test("a provider that fails when the connection is gone is told, and not asked again; after close() it is not told", async () => {
+    for (const isClosed of [false, true]) {
+      const { clock, device, asked, calls } = await withProvider(`late-${isClosed}`);
+      clock.advance(801_000);
+      const gone = next(device, "disconnect");
+      if (isClosed) await device.close();
+      else lab.hub.disconnectDevice("late-false");
+      await gone;
+      asked[0]?.reject(new Error("vault sealed"));
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(60_000);
+      expect(calls()).toBe(2);
+      expect(device.errors.map(({ code }) => code)).toEqual(isClosed ? [] : ["ERR_SIGNING"]);
+    }
   });
 
   test("a provider that never answers is asked again", async () => {
@@ -115,6 +162,8 @@ describe("by a clock that the test moves", () => {
     device.on("connect", () => connects++);
     clock.advance(2_000);
     await device.sendTelemetry("still the first connection");
+    clock.advance(4_000);
+    await device.sendTelemetry("and still");
     expect(connects).toBe(0);
     const connected = next(device, "connect");
     for (const done of finish) done();
