@@ -146,7 +146,7 @@ describe("a request", () => {
       twin.answered((at + 1).toString(36), status, 7, bytes("no"));
       return ends;
     });
-    twin.answered(undefined, 200, 1, bytes(""));
+    for (const status of [200, 500]) twin.answered(undefined, status, 1, bytes(""));
     await turn();
     expect(all).toEqual([["ERR_HUB_STATUS"], [{ version: 7 }], [{ version: 7 }], ["ERR_HUB_STATUS"]]);
   });
@@ -204,7 +204,10 @@ describe("the document", () => {
       await turn();
       expect(errors.map(({ code }) => code)).toEqual(isUp ? ["ERR_HUB_STATUS"] : []);
       took();
-      clock.advance(750);
+      clock.advance(749);
+      await turn();
+      expect(took()).toEqual([]);
+      clock.advance(1);
       await turn();
       expect(took()).toEqual(isUp ? ["GET/?$rid=2"] : []);
     }
@@ -224,6 +227,7 @@ describe("changes", () => {
   test.each<[number | undefined, string]>([
     [2, "text"],
     [2, "[1]"],
+    [undefined, "text"],
     [undefined, "{}"],
     [undefined, '{"$version":"2"}'],
   ])("%j %s is a violation that is told, and the document is read instead", async (version, text) => {
