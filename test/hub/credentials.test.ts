@@ -87,6 +87,9 @@ describe("what a device is made of", () => {
     ["a device id that no topic can hold", { deviceId: "a/b" }, /device or module id/],
     ["a module id that no topic can hold", { moduleId: "#" }, /device or module id/],
     ["a gateway with a port", { gatewayHostName: "h:1" }, /without scheme/],
+    ["a key that is none", { sharedAccessKey: "key!" }, /sharedAccessKey is not base64/],
+    ["a policy without its key", { sharedAccessKeyName: "p", x509: CERT }, /needs a sharedAccessKey/],
+    ["a lifetime under five seconds", { tokenLifetime: 4_999 }, /tokenLifetime/],
     ["a token that is none", { sharedAccessSignature: "token" }, /SharedAccessSignature/],
     ["renewal too early", { renewAt: 0.049 }, /0.05 to 0.95/],
     ["renewal too late", { renewAt: 0.951 }, /0.05 to 0.95/],
@@ -96,9 +99,37 @@ describe("what a device is made of", () => {
     ["a lifetime over ten years", { tokenLifetime: 3652.5 * DAY + 1 }, /tokenLifetime/],
   ])("%s: refused", (_what, options, message) => expect(() => resolve(options)).toThrow(message));
 
+  test("what a provider answers for, is asked for", () => {
+    const [text, bytes] = [(): string => "", (): never => CERT as never];
+    const provided = (options: Partial<DeviceOptions>): boolean => source(options).source.isProvided;
+    expect([{ sas: text }, { ca: text }, { x509: bytes }, { x509: CERT, ca: text }].map(provided)).toEqual(
+      Array(4).fill(true),
+    );
+    expect([{}, { x509: CERT }].map(provided)).toEqual([false, false]);
+  });
+
+  test.each<[Partial<DeviceOptions>, string]>([
+    [{}, "h/d/?api-version=2021-04-12"],
+    [{ apiVersion: "2020 09" }, "h/d/?api-version=2020%2009"],
+    [{ apiVersion: null, modelId: "m" }, "h/d"],
+    [{ modelId: "dtmi:a;1" }, "h/d/?api-version=2021-04-12&model-id=dtmi%3Aa%3B1"],
+    [{ productInfo: "p q" }, "h/d/?api-version=2021-04-12&DeviceClientType=p%20q"],
+    [{ modelId: "m", productInfo: "p" }, "h/d/?api-version=2021-04-12&model-id=m&DeviceClientType=p"],
+  ])("%j makes the user name %s", async (options, username) =>
+    expect((await source(options).source.next()).username).toBe(username),
+  );
+
+  test("a connection string is read, and options beside it count", () => {
+    expect(divideOptions(`HostName=h;DeviceId=d;SharedAccessKey=${key}`, { moduleId: "m", keepAlive: 5 })).toEqual([
+      { hostName: "h", deviceId: "d", sharedAccessKey: key, moduleId: "m" },
+      { keepAlive: 5 },
+    ]);
+  });
+
   test("a certificate that tls holds will do, and nothing else in its place", () => {
     for (const tls of [{ cert: "c" }, { pfx: "p" }]) expect(resolve({ x509: true }, tls).x509).toEqual({});
-    expect(() => resolve({ x509: true }, { key: "k" })).toThrow(/exactly one of/);
+    for (const tls of [{ key: "k" }, undefined])
+      expect(() => resolveIdentity(identity({ x509: true }), tls)).toThrow(/exactly one of/);
   });
 });
 
