@@ -13,6 +13,7 @@ import * as codec from "../src/codec/index.js";
 import * as emulator from "../src/emulator/index.js";
 import { type ErrorCode, HubwireError } from "../src/errors.js";
 import * as hub from "../src/hub/index.js";
+import { HUB_LIMITS } from "../src/wire/limits.js";
 
 const root = resolve(import.meta.dirname, "..");
 const read = (name: string) => readFileSync(join(root, name), "utf8");
@@ -166,6 +167,50 @@ describe("the defaults of a client", () => {
       expect(rowOf(guide, "reconnect")[2]).toContain(shown(inCode[name]));
       expect(documented(name)).toContain(`Default ${shown(inCode[name])}`);
     }
+  });
+});
+
+describe("the guide of a device", () => {
+  const guide = read("src/hub/README.md");
+
+  test("has the hub's limits as the code has them", () => {
+    const [, section = ""] = guide.split(/^## Limits$/m);
+    const KiB = (bytes: number) => `${bytes / 1024} KiB`;
+    const { telemetry, messageId, keepAlive, method, twin, twinDepth, twinString, twinKey } = HUB_LIMITS;
+    for (const [what, limit] of [
+      ["a message: ", KiB(telemetry)],
+      ["message id ", `${messageId} of`],
+      ["keep alive ", `${keepAlive.toLocaleString("en")} s`],
+      ["a method's response", KiB(method)],
+      ["reported properties", KiB(twin)],
+      ["depth of objects", String(twinDepth)],
+      ["a string, a name", `${KiB(twinString)}, ${KiB(twinKey)}`],
+    ] as const) {
+      const row = section.split("\n").find((line) => line.startsWith(`| ${what}`));
+      expect(row?.split(" | ")[1], what).toMatch(new RegExp(`^${limit}`));
+    }
+    expect([HUB_LIMITS.twinMinInteger, HUB_LIMITS.twinMaxInteger]).toEqual([-(2 ** 52), 2 ** 52 - 1]);
+    expect(section).toContain("-(2^52) to 2^52 - 1");
+  });
+
+  // Where the code has a default, and how the guide says it.
+  test.each([
+    ["credentials", "tokenLifetime = 3_600_000", "`tokenLifetime` (ms, 5 s to 10 years; one hour)"],
+    ["credentials", "renewAt = 0.8", "0.8, varied by"],
+    ["credentials", 'apiVersion = "2021-04-12"', '`apiVersion` (`"2021-04-12"`;'],
+    ["device-client", "maxMethodCalls ?? 1_000", "handlers of methods that run at a time, 1,000"],
+    ["provisioning", "timeout = 120_000", "`timeout` (120 s for all of it)"],
+    ["provisioning", "operationTimeout = 20_000", "`operationTimeout` (20 s here)"],
+    [
+      "provisioning",
+      'host = "global.azure-devices-provisioning.net"',
+      "`host` (`global.azure-devices-provisioning.net`)",
+    ],
+    ["batch", "WINDOW = 1_000", "has a thousand on their way at a time"],
+    ["inbox", "MOST_HELD = 50", "50 messages are held"],
+  ])("says what %s.ts does: %s", (file, code, text) => {
+    expect(read(`src/hub/${file}.ts`)).toContain(code);
+    expect(guide.replace(/\s+/g, " ")).toContain(text);
   });
 });
 
