@@ -37,6 +37,10 @@ export function orInvalid<T>(ask: () => T, text: string): T {
 
 const typeName = (value: unknown): string => (value === null ? "null" : typeof value);
 
+/** A copy without what is undefined. */
+export const defined = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+
 /** A copy of `options`, each read once, of any name. Throws ERR_INVALID_ARGUMENT where that is not possible. */
 export function readOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;

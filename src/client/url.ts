@@ -4,7 +4,7 @@
  * Invariants: a URL says what the options would, and nothing twice; no text made here quotes any of it, for it may hold
  * a password.
  */
-import { invalid, orInvalid, readOptions } from "../check.js";
+import { defined, invalid, orInvalid, readOptions } from "../check.js";
 import { type Address, PORTS, type Protocol } from "./address.js";
 
 /** The options that a URL stands for. */
@@ -49,12 +49,10 @@ export function parseUrl(given: string | URL): UrlOptions {
 /** The options of a URL and those beside it. @throws HubwireError ERR_INVALID_ARGUMENT, also for what is said twice. */
 export function withUrl<T extends object>(url: string | URL, options: T): T & UrlOptions {
   const own = parseUrl(url);
-  const given = Object.fromEntries(
-    Object.entries(readOptions(options, "MqttClient")).filter(([, value]) => value !== undefined),
-  );
+  const given = defined(readOptions(options, "MqttClient"));
   const twice = Object.keys(own).find((name) => name in given);
   if (twice !== undefined) throw invalid(`option ${twice} is in the URL too: give it in one place`);
-  return { ...(given as T), ...own };
+  return { ...given, ...own };
 }
 
 const decode = (text: string): string =>

@@ -6,7 +6,7 @@
  * No error made here has a cause that comes from a provider of secrets.
  */
 import type { ConnectionOptions } from "node:tls";
-import { checkOptions, checkValue, invalid, readOptions, type Rule, type Rules } from "../check.js";
+import { checkOptions, checkValue, defined, invalid, readOptions, type Rule, type Rules } from "../check.js";
 import type { Clock } from "../clock.js";
 import type { Credentials } from "../client/options.js";
 import { HubwireError } from "../errors.js";
@@ -186,13 +186,9 @@ export class CredentialSource {
     this.#lastTls = this.#tls = tls ?? {};
     this.#clock = clock;
     this.#random = random;
-    const query =
-      apiVersion === null
-        ? ""
-        : `/?api-version=${encodeURIComponent(apiVersion)}` +
-          (modelId === undefined ? "" : `&model-id=${encodeURIComponent(modelId)}`) +
-          (productInfo === undefined ? "" : `&DeviceClientType=${encodeURIComponent(productInfo)}`);
-    this.#username = `${hostName}/${clientId}${query}`;
+    const query = defined({ "api-version": apiVersion, "model-id": modelId, DeviceClientType: productInfo });
+    const pairs = Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(value as string)}`);
+    this.#username = `${hostName}/${clientId}${apiVersion === null ? "" : `/?${pairs.join("&")}`}`;
   }
 
   /** Whether a provider of the user's is asked. */

@@ -141,55 +141,47 @@ export class Inbox {
   iterate(): AsyncIterableIterator<HubMessage> {
     if (this.#handlers.has(ALL)) throw invalid("messages() has a handler already; a message goes to one place");
     this.#used = true;
-    const waiting: { resolve(result: IteratorResult<HubMessage>): void; reject(error: unknown): void }[] = [];
-    const done = { done: true, value: undefined } as const;
+    const held = this.#held;
     let over = this.#closed;
     let failure: HubwireError | undefined;
     let current: Held | undefined;
+    let wake = (): void => {};
     const finish = (): void => {
       current?.resolve();
       current = undefined;
     };
     const reader: Reader = {
-      wake: () => {
-        while (waiting.length > 0 && this.#held.length > 0) {
-          finish();
-          current = this.#held.shift() as Held;
-          waiting.shift()?.resolve({ done: false, value: current.message });
-        }
-      },
+      wake: () => wake(),
       end: (error) => {
         over = true;
-        this.#readers.delete(reader);
         failure = error;
-        for (const { resolve, reject } of waiting.splice(0)) {
-          if (failure) reject(failure);
-          else resolve(done);
-          failure = undefined;
-        }
+        this.#readers.delete(reader);
+        wake();
       },
     };
     if (!over) this.#readers.add(reader);
-    const iterator: AsyncIterableIterator<HubMessage> = {
-      next: () => {
+    const messages = (async function* (): AsyncGenerator<HubMessage, undefined> {
+      for (;;) {
+        while (!over && held.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+        if (over) break;
+        current = held.shift()!;
+        yield current.message;
         finish();
-        if (over) {
-          const error = failure;
-          failure = undefined;
-          return error ? Promise.reject(error) : Promise.resolve(done);
-        }
-        return new Promise((resolve, reject) => {
-          waiting.push({ resolve, reject });
-          reader.wake();
-        });
-      },
-      return: async () => {
+      }
+      if (failure) throw failure;
+      return undefined;
+    })();
+    return {
+      next: () => messages.next(),
+      return: () => {
         finish();
+        // A `next` that waits ends first.
         reader.end();
-        return done;
+        return messages.return(undefined);
       },
-      [Symbol.asyncIterator]: () => iterator,
+      [Symbol.asyncIterator]() {
+        return this;
+      },
     };
-    return iterator;
   }
 }

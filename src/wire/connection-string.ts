@@ -4,6 +4,7 @@
  * Invariants: names are matched as written; an error says which part is wrong and what would be right, and never
  * echoes a value, nor a name that it does not know: in a mangled string that may be a piece of the key.
  */
+import { defined } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { isBase64, parseSasToken } from "./sas.js";
 
@@ -121,22 +122,24 @@ export function parseConnectionString(text: string): ConnectionString {
       throw refuse(`SharedAccessSignature: ${(error as Error).message}`);
     }
   }
-  const parsed: ConnectionString = {
+  const parsed = defined({
     hostName,
     deviceId,
-    ...(moduleId !== undefined && { moduleId }),
-    ...(gatewayHostName !== undefined && { gatewayHostName }),
-    ...(sharedAccessKey !== undefined && { sharedAccessKey }),
-    ...(sharedAccessKeyName !== undefined && { sharedAccessKeyName }),
-    ...(sharedAccessSignature !== undefined && { sharedAccessSignature }),
-    ...(certificate && { x509: true as const }),
-  };
+    moduleId,
+    gatewayHostName,
+    sharedAccessKey,
+    sharedAccessKeyName,
+    sharedAccessSignature,
+    x509: certificate || undefined,
+  }) as ConnectionString;
   // Printing the parsed string must not print the key; a copy made by spreading is the copier's to guard.
   return Object.defineProperty(parsed, Symbol.for("nodejs.util.inspect.custom"), {
     value: () => ({
       ...parsed,
-      ...(sharedAccessKey !== undefined && { sharedAccessKey: "[secret]" }),
-      ...(sharedAccessSignature !== undefined && { sharedAccessSignature: "[secret]" }),
+      ...defined({
+        sharedAccessKey: sharedAccessKey && "[secret]",
+        sharedAccessSignature: sharedAccessSignature && "[secret]",
+      }),
     }),
   });
 }
