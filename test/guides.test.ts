@@ -305,6 +305,20 @@ describe.each(documents)("%s", (file) => {
   });
 });
 
+test("members that src/README.md names are there", () => {
+  const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => read(`src/${file}`));
+  const named = [...read("src/README.md").matchAll(/`([A-Z]\w+)\.(\w+)`/g)];
+  expect(named.length).toBeGreaterThan(5);
+  const missing = named.filter(([, name, member]) => {
+    const declaration = new RegExp(`^export (?:abstract )?(?:class|interface) ${name}\\b[\\s\\S]*?^\\}`, "m");
+    const body = sources.flatMap((text) => declaration.exec(text)?.[0] ?? [])[0] ?? "";
+    return !new RegExp(`^ {2}(?:readonly |get |async |declare )*${member}[?!(<:;= ]`, "m").test(body);
+  });
+  expect(missing.map(([text]) => text)).toEqual([]);
+});
+
 test("the README promises the sizes that the budgets hold", () => {
   const [, limits = ""] = /^export const size = \{([\s\S]*?)^\}/m.exec(read("bench/budgets/limits.mjs")) ?? [];
   const held = [...limits.matchAll(/^ {2}(\w+): ([\d_]+),/gm)].map(([, name, bytes = ""]) => [
