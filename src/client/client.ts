@@ -131,11 +131,11 @@ export class MqttClient extends Emitter<ClientEvents> {
       checkMessage(topic, payload);
       const { qos = 0, retain = false, signal } = publishOptions(options);
       this.#checkUsable();
-      const promise = new Promise<void>(capture);
-      desk.begin(publication(topic, payload, qos, retain), signal);
+      const promise = qos ? new Promise<void>(capture) : undefined;
+      const begun = desk.begin(publication(topic, payload, qos, retain), signal);
       flow.accepted(payload.length);
       if (flow.isPaused) flow.feel();
-      return promise;
+      return promise ?? begun!;
     } catch (error) {
       return Promise.reject(desk.explain(error as HubwireError));
     }

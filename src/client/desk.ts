@@ -12,7 +12,7 @@ import { Publication, Session, UNSUBACK } from "../session/index.js";
 import type { Message, SessionEvent, SessionOptions, SessionSink, SessionStore } from "../session/index.js";
 import type { MessageRoute } from "./deliveries.js";
 import type { Flow } from "./flow.js";
-import { type AskRequest, type SessionRequest, type SignalOwner } from "./requests.js";
+import { type AskRequest, promiseOf, type SessionRequest, type SignalOwner } from "./requests.js";
 import { Settlements } from "./settlements.js";
 
 /** What the desk asks of its owner. */
@@ -104,8 +104,11 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
     for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) this.#owner.event(event);
   }
 
-  /** Hands a request to the session (see `Session.publish`, `Session.ask`). Not by `run`, whose closure costs each call. */
-  begin(request: SessionRequest, signal: AbortSignal | undefined): void {
+  /**
+   * Hands a request to the session (see `Session.publish`, `Session.ask`). Returns the promise of a message of QoS 0, which
+   * is over at once most of the time; all others have theirs. Not by `run`, whose closure costs each call.
+   */
+  begin(request: SessionRequest, signal: AbortSignal | undefined): Promise<void> | undefined {
     const isInside = this.#isBusy;
     if (!isInside) this.#settlements.step();
     this.#isBusy = true;
@@ -114,9 +117,13 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
       this.#settlements.begun(request, signal);
       const { now } = this.#owner.flow;
       if (request instanceof Publication) {
-        if (this.session.publish(request, now)) return this.#sent(request);
+        if (this.session.publish(request, now)) {
+          this.#settlements.forget(request);
+          return Promise.resolve();
+        }
       } else this.session.ask(request, now);
       this.pending++;
+      return request instanceof Publication && !request.qos ? promiseOf(request) : undefined;
     } catch (error) {
       this.#settlements.forget(request);
       throw error;
@@ -124,11 +131,6 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
       this.#isBusy = isInside;
       if (!isInside) this.#take();
     }
-  }
-
-  #sent(request: Publication): void {
-    this.#settlements.forget(request);
-    request.resolve(undefined);
   }
 
   /** Their signal was aborted. */

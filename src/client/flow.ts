@@ -65,8 +65,9 @@ export class Flow {
     return this.#isPaused;
   }
 
-  /** The time, looked at once a batch. */
+  /** The time, looked at once a batch: of what is written, and of what waits for a full socket. */
   get now(): number {
+    if (this.#isBlocked) this.wantsWrite();
     return this.#isFlushing ? this.#now : this.#clock.now();
   }
 

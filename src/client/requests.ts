@@ -20,9 +20,16 @@ export const capture = (resolve: (value: never) => void): void => {
   resolveNext = resolve as Resolve;
 };
 
-/** `publish`; of the promise that `capture` was called for last. */
+/** `publish`; of the promise that `capture` was called for last. QoS 0 is mostly over at once, and has none yet. */
 export const publication = (topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean): Publication =>
-  new Publication(topic, payload, qos, retain, resolveNext);
+  new Publication(topic, payload, qos, retain, qos ? resolveNext : undefined);
+
+/** A promise for a message that has none. */
+export function promiseOf(message: Publication): Promise<void> {
+  const promise = new Promise<void>(capture);
+  message.resolve = resolveNext;
+  return promise;
+}
 
 /** `subscribe` or `unsubscribe`; of the promise that `capture` was called for last. */
 export class AskRequest extends Asking<MessageRoute> {

@@ -44,7 +44,7 @@ export class Publication implements Link {
   private content: Uint8Array | string;
   private bits: number;
   /** The owner's: ends its promise. Not a field of a derived class, whose instances take the engine longer to make. */
-  readonly resolve: (value: unknown) => void;
+  resolve: (value: unknown) => void;
 
   constructor(topic: string, payload: Uint8Array | string, qos: QoS, retain: boolean, resolve = nobody) {
     this.topic = topic;
