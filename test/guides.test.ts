@@ -305,6 +305,15 @@ describe.each(documents)("%s", (file) => {
   });
 });
 
+test("src/README.md names the files of the ground, and every folder", () => {
+  const guide = read("src/README.md");
+  const [, listed = ""] = /The ground\s+\((.*?)\)/.exec(guide) ?? [];
+  const entries = readdirSync(join(root, "src"), { withFileTypes: true });
+  const files = entries.filter(({ name }) => name.endsWith(".ts")).map(({ name }) => `\`${name.replace(".ts", "")}\``);
+  expect(listed.split(", ").sort()).toEqual(files.sort());
+  for (const { name } of entries.filter((entry) => entry.isDirectory())) expect(guide).toContain(`\n| \`${name}/\` | `);
+});
+
 test("members that src/README.md names are there", () => {
   const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
