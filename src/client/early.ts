@@ -38,7 +38,7 @@ export class EarlyMessages {
   /** All that is kept, to be delivered anew; who is still not wanted may be kept again. */
   take(): readonly EarlyMessage[] {
     const kept = this.#kept;
-    if (!kept || kept.length === 0) return [];
+    if (!kept) return [];
     this.#kept = [];
     this.bytes = 0;
     return kept;

@@ -69,7 +69,7 @@ export class Reception {
 
   /** The connection is gone, and what was kept of it comes again. */
   lost(): void {
-    if (this.#early.count > 0) this.#early.take();
+    this.#early.take();
   }
 
   /** How full all is: 1 is full. `isPatient`: own requests wait for an answer. */
