@@ -106,8 +106,9 @@ describe("encodeTelemetry", () => {
         return (error as { code: string }).code;
       }
     };
-    expect([refused("m".repeat(129)), refused("a b"), refused("ä")]).toEqual([
+    expect([refused("m".repeat(129)), refused("a b"), refused("ä"), refused("m".repeat(70) + " ")]).toEqual([
       "ERR_LIMIT",
+      "ERR_INVALID_ARGUMENT",
       "ERR_INVALID_ARGUMENT",
       "ERR_INVALID_ARGUMENT",
     ]);

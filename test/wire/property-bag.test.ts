@@ -26,6 +26,7 @@ describe("encodeProperties", () => {
     [{ "$.mid": "x" }, "%24.mid=x"],
     [{ ü: "€", "💡": "\0" }, "%C3%BC=%E2%82%AC&%F0%9F%92%A1=%00"],
     [{ "": "value" }, "=value"],
+    [{ ["&".repeat(65)]: "ü/".repeat(40) }, `${"%26".repeat(65)}=${"%C3%BC%2F".repeat(40)}`],
   ])("%j is %s", (properties, bag) => {
     expect(encodeProperties(properties)).toBe(bag);
     expect(encodeProperties(new Map(Object.entries(properties)))).toBe(bag);
