@@ -153,6 +153,7 @@ describe("an address", () => {
   test.each([
     { host: "1.2.3.4" },
     { host: "::1" },
+    { host: "1:2::3" },
     { host: "fe80::1%eth0" },
     { host: "h", protocol: "ws", path: "/" },
     { host: "h", protocol: "wss", path: "/a?b=%20" },
@@ -174,6 +175,7 @@ describe("an address", () => {
     [{ host: "h", protocol: "toString" }, /protocol must be one of/],
     [{ host: "h", path: "/mqtt" }, /path is for protocol wss and ws/],
     [{ host: "h", protocol: "ws", path: "mqtt" }, /must begin with \//],
+    [{ host: "h", protocol: "ws", path: "mqtt/a" }, /must begin with \//],
     [{ host: "h", protocol: "ws", path: "/a b" }, /escaped as in a URL/],
     [{ host: "h", protocol: "wss", path: "/a#b" }, /escaped as in a URL/],
     [{ host: "h", proxy: "p:8080" }, /written http:\/\/host:port/],

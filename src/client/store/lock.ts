@@ -40,7 +40,6 @@ function startOf(task: string): string | undefined {
   // Behind the name, which may hold spaces and brackets: the state, and the start as field 22 of all.
   const fields = fs
     .readFileSync(`/proc/${task}/stat`, "latin1")
-    // Stryker disable next-line Regex: the first match is at the start.
     .replace(/^.*\) /s, "")
     .split(" ");
   return /[ZX]/.test(fields[0] as string) ? undefined : fields[19];
