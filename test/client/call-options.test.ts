@@ -42,6 +42,8 @@ describe("of publish", () => {
     options.qos = 2;
     options.retain = true;
     expect(publishOptions(options)).toMatchObject({ qos: 2, retain: true });
+    const { signal } = new AbortController();
+    expect(publishOptions(Object.assign(options, { signal }))).toEqual({ qos: 2, retain: true, signal });
     options.qos = 3 as never;
     expect(() => publishOptions(options)).toThrow(invalid);
   });
