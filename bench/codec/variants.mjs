@@ -9,6 +9,7 @@ const NO_CACHE = `
   import { checkName } from "./topics.js";
   import { readUtf8 } from "./utf8.js";
   export class TopicCache {
+    begin() {}
     get(bytes, _view, start, end) {
       const topic = readUtf8(bytes, start, end);
       checkName(topic, MALFORMED);

@@ -7,7 +7,7 @@
  */
 import { MALFORMED, fault } from "./fault.js";
 import { Fields, nonZero, word } from "./fields.js";
-import { packetSize } from "./header.js";
+import { NAMES, packetSize } from "./header.js";
 import { parse } from "./parse.js";
 import type { TopicCache } from "./topic-cache.js";
 import type { PacketSink, QoS } from "./types.js";
@@ -29,6 +29,7 @@ export function deliver(
   owner = bytes,
   shift = 0,
 ): number {
+  topics.begin();
   while (at < end) {
     const size = packetSize(bytes, at, end, maxPacketSize);
     const next = at + size;
@@ -46,19 +47,14 @@ export function deliver(
       // is.
       if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
       view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      const topic = topics.get(bytes, view, topicStart, topicEnd);
+      const topic = topics.get(bytes, view, topicStart, topicEnd, next, end);
       const packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));
       const retain = (first & 1) !== 0;
       sink.publish?.(topic, owner, payload - shift, next - shift, qos, retain, (first & 8) !== 0, packetId);
     } else if (type > 3 && type < 8) {
       const packetId = nonZero(word(bytes, start));
-      if (type === 4) sink.puback?.(packetId);
-      else if (type === 5) sink.pubrec?.(packetId);
-      else if (type === 6) sink.pubrel?.(packetId);
-      else sink.pubcomp?.(packetId);
-    } else if (type === 12) sink.pingreq?.();
-    else if (type === 13) sink.pingresp?.();
-    else if (type === 14) sink.disconnect?.();
+      sink[NAMES[type] as "puback"]?.(packetId);
+    } else if (type > 11) sink[NAMES[type] as "pingreq"]?.();
     else parse(sink, type, new Fields(owner, start - shift, next - shift));
     at = next;
   }

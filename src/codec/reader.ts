@@ -6,21 +6,21 @@
 import { deliver } from "./deliver.js";
 import { MALFORMED, fault, invalidArgument } from "./fault.js";
 import { Decoder, checkBytes, type DecoderOptions } from "./framing.js";
-import { packetSize } from "./header.js";
+import { NAMES, packetSize } from "./header.js";
 import { TopicCache } from "./topic-cache.js";
-import type { AcknowledgementPacket, EmptyPacket, Packet, PacketSink } from "./types.js";
+import type { Packet, PacketSink } from "./types.js";
 
 const NOTHING = /* @__PURE__ */ new ArrayBuffer(0);
 
 /** A sink that makes packet objects; `forget` keeps no chunk alive that nobody else needs. */
-function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> & { forget(): void } {
+type Maker = Required<PacketSink> & { forget(): void };
+
+function packetMaker(onPacket: (packet: Packet) => void): Maker {
   // The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest.
   let last: Uint8Array | undefined;
   let buffer: ArrayBufferLike = NOTHING;
   let offset = 0;
-  const acknowledgement = (type: AcknowledgementPacket["type"]) => (packetId: number) => onPacket({ type, packetId });
-  const empty = (type: EmptyPacket["type"]) => () => onPacket({ type });
-  return {
+  const maker = {
     forget() {
       last = undefined;
       buffer = NOTHING;
@@ -40,18 +40,16 @@ function packetMaker(onPacket: (packet: Packet) => void): Required<PacketSink> &
           : { type: "publish", topic, payload, qos, retain, dup, packetId },
       );
     },
-    puback: acknowledgement("puback"),
-    pubrec: acknowledgement("pubrec"),
-    pubrel: acknowledgement("pubrel"),
-    pubcomp: acknowledgement("pubcomp"),
     subscribe: (packetId, subscriptions) => onPacket({ type: "subscribe", packetId, subscriptions }),
     suback: (packetId, returnCodes) => onPacket({ type: "suback", packetId, returnCodes }),
     unsubscribe: (packetId, topicFilters) => onPacket({ type: "unsubscribe", packetId, topicFilters }),
-    unsuback: acknowledgement("unsuback"),
-    pingreq: empty("pingreq"),
-    pingresp: empty("pingresp"),
-    disconnect: empty("disconnect"),
-  };
+  } as Maker;
+  // The rest are an identifier, or nothing but their type.
+  NAMES.forEach((name, number) => {
+    const type = name as "puback";
+    maker[type] ??= (packetId) => onPacket(number > 11 ? { type: name as "pingreq" } : { type, packetId });
+  });
+  return maker;
 }
 
 /**

@@ -13,14 +13,21 @@ import { MALFORMED, fault } from "./fault.js";
 export interface NativeBuffer extends Buffer {
   /** What `toString("utf8", start, end)` calls, on any Uint8Array. */
   utf8Slice(start: number, end: number): string;
+  latin1Slice(start: number, end: number): string;
   /** What `write` calls, likewise. */
   latin1Write(text: string, offset: number, length: number): number;
   utf8Write(text: string, offset: number, length: number): number;
 }
 
-/** The string in `bytes[start, end)`. Throws ERR_MALFORMED_PACKET: MQTT-1.5.3-1, MQTT-1.5.3-2. */
-export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
-  const text = (Buffer.prototype as NativeBuffer).utf8Slice.call(bytes, start, end);
+export const native = Buffer.prototype as NativeBuffer;
+
+/** The string in `bytes[start, end)`; `text`, where it is known but not checked. Throws ERR_MALFORMED_PACKET: MQTT-1.5.3-1, MQTT-1.5.3-2. */
+export function readUtf8(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  text: string = native.utf8Slice.call(bytes, start, end),
+): string {
   // Whatever is ill-formed was replaced by U+FFFD, and only what is well-formed comes back as it was.
   if (text.includes("\ufffd") && Buffer.from(text).compare(bytes, start, end) !== 0) {
     throw fault(MALFORMED, "ill-formed UTF-8", "1.5.3-1");

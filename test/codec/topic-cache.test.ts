@@ -9,6 +9,19 @@ import { PacketReader, encode } from "../../src/codec/index.js";
 import type { NativeBuffer } from "../../src/codec/utf8.js";
 import { concat, cut, hex, read } from "./support.js";
 
+/** What is alive, bytes. */
+async function held(): Promise<number> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  // Memory of buffers is given back a moment after the collection that found them.
+  for (let turn = 0; turn < 3; turn++) {
+    collect();
+    await new Promise((done) => setImmediate(done));
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 const publish = (topic: string, payload: Uint8Array) => encode({ type: "publish", topic, payload }).slice();
 
 describe("the topic cache", () => {
@@ -53,7 +66,8 @@ describe("the topic cache", () => {
     const { utf8Slice } = native;
     return {
       decodes(topics) {
-        const bytes = stream(topics);
+        // With payloads beside which no topic is cut out of a longer text.
+        const bytes = concat(...topics.map((topic) => publish(topic, new Uint8Array(128))));
         let decoded = 0;
         native.utf8Slice = function (start: number, end: number) {
           decoded++;
@@ -102,10 +116,10 @@ describe("the topic cache", () => {
     expect(cache.decodes(turn)).toBeLessThan(6);
   });
 
-  test("after 128 topics that were not found none is looked for until 1,024 have come", () => {
+  test("after 128 topics that were not found none is looked for until 4,096 have come", () => {
     const cache = counted();
     cache.decodes(different(128));
-    expect(cache.decodes(times(896, "topic"))).toBe(896);
+    expect(cache.decodes(times(3_968, "topic"))).toBe(3_968);
     expect(cache.decodes(times(10, "topic"))).toBe(2);
     expect(cache.decodes(different(127))).toBe(127);
     expect(cache.decodes(times(10, "again"))).toBe(10);
@@ -119,6 +133,73 @@ describe("the topic cache", () => {
       cache.decodes(different(100, 100 * i));
       expect(cache.decodes(times(10, "topic"))).toBeLessThan(3);
     }
+  });
+
+  describe("short topics that never come again", () => {
+    const tired = stream(different(128));
+    /** What comes of a stream behind topics for which the cache gave up. */
+    const behind = (bytes: Uint8Array, size = Infinity) => {
+      const { packets, error } = read([tired, ...cut(bytes, Math.min(size, bytes.length))]);
+      return { topics: packets.slice(128).map((packet) => (packet.type === "publish" ? packet.topic : "")), error };
+    };
+
+    test("are the same however they are cut out: ASCII or not, of all lengths, in chunks of all sizes", () => {
+      const topics = Array.from({ length: 400 }, (_, i) => `${i}/${i % 3 ? "" : "\u00e9\u20ac"}`.padEnd(1 + (i % 131), "x"));
+      const bytes = concat(...topics.map((topic, i) => publish(topic, new Uint8Array(i % 40).fill(i))));
+      for (const size of [1, 7, 100, 511, 1_460, 5_000, Infinity]) {
+        expect(behind(bytes, size)).toEqual({ topics, error: undefined });
+      }
+    });
+
+    test("are cut out of a text of several packets", () => {
+      const native = Buffer.prototype as NativeBuffer;
+      const { latin1Slice } = native;
+      let texts = 0;
+      native.latin1Slice = function (start: number, end: number) {
+        texts++;
+        expect(end - start).toBeLessThanOrEqual(512);
+        return latin1Slice.call(this, start, end);
+      };
+      try {
+        const topics = different(1_000);
+        expect(behind(stream(topics)).topics).toEqual(topics);
+      } finally {
+        native.latin1Slice = latin1Slice;
+      }
+      expect(texts).toBeGreaterThan(10);
+      expect(texts).toBeLessThan(100);
+    });
+
+    test("are refused where they are no topic names, and those before them are delivered", () => {
+      const good = publish("devices/a/messages", hex(""));
+      for (const bad of [0x00, 0x23, 0x2b, 0x80, 0xc3, 0xff]) {
+        for (const at of [0, 1, 3, 7, 8, 11, 16, 17]) {
+          const spoilt = good.slice();
+          spoilt[4 + at] = bad;
+          const { topics, error } = behind(concat(good, good, spoilt, good));
+          expect(topics).toEqual(["devices/a/messages", "devices/a/messages"]);
+          expect(error?.code).toBe("ERR_MALFORMED_PACKET");
+        }
+      }
+      expect(behind(hex("3002 0000")).error?.statement).toBe("MQTT-4.7.3-1");
+    });
+
+    test("keep no more alive than 512 bytes and themselves", async () => {
+      const kept: string[] = [];
+      let packets = 0;
+      const reader = new PacketReader((packet) => {
+        // One of each text.
+        if (packet.type === "publish" && packets++ % 64 === 0) kept.push(packet.topic);
+      });
+      const push = (from: number) => reader.push(stream(different(16_000, from)));
+      push(100_000);
+      const before = await held();
+      kept.length = 0;
+      for (let i = 0; i < 10; i++) push(200_000 + 16_000 * i);
+      expect(kept.length).toBe(2_500);
+      expect(((await held()) - before) / kept.length).toBeLessThan(1_000);
+      expect(kept[0]).toBe("different/200000");
+    });
   });
 
   test("full, it begins anew, and nothing that it held before is found", () => {
@@ -143,17 +224,6 @@ describe("the topic cache", () => {
   });
 
   test("whatever topics come, a decoder holds less than 64 KiB", async () => {
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as () => void;
-    const held = async () => {
-      // Memory of buffers is given back a moment after the collection that found them.
-      for (let turn = 0; turn < 3; turn++) {
-        collect();
-        await new Promise((done) => setImmediate(done));
-      }
-      const { heapUsed, external } = process.memoryUsage();
-      return heapUsed + external;
-    };
     const worst = stream(
       Array.from({ length: 1_000 }, (_, i) => `\u20ac/${i >> 1}/`.padEnd(i % 3 === 0 ? 100 : 505, "x")),
     );
