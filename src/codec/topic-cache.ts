@@ -49,7 +49,7 @@ function hashOf(view: DataView, start: number, end: number): number {
 const mix = (bits: number): number => Math.imul(bits, 0x9e3779b1);
 
 export class TopicCache {
-  /** By slot: the hash of the topic that was there last, and where its words are, or 0. */
+  /** By slot, of two: the hash of the topic that was there last, and where its words are, or 0. */
   #slots = NO_SLOTS;
   #topics: string[] = [];
   /**
@@ -79,18 +79,27 @@ export class TopicCache {
     const length = end - start;
     if (length < 4 || length > MAX_TOPIC) return this.#decode(bytes, start, end);
     if (this.#misses >= PATIENCE) {
-      return this.#decode(bytes, start, end, next - start > SHORT ? undefined : this.#cut(bytes, view, start, end, limit));
+      return this.#decode(
+        bytes,
+        start,
+        end,
+        next - start > SHORT ? undefined : this.#cut(bytes, view, start, end, limit),
+      );
     }
     const hash = hashOf(view, start, end);
-    const slot = hash >>> 24;
-    const again = this.#slots[2 * slot] === hash;
-    if (again && this.#same(this.#slots[2 * slot + 1]!, view, start, end)) {
+    const slot = (hash >>> 23) & ~1;
+    const again = this.#slots[slot] === hash;
+    if (again && this.#same(this.#slots[slot + 1]!, view, start, end)) {
       this.#misses = 0;
       return this.#topics[slot]!;
     }
     const topic = this.#decode(bytes, start, end);
     if (again) this.#remember(slot, topic, view, start, end);
-    else this.#notice(slot, hash);
+    else {
+      if (this.#slots === NO_SLOTS) this.#slots = new Int32Array(2 * SLOTS);
+      this.#slots[slot] = hash;
+      this.#slots[slot + 1] = 0;
+    }
     return topic;
   }
 
@@ -124,12 +133,6 @@ export class TopicCache {
     return words[at] === view.getFloat64(last, true);
   }
 
-  #notice(slot: number, hash: number): void {
-    if (this.#slots === NO_SLOTS) this.#slots = new Int32Array(2 * SLOTS);
-    this.#slots[2 * slot] = hash;
-    this.#slots[2 * slot + 1] = 0;
-  }
-
   #remember(slot: number, topic: string, view: DataView, start: number, end: number): void {
     const length = end - start;
     let at = this.#used;
@@ -146,7 +149,7 @@ export class TopicCache {
       grown.set(this.#words);
       this.#words = grown;
     }
-    this.#slots[2 * slot + 1] = at;
+    this.#slots[slot + 1] = at;
     this.#topics[slot] = topic;
     const words = this.#words;
     words[at++] = length;

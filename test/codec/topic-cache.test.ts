@@ -144,7 +144,9 @@ describe("the topic cache", () => {
     };
 
     test("are the same however they are cut out: ASCII or not, of all lengths, in chunks of all sizes", () => {
-      const topics = Array.from({ length: 400 }, (_, i) => `${i}/${i % 3 ? "" : "\u00e9\u20ac"}`.padEnd(1 + (i % 131), "x"));
+      const topics = Array.from({ length: 400 }, (_, i) =>
+        `${i}/${i % 3 ? "" : "\u00e9\u20ac"}`.padEnd(1 + (i % 131), "x"),
+      );
       const bytes = concat(...topics.map((topic, i) => publish(topic, new Uint8Array(i % 40).fill(i))));
       for (const size of [1, 7, 100, 511, 1_460, 5_000, Infinity]) {
         expect(behind(bytes, size)).toEqual({ topics, error: undefined });
