@@ -29,7 +29,7 @@ export class WebSocketServer {
   readonly #path: string | undefined;
   readonly #now: () => number;
   readonly #sink: WebSocketServerSink;
-  readonly #request = new HttpHeadReader(/^(G(E(T( .*)?)?)?)?$/s, HEAD_LIMIT);
+  readonly #request = new HttpHeadReader(["GET "], HEAD_LIMIT);
   readonly #reader: FrameReader;
   #phase: "request" | "open" | "over" = "request";
   #pong: Uint8Array | undefined;
