@@ -92,6 +92,7 @@ async function emitCode(format, extension, names) {
     external: /^node:/,
     plugins: [privateMethods, oneByte, lines],
     platform: "node",
+    checks: { pluginTimings: false },
     preserveEntrySignatures: "strict",
     resolve: { extensionAlias: { ".js": [".ts"] } },
     transform: { target: "node18" },

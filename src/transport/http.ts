@@ -58,8 +58,7 @@ export class HttpHeadReader {
 }
 
 /** Reads the head of a response. */
-export const responseReader = (): HttpHeadReader =>
-  new HttpHeadReader(["HTTP/1.1 ", "HTTP/1.0 "], 16 * 1024);
+export const responseReader = (): HttpHeadReader => new HttpHeadReader(["HTTP/1.1 ", "HTTP/1.0 "], 16 * 1024);
 
 /** The status and its text; undefined where the first line is none of a response. */
 export function statusOf({ firstLine }: HttpHead): { status: number; text: string } | undefined {

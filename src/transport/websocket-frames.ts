@@ -91,9 +91,10 @@ export class FrameReader {
   /** As one piece: a view of the chunk where it is in one place and not masked, else memory of its own. */
   #deliver(): void {
     const parts = this.#data;
-    if (parts.length === 0) return;
+    if (parts.length === 1) this.#sink.data(parts.pop()!);
+    if (parts.length < 2) return;
     this.#data = [];
-    this.#sink.data(parts.length === 1 ? parts[0]! : put(parts, new Uint8Array(lengthOf(parts)), 0));
+    this.#sink.data(put(parts, new Uint8Array(lengthOf(parts)), 0));
   }
 
   /** Takes one byte of a header, or all of a payload that is there; returns where to go on. */
@@ -117,10 +118,11 @@ export class FrameReader {
   }
 
   #unmask(bytes: Uint8Array): Uint8Array {
-    const mask = this.#header.subarray(this.#maskStart);
-    const before = this.#unmasked;
-    for (let i = 0; i < bytes.length; i++) bytes[i]! ^= mask[(before + i) & 3]!;
-    this.#unmasked += bytes.length;
+    const header = this.#header;
+    const start = this.#maskStart;
+    let at = this.#unmasked;
+    for (let i = 0; i < bytes.length; i++) bytes[i]! ^= header[start + (at++ & 3)]!;
+    this.#unmasked = at;
     return bytes;
   }
 
