@@ -75,6 +75,14 @@ export class FileStore extends SessionStore {
     this.#records.remove(key);
   }
 
+  override removeAll(keys: readonly number[]): void {
+    // A look first: there may be many.
+    for (const key of keys) {
+      if (!(Number.isInteger(key) && key > 0 && key <= MAX_KEY)) checkValue(key, [1, MAX_KEY], "the key of a record");
+    }
+    this.#records.removeAll(keys);
+  }
+
   /** Forgets everything. */
   clear(): void {
     this.#records.clear();

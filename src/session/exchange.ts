@@ -8,7 +8,7 @@
  * and its exchange are one object and neither has to be searched for.
  */
 import type { QoS } from "../codec/types.js";
-import { type Link, takeAll, walk, walkAll } from "./list.js";
+import { insert, type Link, takeAll, unlink, walk, walkAll } from "./list.js";
 import { isFrugal, messageMemory, packed, withoutPinning } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
@@ -128,11 +128,16 @@ export function* awaitedOf(lists: readonly Link[]): Iterable<Publication> {
   }
 }
 
-/** Everything in the list, which is empty from now on; each counts as settled already. */
-export function settledNow(list: Link): Iterable<Publication> {
+/** A list of all in this one for whom somebody may wait, who leave it; each counts as settled already. */
+export function settledNow(list: Link): Link {
   const all = takeAll(list);
-  for (let link = all.next; link !== all; link = link.next) (link as Publication).settle();
-  return walk<Publication>(all);
+  for (const publication of walk<Publication>(all)) {
+    if (publication instanceof Restored) {
+      unlink(publication);
+      insert(publication, list);
+    } else publication.settle();
+  }
+  return all;
 }
 
 /** A SUBSCRIBE or UNSUBSCRIBE; `Subscription` is the owner's object for one subscription. */

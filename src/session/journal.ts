@@ -18,7 +18,7 @@ import { HubwireError } from "../errors.js";
 import { checkPublish } from "../codec/index.js";
 import type { QoS } from "../codec/types.js";
 import { readUtf8 } from "../codec/utf8.js";
-import { PUBACK, PUBCOMP, type Publication, PUBREC, Restored } from "./exchange.js";
+import { PUBACK, PUBCOMP, type Publication, PUBREC, QUEUED, Restored } from "./exchange.js";
 
 const MESSAGE = 1;
 const STATE = 2;
@@ -34,7 +34,7 @@ const RETIRED = 5;
 export abstract class SessionStore {
   #lastKey = 0xffff;
   /** The keys of what is recorded: of a message, and of its state. */
-  readonly #keys = new Map<Publication, { message: number; state: number }>();
+  #keys = new Map<Publication, { message: number; state: number }>();
   /** The keys of the identifiers that nobody may have before the session is a new one. */
   readonly #retired: number[] = [];
 
@@ -44,6 +44,10 @@ export abstract class SessionStore {
   abstract put(key: number, record: Uint8Array): void;
   /** Removes the record of that key; ignored where there is none. */
   abstract remove(key: number): void;
+  /** Removes the records of those keys, of which there may be 200,000. May be overridden by what is faster than one by one. */
+  removeAll(keys: readonly number[]): void {
+    for (const key of keys) this.remove(key);
+  }
   /** Gives the place back, e.g. a file's lock; the client has ended, and calls nothing after it. */
   abstract close(): void;
 
@@ -186,6 +190,23 @@ export abstract class SessionStore {
     if (keys?.message) this.#remove(keys.message);
     if (keys?.state) this.#remove(keys.state);
     this.#keys.delete(exchange);
+  }
+
+  /**
+   * Nothing is to be remembered of what was queued and is settled: many messages at once.
+   * @internal
+   */
+  forgetQueue(): void {
+    const all = this.#keys;
+    const gone: number[] = [];
+    this.#keys = new Map();
+    for (const [exchange, keys] of all) {
+      if (exchange.settled && exchange.awaits === QUEUED) {
+        gone.push(keys.message);
+        if (keys.state) gone.push(keys.state);
+      } else this.#keys.set(exchange, keys);
+    }
+    stored(() => this.removeAll(gone));
   }
 
   /**

@@ -339,21 +339,20 @@ export class Outbound {
 
   /** All that anybody waits for is over with `error`. */
   giveUpAll(error: HubwireError): void {
-    const lists = [this.#held, this.#released, this.#sent];
-    // What a store has leaves it one by one.
-    if (this.#journal) lists.push(this.#queue);
-    forAll(walkAll<Publication>(lists), (publication) => {
-      if (!(publication instanceof Restored)) this.giveUp(publication, error);
-    });
-    if (!this.#journal) this.#giveUpQueue(error);
-  }
-
-  /** All that is queued leaves at once; the owner tells who waits in its own time, for they may be many. */
-  #giveUpQueue(error: HubwireError): void {
-    const { message } = this.suspect;
-    if (message && !message.packetId) this.suspect.clear();
-    this.#window.clearQueue();
-    this.#parts.settleAll(settledNow(this.#queue), error);
+    try {
+      forAll(walkAll<Publication>([this.#held, this.#released, this.#sent]), (publication) => {
+        if (!(publication instanceof Restored)) this.giveUp(publication, error);
+      });
+    } finally {
+      // The queue leaves at once; the owner tells who waits in its own time, for they may be many.
+      const { message } = this.suspect;
+      if (message && !message.packetId) this.suspect.clear();
+      const gone = settledNow(this.#queue);
+      this.#window.clearQueue();
+      for (const restored of walk<Publication>(this.#queue)) this.#window.count(restored, 1);
+      this.#parts.settleAll(walk(gone), error);
+      this.#journal?.forgetQueue();
+    }
   }
 
   /** Forgets everything but what the store has. */

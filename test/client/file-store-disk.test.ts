@@ -1,6 +1,6 @@
 /** The promises of a store's file, on a disk that loses power, kills, fails and writes short at any call. */
 import { describe, expect, test } from "vitest";
-import { RecordFile } from "../../src/client/store/record-file.js";
+import { MANY, RecordFile } from "../../src/client/store/record-file.js";
 import { type Random, seeded } from "../support/random.js";
 import { Ended, type Fault, SimulatedDisk } from "./simulated-disk.js";
 
@@ -101,9 +101,16 @@ class Life {
     const choice = this.#random.below(20);
     let call: () => void;
     let change: Change;
+    const gone = keys.filter(() => this.#random.below(4) > 0);
+    // By a new file, so that all of them go or none.
+    const areMany = gone.length >= MANY && gone.length * 2 >= keys.length;
+    const isWhole = choice === 0 || (choice < 3 && areMany);
     if (choice === 0) {
       call = () => store.clear();
       change = () => new Map();
+    } else if (isWhole) {
+      call = () => store.removeAll(gone);
+      change = (state) => new Map([...state].filter(([key]) => !gone.includes(key)));
     } else if (choice < 9 && keys.length > 0) {
       // Sometimes the last one, sometimes one that isn't there.
       const key = this.#random.below(9) ? this.#random.pick(keys) : this.#lastKey;
@@ -118,7 +125,7 @@ class Life {
     this.#failed = 0;
     const before = this.#others;
     this.#others = [...before, change(this.#state)];
-    let cleared = false;
+    let mayBeDone = false;
     try {
       call();
       this.#state = change(this.#state);
@@ -126,15 +133,15 @@ class Life {
     } catch (error) {
       if (this.#failed === 0 || (error as Error).cause instanceof Ended) throw error;
       expect(error).toMatchObject({ code: "ERR_STORE" });
-      cleared = choice === 0;
+      mayBeDone = isWhole;
       // One failure is made good at once; where that failed too, or the program ended, what was refused may still be there.
-      if (this.#failed === 1 && this.#endIn >= 0 && !cleared) this.#others = before;
+      if (this.#failed === 1 && this.#endIn >= 0 && !mayBeDone) this.#others = before;
     }
     const { fault } = this.#disk;
     this.#disk.fault = () => undefined;
-    if (cleared && show(store.load()) === "") {
+    if (mayBeDone && show(store.load()) === show(change(this.#state))) {
       this.#others.push(this.#state);
-      this.#state = new Map();
+      this.#state = change(this.#state);
     }
     expect(show(store.load())).toBe(show(this.#state));
     this.#disk.fault = fault;

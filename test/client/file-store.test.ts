@@ -82,6 +82,49 @@ describe("FileStore", () => {
     expect(contents()).toEqual([[5, [5]]]);
   });
 
+  test.each([
+    ["all", 0],
+    ["most", 3],
+    ["few", 990],
+    ["a handful", 1_000 - 5],
+  ])(
+    "removeAll forgets %s of them, in whatever order they are named, and keeps the others in theirs",
+    (_which, left) => {
+      const store = new FileStore(path);
+      const keys = Array.from({ length: 1_000 }, (_, at) => 65_536 + 2 * at);
+      for (const key of keys) store.put(key, bytes(key & 255));
+      store.put(7, bytes(7));
+      store.put(2 ** 47, bytes(8));
+      store.removeAll(keys.slice(left).reverse().concat(99));
+      store.put(keys[0]! + 1, bytes(9));
+      const kept = keys.slice(0, left).map((key) => [key, [key & 255]]);
+      const all = [...kept, [7, [7]], [2 ** 47, [8]], [keys[0]! + 1, [9]]];
+      expect(Array.from(store.load(), ([key, record]) => [key, [...record]])).toEqual(all);
+      store.close();
+      expect(contents()).toEqual(all);
+    },
+  );
+
+  test("removeAll takes keys that are far apart", () => {
+    const store = new FileStore(path);
+    const keys = Array.from({ length: 20 }, (_, at) => 1 + at * 2 ** 42);
+    for (const key of keys) store.put(key, bytes(1));
+    store.put(2, bytes(2));
+    store.removeAll(keys);
+    expect([...store.load()].map(([key]) => key)).toEqual([2]);
+    store.close();
+  });
+
+  test("removeAll refuses what is no key, and has removed nothing then", () => {
+    const store = new FileStore(path);
+    store.put(1, bytes(1));
+    for (const key of [0, 1.5, 2 ** 48, NaN, "1"] as number[]) {
+      expect(() => store.removeAll([1, key])).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+    }
+    store.close();
+    expect(contents()).toEqual([[1, [1]]]);
+  });
+
   test("cut at every byte: every record that was whole is there, and the store goes on", () => {
     const store = new FileStore(path);
     const ends = [statSync(path).size];

@@ -282,3 +282,57 @@ describe("a stored message that may not be sent", () => {
     expect([...store.records]).toEqual([[key + 2, bad]]);
   });
 });
+
+describe("giving up all that waits", () => {
+  /** Three of an earlier process wait, two are sent, and the others are queued. */
+  function queued(store: MemoryStore, count: number): Harness {
+    const earlier = new Harness({ store });
+    for (const name of ["x", "y", "z"]) earlier.publish(name);
+    const h = new Harness({ store, maxInflight: 0 }).connect(true);
+    for (let at = 0; at < count; at++) h.publish(`m${at}`, at % 2 ? 1 : 2);
+    return h;
+  }
+
+  test("what is queued leaves the store at once, and what an earlier process left stays, and is sent", () => {
+    const store = new MemoryStore();
+    const h = queued(store, 300);
+    const calls: number[] = [];
+    store.removeAll = (keys) => {
+      calls.push(keys.length);
+      for (const key of keys) store.records.delete(key);
+    };
+    expect(store.records.size).toBe(303);
+    h.session.cancelAll(failure, h.now);
+    expect(calls).toEqual([300]);
+    expect(store.records.size).toBe(3);
+    expect(h.results()).toEqual(Array.from({ length: 300 }, (_, at) => `m${at}:ERR_STORE`));
+    expect(h.session.metrics).toMatchObject({ queued: 3, inflight: 0 });
+    expect(new Harness({ store }).connect(true).sentLines()).toHaveLength(3);
+  });
+
+  test("with what was sent and requeued: every record of it goes, and a sent one's stays as given up", () => {
+    const store = new MemoryStore();
+    const h = new Harness({ store, maxInflight: 2 }).connect();
+    for (const name of ["a", "b", "c"]) h.publish(name);
+    h.reconnect(false).publish("d");
+    h.session.cancelAll(failure, h.now);
+    expect(h.results().sort()).toEqual(["a", "b", "c", "d"].map((name) => `${name}:ERR_STORE`));
+    expect(store.records.size, "a message and its state, each").toBe(4);
+    expect(next(store, true).sentLines()).toEqual(["publish#3 dup q1 a", "publish#4 dup q1 b"]);
+  });
+
+  test("a store without removeAll of its own is asked one by one; one that fails keeps nobody from the news", () => {
+    const store = new MemoryStore();
+    const h = queued(store, 10);
+    store.failing = failure;
+    h.session.cancelAll(failure, h.now);
+    expect(h.results()).toHaveLength(10);
+    expect(h.session.metrics).toMatchObject({ queued: 3 });
+    expect(store.records.size).toBe(13);
+    store.failing = undefined;
+    h.events();
+    const other = queued(new MemoryStore(), 10);
+    other.session.cancelAll(failure, other.now);
+    expect(other.results()).toHaveLength(10);
+  });
+});
