@@ -248,6 +248,8 @@ export class Line {
   }
 
   stall(way: "up" | "down" | "both", ms: number): void {
+    // A peer that has vanished takes nothing more, however long the line halts.
+    if (this.deadSince < Infinity) return;
     const until = this.#scheduler.now() + ms;
     if (way !== "down") this.#up.stall(until);
     if (way !== "up") this.#down.stall(until);
