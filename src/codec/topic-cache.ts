@@ -63,6 +63,8 @@ export class TopicCache {
   /** The bytes from `#from` on, each a character. */
   #text = "";
   #from = 0;
+  /** SHORT, or 0 once there was a topic that is not ASCII, up to the next look. */
+  #short = SHORT;
 
   /** Other bytes come. */
   begin(): void {
@@ -83,7 +85,7 @@ export class TopicCache {
         bytes,
         start,
         end,
-        next - start > SHORT ? undefined : this.#cut(bytes, view, start, end, limit),
+        next - start > this.#short ? undefined : this.#cut(bytes, view, start, end, limit),
       );
     }
     const hash = hashOf(view, start, end);
@@ -96,6 +98,7 @@ export class TopicCache {
     const topic = this.#decode(bytes, start, end);
     if (again) this.#remember(slot, topic, view, start, end);
     else {
+      this.#short = SHORT;
       if (this.#slots === NO_SLOTS) this.#slots = new Int32Array(2 * SLOTS);
       this.#slots[slot] = hash;
       this.#slots[slot + 1] = 0;
@@ -114,7 +117,7 @@ export class TopicCache {
   #cut(bytes: Uint8Array, view: DataView, start: number, end: number, limit: number): string | undefined {
     let bits = view.getInt32(end - 4, true);
     for (let at = start; at < end - 4; at += 4) bits |= view.getInt32(at, true);
-    if (bits & 0x80808080) return undefined;
+    if (bits & 0x80808080) return void (this.#short = 0);
     if (end - this.#from > this.#text.length) {
       this.#text = native.latin1Slice.call(bytes, start, Math.min(limit, start + STRETCH));
       this.#from = start;

@@ -153,23 +153,35 @@ describe("the topic cache", () => {
       }
     });
 
-    test("are cut out of a text of several packets", () => {
+    test("are cut out of a text of several packets, but for a while behind one that is not ASCII", () => {
       const native = Buffer.prototype as NativeBuffer;
       const { latin1Slice } = native;
-      let texts = 0;
-      native.latin1Slice = function (start: number, end: number) {
-        texts++;
-        expect(end - start).toBeLessThanOrEqual(512);
-        return latin1Slice.call(this, start, end);
+      const seen: string[] = [];
+      const reader = new PacketReader((packet) => packet.type === "publish" && seen.push(packet.topic));
+      const textsOf = (topics: readonly string[]) => {
+        let texts = 0;
+        native.latin1Slice = function (start: number, end: number) {
+          texts++;
+          expect(end - start).toBeLessThanOrEqual(512);
+          return latin1Slice.call(this, start, end);
+        };
+        try {
+          reader.push(stream(topics));
+        } finally {
+          native.latin1Slice = latin1Slice;
+        }
+        expect(seen.splice(0)).toEqual(topics);
+        return texts;
       };
-      try {
-        const topics = different(1_000);
-        expect(behind(stream(topics)).topics).toEqual(topics);
-      } finally {
-        native.latin1Slice = latin1Slice;
-      }
+      expect(textsOf(different(128))).toBe(0);
+      const texts = textsOf(different(1_000, 128));
       expect(texts).toBeGreaterThan(10);
       expect(texts).toBeLessThan(100);
+      expect(textsOf(["\u00e9\u00e9/1", ...different(1_000, 2_000)])).toBe(0);
+      // Up to the next 128 that are looked for.
+      expect(textsOf(different(1_967, 4_000))).toBe(0);
+      expect(textsOf(different(128, 6_000))).toBe(0);
+      expect(textsOf(different(1_000, 7_000))).toBeGreaterThan(10);
     });
 
     test("are refused where they are no topic names, and those before them are delivered", () => {
