@@ -112,7 +112,9 @@ export function encodeTelemetry(
     );
   }
   const { text } = bag;
-  if (isPrintable(topic) && text.length <= 0xffff) trustTopic(text);
+  // To look at a character makes one string of all its pieces, which take more memory and may have to wait for long.
+  const isAscii = text.charCodeAt(text.length - 1) < 0x80 && isPrintable(topic);
+  if (isAscii && text.length <= 0xffff) trustTopic(text);
   return { topic: text, payload, qos, retain, signal, size };
 }
 

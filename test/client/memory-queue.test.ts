@@ -18,7 +18,7 @@ const MARGIN = 100;
 
 test("queuedBytes is what messages take, whatever their size and form", async () => {
   const sizes = [0, 10, 100, 1_000, 15_000, 20_000];
-  const cases = ["bytes", "text", "wide"].flatMap((form) => sizes.map((size) => [form, size]));
+  const cases = ["bytes", "text", "wide", "properties"].flatMap((form) => sizes.map((size) => [form, size]));
   const program = join(import.meta.dirname, "queue-filler.mjs");
   const { stdout } = await run(process.execPath, ["--expose-gc", program, JSON.stringify(cases)]);
   const results = JSON.parse(stdout) as Result[];

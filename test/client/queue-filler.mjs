@@ -1,14 +1,18 @@
 // Fills queues of clients that never connect and prints, as JSON, for each case what the client counts for its queued
 // messages and what the process has grown by, bytes a message. Run with --expose-gc.
 import { MqttClient } from "../../dist/client/index.js";
+import { DeviceClient } from "../../dist/hub/index.js";
 
 const BYTES = 16 * 1024 * 1024;
 const topic = "plant/line/1";
 // The client is dropped with what it has queued, and nobody waits for it.
 process.on("unhandledRejection", () => {});
 
-const clientOf = () =>
-  new MqttClient({ host: "localhost", clientId: "c", offlineQueue: { maxCount: Infinity, maxBytes: Infinity } });
+const offlineQueue = { maxCount: Infinity, maxBytes: Infinity };
+const clientOf = (form) =>
+  form === "properties"
+    ? new DeviceClient("HostName=localhost;DeviceId=d;SharedAccessKey=a2V5", { offlineQueue })
+    : new MqttClient({ host: "localhost", clientId: "c", offlineQueue });
 
 async function used() {
   for (let round = 0; round < 4; round++) {
@@ -23,20 +27,28 @@ async function used() {
 function payloadOf(form, size, index) {
   const filled = Buffer.alloc(size, form === "wide" ? "\u2603" : "x");
   filled.write(String(index % 10).repeat(Math.min(3, size)));
-  if (form === "bytes") return new Uint8Array(filled);
+  if (form !== "text" && form !== "wide") return new Uint8Array(filled);
   return form === "wide" ? filled.toString().replaceAll("\ufffd", "") : filled.toString("latin1");
+}
+
+/** Telemetry has a topic of its own for each message, made of many pieces. */
+function send(client, form, size, index) {
+  const payload = payloadOf(form, size, index);
+  if (form !== "properties") return client.publish(topic, payload, { qos: 1 });
+  const properties = { alert: "false", room: `room ${index & 15}`, unit: "°C", sequence: `${index}` };
+  return client.sendTelemetry(payload, { properties, messageId: `m-${index}`, contentType: "application/json" });
 }
 
 async function fill(client, form, size, from, to) {
   for (let index = from; index < to; index++) {
-    void client.publish(topic, payloadOf(form, size, index), { qos: 1 });
+    void send(client, form, size, index);
     if (index % 500 === 0) await new Promise(setImmediate);
   }
 }
 
 const results = [];
 for (const [form, size] of JSON.parse(process.argv[2])) {
-  const client = clientOf();
+  const client = clientOf(form);
   const warm = 100;
   const count = Math.min(20_000, Math.ceil(BYTES / (size + 300)));
   await fill(client, form, size, 0, warm);
