@@ -1,6 +1,7 @@
 /** Topic names, topic filters and matching (section 4.7). */
 import { describe, expect, test } from "vitest";
-import { checkTopicFilter, checkTopicName, matchTopic } from "../../src/codec/index.js";
+import { checkTopicFilter, checkTopicName, encode, matchTopic } from "../../src/codec/index.js";
+import { trustName } from "../../src/codec/topics.js";
 import { refusal } from "./support.js";
 
 test.each(["a", "/", "a/b", "$SYS/x", " ", "é😀", "a".repeat(65_535)])("a topic name", (topic) => {
@@ -130,4 +131,13 @@ describe("matchTopic", () => {
   ])("anything but two strings is refused", (filter, topic) => {
     expect(refusal(() => matchTopic(filter as string, topic as string)).code).toBe("ERR_INVALID_ARGUMENT");
   });
+});
+
+test("a topic that its maker vouches for is written as any other, and vouches for no other", () => {
+  const packet = { type: "publish", topic: "devices/d/messages/events/a=b", payload: "x" } as const;
+  const checked = encode(packet);
+  checkTopicName("another");
+  trustName(packet.topic);
+  expect(encode(packet)).toEqual(checked);
+  expect(refusal(() => encode({ ...packet, topic: "devices/+" })).code).toBe("ERR_INVALID_PACKET");
 });
