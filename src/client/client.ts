@@ -200,7 +200,7 @@ export class MqttClient extends Emitter<ClientEvents> {
     const engine = this.#engine;
     const promise = new Promise<T>(capture);
     const request = new AskRequest(awaits, topicFilter, qos, routes);
-    engine.desk.begin(request, signal);
+    void engine.desk.begin(request, signal);
     if (awaits === SUBACK) engine.reception.subscribed((topic) => engine.session.match(topic));
     else for (const { mailbox } of routes) mailbox?.ending();
     engine.flow.feel();
