@@ -147,6 +147,36 @@ describe("by a clock that the test moves", () => {
     expect(calls).toBe(3);
   });
 
+  test("a provider of an identity that was replaced meanwhile is not told of, whatever it does", async () => {
+    const { primaryKey } = lab.hub.createDevice("replaced");
+    const clock = new FakeClock();
+    clock.wallOffset = Date.now();
+    const there = { hostName: "localhost", deviceId: "replaced" };
+    let calls = 0;
+    let fail = (_error: Error): void => {};
+    const sas = (): string | Promise<string> =>
+      ++calls === 2
+        ? new Promise((_, reject) => (fail = reject))
+        : createSasToken({ ...there, key: primaryKey as string, expiry: clock.wallTime() / 1000 + 1_000 });
+    const reprovision = (): string => lab.hub.createDevice("replacement").connectionString;
+    const device = lab.client({ ...there, sas }, { clock, keepAlive: 0, random: () => 0.5, reprovision });
+    await device.connect();
+    clock.advance(801_000);
+    const reconnecting = next(device, "reconnecting");
+    const connected = next(device, "connect");
+    lab.hub.removeDevice("replaced");
+    await reconnecting;
+    clock.advance(50);
+    await connected;
+    expect(device.deviceId).toBe("replacement");
+    fail(new Error("vault sealed"));
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(60_000);
+    await device.sendTelemetry("x");
+    expect(calls).toBe(3);
+    expect(device.errors).toEqual([]);
+  });
+
   test("handlers that run may finish before: nothing is answered late or delivered twice", async () => {
     const { clock, device } = await withClock("handlers", { tokenLifetime: 100_000 });
     clock.advance(79_000);
