@@ -78,10 +78,12 @@ function usualOptions(options: PublishOptions | undefined): PublishOptions | und
   try {
     const { qos = 0, retain = false, signal } = options;
     if (signal !== undefined) return undefined;
+    // Stryker disable next-line ConditionalExpression: speed only.
     if (options !== lastOptions) for (const name in options) if (name !== "qos" && name !== "retain") return undefined;
     lastOptions = options;
     if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return undefined;
     return USUAL[retain ? qos + 3 : qos];
+    // Stryker disable next-line BlockStatement: undefined is what nothing returns.
   } catch {
     // Told by whoever reads them next.
     return undefined;

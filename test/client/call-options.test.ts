@@ -7,6 +7,7 @@ import {
   publishOptions,
   renewOptions,
   subscribeArguments,
+  trustTopic,
   unsubscribeArguments,
 } from "../../src/client/arguments.js";
 
@@ -71,6 +72,12 @@ test("that can't be read are refused", () => {
 });
 
 describe("a message", () => {
+  test("to a topic that was made here passes, and no other does with it", () => {
+    trustTopic("devices/d/messages/events/a=1");
+    expect(() => checkMessage("devices/d/messages/events/a=1", "x")).not.toThrow();
+    expect(() => checkMessage("devices/d/messages/events/#", "x")).toThrow(invalid);
+  });
+
   test("has a topic and a payload, text or bytes", () => {
     for (const payload of ["", "x", new Uint8Array(0), Buffer.from("x")])
       for (let again = 0; again < 2; again++) expect(() => checkMessage("a/b", payload)).not.toThrow();
