@@ -83,7 +83,6 @@ function usualOptions(options: PublishOptions | undefined): PublishOptions | und
     lastOptions = options;
     if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return undefined;
     return USUAL[retain ? qos + 3 : qos];
-    // Stryker disable next-line BlockStatement: undefined is what nothing returns.
   } catch {
     // Told by whoever reads them next.
     return undefined;
