@@ -94,7 +94,7 @@ describe("by a clock that the test moves", () => {
       ++calls === 1 ? token() : new Promise((resolve, reject) => asked.push({ resolve, reject }));
     const device = lab.client({ ...there, sas }, { clock, keepAlive: 0, random: () => 0.5, reconnect: false });
     await device.connect();
-    return { clock, device, asked, calls: () => calls };
+    return { clock, device, asked, token, calls: () => calls };
   }
 
   test("without a connection, or after close(), no provider is asked", async () => {
@@ -123,6 +123,19 @@ describe("by a clock that the test moves", () => {
       expect(calls()).toBe(2);
       expect(device.errors.map(({ code }) => code)).toEqual(isClosed ? [] : ["ERR_SIGNING"]);
     }
+  });
+
+  test("a provider that answers when the connection is gone makes none", async () => {
+    const { clock, device, asked, token } = await withProvider("lost");
+    clock.advance(801_000);
+    const gone = next(device, "disconnect");
+    lab.hub.disconnectDevice("lost");
+    await gone;
+    asked[0]?.resolve(token());
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(60_000);
+    expect(await failure(device.sendTelemetry("x"))).toMatchObject({ code: "ERR_NOT_CONNECTED" });
+    expect(device.connected).toBe(false);
   });
 
   test("a provider that never answers is asked again", async () => {
