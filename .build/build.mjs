@@ -103,9 +103,10 @@ async function emitCode(format, extension, names) {
     entryFileNames: `[name]${extension}`,
     chunkFileNames: `shared/[name]${extension}`,
     comments: { annotation: true, jsdoc: false, legal: false },
-    // Each process keeps the text: no spaces, and short names for what is local. Functions, classes and methods keep theirs.
+    // Each process keeps the text: no spaces, and short names for what is local. Functions, classes and methods keep theirs,
+    // and statements stay apart, for the lines of a stack trace.
     minify: {
-      compress: false,
+      compress: { target: "node18", sequences: false, joinVars: false, keepNames: { function: true, class: true } },
       mangle: { toplevel: false, keepNames: true },
       codegen: { removeWhitespace: true },
     },
