@@ -152,7 +152,8 @@ const mutants: Record<string, Mutation> = {
   ],
 };
 
-test.each(Object.entries(mutants))("the checker finds %s", async (_, mutation) => {
+// Thousands of states in each scenario, for which a busy machine may take its time.
+test.each(Object.entries(mutants))("the checker finds %s", { timeout: 600_000 }, async (_, mutation) => {
   const opened = await openSession(mutation);
   const found = Object.values(scenarios).some((scenario) => explore(opened, scenario, 6_000).fault);
   expect(found).toBe(true);
