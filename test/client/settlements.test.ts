@@ -1,6 +1,9 @@
-import { expect, test } from "vitest";
+import { getEventListeners } from "node:events";
+import { describe, expect, test } from "vitest";
 import { MqttClient } from "../../src/client/index.js";
-import { SLICE } from "../../src/client/settlements.js";
+import { capture, publication, type SessionRequest } from "../../src/client/requests.js";
+import { Settlements, SLICE } from "../../src/client/settlements.js";
+import { HubwireError } from "../../src/errors.js";
 
 const MANY = 3 * SLICE + 7;
 
@@ -100,4 +103,130 @@ test("a client that gave up and is used again while it tells of the ends keeps w
   await waiting.client.close();
   await refused;
   expect(waiting.ends).toEqual([...expected("a", "ERR_CONNECTION_REFUSED"), ...expected("b", "ERR_CLOSED")]);
+});
+
+describe("what is over", () => {
+  const [closed, late] = [new HubwireError("ERR_CLOSED", "closed"), new HubwireError("ERR_TIMEOUT", "late")];
+
+  function scene() {
+    const ends: string[] = [];
+    const settlements: Settlements = new Settlements({
+      giveUp: (requests, error) => {
+        for (const request of requests) settlements.over(request, error, undefined);
+      },
+    });
+    let made = 0;
+    const request = (): SessionRequest => {
+      const promise = new Promise<unknown>(capture);
+      const name = made++;
+      promise.then(
+        (value) => ends.push(`${name} ${String(value)}`),
+        ({ code }: HubwireError) => ends.push(`${name} ${code}`),
+      );
+      return publication("t", "", 1, false);
+    };
+    const many = (count: number): SessionRequest[] => Array.from({ length: count }, request);
+    const told = async (): Promise<number> => {
+      await new Promise((resolve) => process.nextTick(resolve));
+      return ends.length;
+    };
+    return { settlements, ends, request, many, told };
+  }
+
+  test("is told at once, a slice a step; the rest in turns of its own, a slice each", async () => {
+    const { settlements, many, told, ends } = scene();
+    for (const one of many(SLICE)) settlements.over(one, undefined, 7);
+    expect(await told()).toBe(SLICE);
+    settlements.step();
+    for (const one of many(SLICE)) settlements.over(one, undefined, 7);
+    expect(await told()).toBe(2 * SLICE);
+    for (const one of many(2 * SLICE + 1)) settlements.over(one, undefined, 7);
+    expect(await told()).toBe(2 * SLICE);
+    for (const all of [3 * SLICE, 4 * SLICE, 4 * SLICE + 1]) {
+      await turn();
+      expect(await told()).toBe(all);
+    }
+    expect(ends).toEqual(Array.from({ length: 4 * SLICE + 1 }, (_, at) => `${at} 7`));
+  });
+
+  test("comes behind what waits, however it ended and whatever step it is", async () => {
+    const { settlements, request, many, told, ends } = scene();
+    settlements.allOver(many(SLICE + 1), closed);
+    settlements.step();
+    settlements.over(request(), late, undefined);
+    settlements.over(request(), closed, undefined);
+    settlements.over(request(), closed, undefined);
+    settlements.over(request(), late, undefined);
+    settlements.allOver(many(1), late);
+    expect(await told()).toBe(SLICE);
+    await turn();
+    expect(await told()).toBe(SLICE + 6);
+    expect(ends.slice(SLICE)).toEqual(
+      ["ERR_CLOSED", "ERR_TIMEOUT", "ERR_CLOSED", "ERR_CLOSED", "ERR_TIMEOUT", "ERR_TIMEOUT"].map(
+        (end, at) => `${SLICE + at} ${end}`,
+      ),
+    );
+  });
+
+  test("all together is asked for when its turn has come", async () => {
+    const { settlements, request, told } = scene();
+    let asked = 0;
+    const requests = (function* () {
+      for (; asked < SLICE + 5; asked++) yield request();
+    })();
+    settlements.allOver(requests, closed);
+    expect(asked).toBeLessThanOrEqual(SLICE);
+    expect(await told()).toBe(SLICE);
+    await turn();
+    expect(await told()).toBe(SLICE + 5);
+    const { settlements: other } = scene();
+    other.allOver([], closed);
+    let isDone = false;
+    other.whenDone(() => (isDone = true));
+    expect(isDone, "nothing was").toBe(true);
+  });
+
+  test("calls back at once where nothing waits, else a turn behind the last of it, whoever asked", async () => {
+    const { settlements, many, told } = scene();
+    const done: number[] = [];
+    settlements.whenDone(() => done.push(0));
+    expect(done).toEqual([0]);
+    settlements.allOver(many(SLICE + 1), closed);
+    settlements.whenDone(() => done.push(1));
+    settlements.whenDone(() => done.push(2));
+    await turn();
+    expect(await told()).toBe(SLICE + 1);
+    expect(done).toEqual([0]);
+    await turn();
+    expect(done).toEqual([0, 1, 2]);
+    settlements.whenDone(() => done.push(3));
+    settlements.step();
+    settlements.allOver(many(SLICE + 1), closed);
+    await turn();
+    await turn();
+    expect(done).toEqual([0, 1, 2, 3]);
+  });
+
+  test("listens to its signal no more, nor does what does not wait after all", async () => {
+    const { settlements, request, many, told, ends } = scene();
+    const { signal } = new AbortController();
+    const heard = (): number => getEventListeners(signal, "abort").length;
+    const [one, two] = [request(), request()];
+    settlements.begun(one, signal);
+    settlements.over(one, undefined, 1);
+    expect(heard()).toBe(0);
+    settlements.begun(two, signal);
+    expect(heard()).toBe(1);
+    settlements.forget(two);
+    expect(heard()).toBe(0);
+    settlements.step();
+    const controller = new AbortController();
+    const [three, ...rest] = many(SLICE + 1);
+    settlements.begun(three!, controller.signal);
+    settlements.allOver([three!, ...rest], closed);
+    controller.abort();
+    await turn();
+    expect(await told()).toBe(SLICE + 2);
+    expect(ends.slice(0, 2)).toEqual(["0 1", "2 ERR_CLOSED"]);
+  });
 });
