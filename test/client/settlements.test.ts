@@ -168,6 +168,17 @@ describe("what is over", () => {
     );
   });
 
+  test("each has a value of its own", async () => {
+    const { settlements, request, many, ends } = scene();
+    settlements.allOver(many(SLICE + 1), closed);
+    for (const value of [1, 1, 2, 1]) settlements.over(request(), undefined, value);
+    await turn();
+    await turn();
+    expect(ends.filter((end) => !end.includes("ERR"))).toEqual(
+      [1, 1, 2, 1].map((value, at) => `${SLICE + 1 + at} ${value}`),
+    );
+  });
+
   test("all together is asked for when its turn has come", async () => {
     const { settlements, request, told } = scene();
     let asked = 0;
