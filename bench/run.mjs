@@ -2,7 +2,7 @@
 //
 //   npm run bench -- [NAME ...] [options] [options of the benchmark]
 //
-//   --quick             shorter runs of the comparisons with peers, about two minutes on an idle machine; not to be quoted
+//   --quick             shorter runs of the comparisons with peers, less than two minutes on an idle machine; not to be quoted
 //   --smoke             runs of seconds: they show that a benchmark works, and measure nothing
 //   --json FILE         writes versions, machine, settings and every sample
 //   --compare FILE      what changed beyond its spread against an earlier --json FILE
