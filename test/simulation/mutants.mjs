@@ -127,8 +127,8 @@ export const mutants = [
     edits: [
       [
         "src/session/keep-alive.ts",
-        `if (this.#pingAt === Infinity) return "fine";`,
-        `if (this.#pingAt === Infinity || !this.#reading) return "fine";`,
+        `if (!isDue(life + patience)) return "fine";`,
+        `if (!this.#reading || !isDue(life + patience)) return "fine";`,
       ],
     ],
   },
@@ -168,8 +168,8 @@ export const mutants = [
     edits: [
       [
         "src/session/exchange.ts",
-        "link = link.next) (link as Publication).settle();",
-        "link = link.next) for (const _other of walk(all)) (link as Publication).settle();",
+        "} else publication.settle();",
+        "} else for (const _other of walk(all)) publication.settle();",
       ],
     ],
   },
@@ -178,8 +178,8 @@ export const mutants = [
     edits: [
       [
         "src/session/filters.ts",
-        "    filter?.remove(route);\n    if (!filter?.isEmpty) return;",
-        "    filter?.remove(route);\n    for (const _other of this.#filters) void 0;\n    if (!filter?.isEmpty) return;",
+        `route.state = "ended";\n    if (!filter?.isEmpty) return;`,
+        `route.state = "ended";\n    for (const _other of this.#filters) void 0;\n    if (!filter?.isEmpty) return;`,
       ],
     ],
   },
@@ -282,7 +282,7 @@ export const mutants = [
   {
     name: "an iteration that is left keeps its last message",
     of: "device",
-    edits: [["src/hub/inbox.ts", "      return: async () => {\n        finish();", "      return: async () => {"]],
+    edits: [["src/hub/inbox.ts", "      return: () => {\n        finish();", "      return: () => {"]],
   },
   {
     name: "the error of a provider shows its secret",
