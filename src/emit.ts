@@ -2,7 +2,8 @@
  * The one way in which events leave.
  *
  * Invariants: a listener that throws reaches neither the session nor the socket; an `error` that nobody listens to is
- * a process warning and does not end the process; what is no listener is refused as any wrong argument is.
+ * a process warning and does not end the process; what is no listener, or listens to what never comes, is refused as any
+ * wrong argument is.
  */
 import { EventEmitter } from "node:events";
 import { HubwireError } from "./errors.js";
@@ -30,10 +31,32 @@ const TAKERS = [
   "prependOnceListener",
 ] as const;
 
-type EmitterClass = new <T extends Record<keyof T, unknown[]>>() => EventEmitter<T>;
+/** The events of every client. */
+export const CLIENT_EVENTS = ["connect", "disconnect", "reconnecting", "error"];
+/** What the platform's emitter tells of itself. */
+const OWN = ["newListener", "removeListener"];
+
+type EmitterClass = new <T extends Record<keyof T, unknown[]>>(
+  owner: string,
+  events: readonly string[],
+  meant?: Record<string, string>,
+) => EventEmitter<T>;
 
 function emitterClass(): EmitterClass {
-  class Emitter<T extends Record<keyof T, unknown[]>> extends EventEmitter<T> {}
+  class Emitter<T extends Record<keyof T, unknown[]>> extends EventEmitter<T> {
+    /** `meant`: what to call in place of an event that other clients have. */
+    constructor(owner: string, events: readonly string[], meant: Record<string, string> = {}) {
+      super();
+      const refuse = (name: string | symbol): void => {
+        if (typeof name === "symbol" || events.includes(name) || OWN.includes(name)) return;
+        const instead = Object.hasOwn(meant, name) ? `call ${meant[name]}` : `there are: ${events.join(", ")}`;
+        // Whatever a caller without types hands over.
+        const shown = typeof name === "string" ? JSON.stringify(name).slice(0, 60) : `that is a ${typeof name}`;
+        throw new HubwireError("ERR_INVALID_ARGUMENT", `${owner} has no event ${shown}; ${instead}`);
+      };
+      super.on("newListener" as never, refuse as never);
+    }
+  }
   for (const name of TAKERS) {
     const method = EventEmitter.prototype[name];
     const value = function (this: EventEmitter, event: string | symbol, listener: () => void): EventEmitter {
@@ -47,5 +70,8 @@ function emitterClass(): EmitterClass {
   return Emitter;
 }
 
-/** The platform's emitter, but for its own error of what is no listener: here it is ERR_INVALID_ARGUMENT (policy 2). */
+/**
+ * The platform's emitter, but that what is no listener and an event that does not exist
+ * are ERR_INVALID_ARGUMENT (policy 2).
+ */
 export const Emitter = /* @__PURE__ */ emitterClass();

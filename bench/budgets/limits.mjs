@@ -9,7 +9,7 @@
 export const size = {
   codec: 7000,
   MqttClient: 36_400,
-  DeviceClient: 51_900,
+  DeviceClient: 52_000,
   encode: 4200,
   decode: 5800,
   createSasToken: 2090,

@@ -1,7 +1,7 @@
 /** MqttClient: what the user calls. What becomes of it is the engine's. */
 import type { QoS } from "../codec/types.js";
 import { asyncDispose } from "../dispose.js";
-import { Emitter, emitSafely } from "../emit.js";
+import { CLIENT_EVENTS, Emitter, emitSafely } from "../emit.js";
 import type { HubwireError } from "../errors.js";
 import { SUBACK, UNSUBACK } from "../session/index.js";
 import type {
@@ -67,7 +67,7 @@ export class MqttClient extends Emitter<ClientEvents> {
   /** The same for a URL; `options` are what it does not say, and a thing said twice is ERR_INVALID_ARGUMENT. */
   constructor(url: string | URL, options?: MqttClientOptions);
   constructor(target: MqttClientOptions | string | URL, beside?: MqttClientOptions) {
-    super();
+    super("MqttClient", CLIENT_EVENTS, { message: "subscribe() with a handler" });
     this.#engine = new Engine(resolveOptions(target, beside), (event, ...values) => emitSafely(this, event, ...values));
   }
 

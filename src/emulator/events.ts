@@ -209,6 +209,25 @@ export interface HubEvents {
   error: [HubwireError];
 }
 
+/** Their names. */
+export const HUB_EVENTS = Object.keys({
+  telemetry: 0,
+  connected: 0,
+  disconnected: 0,
+  refused: 0,
+  violation: 0,
+  subscribed: 0,
+  unsubscribed: 0,
+  reportedProperties: 0,
+  twinRefused: 0,
+  throttled: 0,
+  completed: 0,
+  feedback: 0,
+  registered: 0,
+  changed: 0,
+  error: 0,
+} satisfies Record<keyof HubEvents, 0>);
+
 /** What the parts of one hub share. */
 export interface HubContext {
   readonly clock: Clock;

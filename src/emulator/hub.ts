@@ -15,7 +15,7 @@ import { backgroundClock } from "./background-clock.js";
 import type { CloudOutcome, SendOptions } from "./cloud-queue.js";
 import type { Device } from "./device.js";
 import type { Enrollment, EnrollmentOptions } from "./enrollments.js";
-import type { HubContext, HubEvents, TelemetryMessage } from "./events.js";
+import { HUB_EVENTS, type HubContext, type HubEvents, type TelemetryMessage } from "./events.js";
 import { Faults } from "./faults.js";
 import type { Transport } from "./transport.js";
 import { Identities, type ConnectionStringOptions, type CreatedIdentity, type CreateOptions } from "./identities.js";
@@ -88,7 +88,7 @@ export class HubEmulator extends Emitter<HubEvents> {
   }
 
   private constructor(setup: Setup) {
-    super();
+    super("HubEmulator", HUB_EVENTS);
     const { options } = setup;
     this.hostName = setup.hostName;
     this.caCertificate = setup.authority.certificate;

@@ -11,7 +11,7 @@ import { type CloseOptions, CONNECT, type MqttClient, type SignalOptions } from 
 import { closedError } from "../client/failures.js";
 import { asyncDispose } from "../dispose.js";
 import { type Clock, systemClock } from "../clock.js";
-import { Emitter, emitSafely } from "../emit.js";
+import { CLIENT_EVENTS, Emitter, emitSafely } from "../emit.js";
 import { HubwireError } from "../errors.js";
 import { abortable, throwIfAborted } from "../abort.js";
 import type { Message } from "../session/types.js";
@@ -30,7 +30,6 @@ import { sendBatch, type TelemetryMessage } from "./batch.js";
 import { encodeTelemetry, type TelemetryBody, type TelemetryOptions } from "./telemetry.js";
 import { type DesiredHandler, type ReportedUpdate, type Twin, TwinClient } from "./twin.js";
 
-const EVENTS = ["connect", "disconnect", "reconnecting", "error", "newListener", "removeListener"];
 /** What is meant by names that other clients have. */
 const MEANT: Record<string, string> = {
   message: "messages(handler)",
@@ -61,7 +60,7 @@ export class DeviceClient extends Emitter<DeviceEvents> {
    * (`cleanSession` false) unless told otherwise.
    */
   constructor(identity: string | DeviceOptions, options?: DeviceClientOptions) {
-    super();
+    super("DeviceClient", CLIENT_EVENTS, MEANT);
     const own = readOptions(options, "DeviceClient");
     // What the new identity of a `reprovision` is to be combined with.
     const all: DeviceClientOptions = { ...divideOptions(identity, own)[1], ...own };
@@ -127,7 +126,6 @@ export class DeviceClient extends Emitter<DeviceEvents> {
     this.#methods = new Methods(hub, maxMethodCalls ?? 1_000);
     this.#inbox = new Inbox(hub);
     // Who waits for an event that does not exist waits for ever.
-    super.on("newListener" as never, refuseUnknownEvent as never);
   }
 
   /** A module of IoT Edge, by the environment that its runtime gives it (`IOTEDGE_…`, or `EdgeHubConnectionString`). */
@@ -370,12 +368,4 @@ export class DeviceClient extends Emitter<DeviceEvents> {
   #emit<E extends keyof DeviceEvents>(event: E, ...values: DeviceEvents[E]): void {
     emitSafely(this, event, ...values);
   }
-}
-
-function refuseUnknownEvent(name: string | symbol): void {
-  if (typeof name === "symbol" || EVENTS.includes(name)) return;
-  const meant = Object.hasOwn(MEANT, name) ? `call ${MEANT[name]}` : `there are: ${EVENTS.slice(0, 4).join(", ")}`;
-  // Whatever a caller without types hands over.
-  const shown = typeof name === "string" ? JSON.stringify(name).slice(0, 60) : `that is a ${typeof name}`;
-  throw invalid(`a DeviceClient has no event ${shown}; ${meant}`);
 }

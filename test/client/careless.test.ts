@@ -366,6 +366,17 @@ describe("listeners", () => {
     expect(client.listenerCount("connect")).toBe(0);
   });
 
+  test.each(["message", "offline", "toString"])("the event %s does not exist", (name) => {
+    const client = new MqttClient({ host: "localhost" });
+    const refused = expect.objectContaining({
+      code: "ERR_INVALID_ARGUMENT",
+      message: expect.stringContaining(`MqttClient has no event "${name}"`),
+    });
+    expect(() => client.on(name as "connect", () => {})).toThrow(refused);
+    expect(() => client.once(name as "connect", () => {})).toThrow(refused);
+    if (name === "message") expect(() => client.on(name as "connect", () => {})).toThrow(/call subscribe\(\)/);
+  });
+
   test("good ones come and go as ever, once for once", () => {
     const client = new MqttClient({ host: "localhost" });
     const calls: string[] = [];

@@ -374,3 +374,13 @@ describe("a connection", () => {
     expect(await gone).toEqual({ deviceId: "d1", reason: "lost" });
   });
 });
+
+it("an event that the hub does not have is refused with those that it has", async () => {
+  await using hub = await HubEmulator.start();
+  expect(() => hub.on("telemetri" as "telemetry", () => {})).toThrow(
+    expect.objectContaining({
+      code: "ERR_INVALID_ARGUMENT",
+      message: expect.stringMatching(/HubEmulator has no event "telemetri"; there are: telemetry, connected,/),
+    }) as Error,
+  );
+});
