@@ -37,6 +37,8 @@ interface Got {
   /** The one that began last. */
   last: Start;
   outcome: "" | "taken" | "failed";
+  /** When the last handler was done, ms. */
+  doneAt: number;
   /** The transmission that was delivered last. */
   transmission: number;
 }
@@ -54,7 +56,10 @@ export class Deliveries {
   readonly #report: Report;
   readonly #scheduler: Scheduler;
   readonly #options: ProgramOptions;
-  readonly #copies = new Map<number, { copy: Copy; owed: Sub[]; got: Map<Sub, Got>; lastNumber: number }>();
+  readonly #copies = new Map<
+    number,
+    { copy: Copy; owed: Sub[]; got: Map<Sub, Got>; lastNumber: number; sentAt: number }
+  >();
   /** QoS 0 messages on their way, by line. */
   readonly #underWay = new Map<Line, Sending[]>();
   /** Order of transmission of what the client has to acknowledge, by line. */
@@ -90,9 +95,10 @@ export class Deliveries {
     let known = this.#copies.get(copy.id);
     if (known === undefined) {
       const owed = this.subs.filter((sub) => sub.live && matches(sub.filter, copy.topic));
-      this.#copies.set(copy.id, (known = { copy, owed, got: new Map(), lastNumber: 0 }));
+      this.#copies.set(copy.id, (known = { copy, owed, got: new Map(), lastNumber: 0, sentAt: 0 }));
     }
     known.lastNumber = number;
+    known.sentAt = this.#scheduler.now();
     if (copy.qos === 0) entry(this.#underWay, line, () => []).push({ copy, owed: known.owed, end, number });
     else entry(this.#order, line, () => new Map<Copy, number>()).set(copy, number);
   }
@@ -118,6 +124,7 @@ export class Deliveries {
       starts: new Set<Start>(),
       last: start,
       outcome: "" as const,
+      doneAt: Infinity,
       transmission: 0,
     }));
     got.times++;
@@ -144,6 +151,7 @@ export class Deliveries {
     if (got.starts.size === 0) this.#busy.delete(got);
     if (this.#isLate(start)) return void got.late++;
     got.outcome = taken ? "taken" : "failed";
+    got.doneAt = this.#scheduler.now();
     if (!taken) got.failures++;
   }
 
@@ -216,6 +224,13 @@ export class Deliveries {
     const all = [...(this.#copies.get(copy.id)?.got.values() ?? [])];
     const isBusy = all.some((got) => this.#isAtWork(got));
     return !isBusy && all.some((got) => got.failures + got.late + this.#lateOf(got) > 0);
+  }
+
+  /** Whether all who got it were done with it in time, so that it must be acknowledged when those before it are. */
+  isTaken(copy: Copy): boolean {
+    const { got, sentAt } = this.#copies.get(copy.id)!;
+    const last = sentAt + this.#options.handlerTimeout;
+    return got.size > 0 && [...got.values()].every(({ outcome, doneAt }) => outcome === "taken" && doneAt < last);
   }
 
   #isLate({ at }: Start): boolean {

@@ -132,8 +132,15 @@ async function granted(world: DeviceWorld): Promise<void> {
 /** What a handler has refused comes again with the next connection, and is taken. */
 async function redelivered(world: DeviceWorld): Promise<void> {
   const { broker, client, scheduler, user, deliveries } = world;
+  if (!user.sub.live || world.failed()) return;
+  // What was taken is acknowledged on this connection, not only when it comes again.
+  await until(
+    world,
+    () => !client.connected || ![...broker.session.outbox].some((copy) => deliveries.isTaken(copy)),
+    () => "messages that were taken to be acknowledged",
+  );
   const copies = [...broker.session.outbox];
-  if (copies.length === 0 || !user.sub.live || world.failed()) return;
+  if (copies.length === 0 || world.failed()) return;
   world.facts.isCalm = false;
   broker.drop();
   await scheduler.advance(scheduler.now() + 50, world.rested, world.failed);
