@@ -35,6 +35,7 @@ const scenarios = [
   "lost, session kept",
   "lost, session gone",
   "lost, given up",
+  "connected, QoS 0",
   "unsubscribe all",
   "close",
   "close by force",

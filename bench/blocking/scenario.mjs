@@ -36,7 +36,7 @@ const turns = async (count) => {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-const client = new MqttClient({
+const options = {
   host: "127.0.0.1",
   port,
   protocol: "mqtt",
@@ -45,7 +45,8 @@ const client = new MqttClient({
   reconnect: scenario === "lost, given up" ? false : { minDelay: 1, maxDelay: 1 },
   operationTimeout: 600_000,
   offlineQueue: { maxCount: messages + 1_000, maxBytes: 1 << 30, maxAge: scenario === "expired" ? 3_000 : 600_000 },
-});
+};
+const client = new MqttClient(options);
 client.on("error", () => {});
 await client.connect();
 
@@ -57,6 +58,9 @@ for (let first = 0; first < filters; first += 500) {
   subscriptions.push(...(await Promise.all(some)));
 }
 
+// Whose messages wait: with QoS 0 no window holds them back once there is a connection.
+const isLate = scenario === "connected, QoS 0";
+const sender = isLate ? new MqttClient({ ...options, clientId: "late" }) : client;
 const shared = new AbortController();
 const owned = [];
 const settled = [];
@@ -68,7 +72,7 @@ for (let at = 0; at < messages; at++) {
     owned.push(new AbortController());
     ({ signal } = owned.at(-1));
   }
-  settled.push(client.publish("topic", payload, { qos: 1, signal }).catch(() => {}));
+  settled.push(sender.publish("topic", payload, { qos: isLate ? 0 : 1, signal }).catch(() => {}));
   if (at % 1_000 === 0) await turns(1);
 }
 // The callbacks that the program's own waiting for all of them takes are made before anything is measured.
@@ -103,6 +107,7 @@ const run = {
     broker.send("cut");
     return allSettled;
   },
+  "connected, QoS 0": () => Promise.all([sender.connect(), allSettled]),
   "unsubscribe all": () => Promise.all(subscriptions.map((subscription) => subscription.unsubscribe())),
   close: () => {
     const over = client.close();

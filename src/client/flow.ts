@@ -11,6 +11,7 @@ import type { Connection } from "../transport/connection.js";
 /** What the flow asks of the session. */
 export interface FlowSession {
   readonly outputBytes: number;
+  readonly hasMore: boolean;
   takeOutput(): Uint8Array[];
   wrote(bytes: number): void;
   writable(ready: boolean, now: number): void;
@@ -102,15 +103,17 @@ export class Flow {
     this.#isFlushing = false;
     this.#unflushed = 0;
     if (this.#isBlocked || this.#connection === undefined) return;
+    if (this.#session.hasMore) this.#session.writable(true, this.#clock.now());
     const chunks = this.#session.takeOutput();
     if (chunks.length === 0) return;
     let bytes = 0;
     for (const chunk of chunks) bytes += chunk.length;
     this.bytesSent += bytes;
     this.#session.wrote(bytes);
-    if (this.#connection.write(chunks)) return;
-    this.#isBlocked = true;
-    this.#session.writable(false, this.#clock.now());
+    if (!this.#connection.write(chunks)) {
+      this.#isBlocked = true;
+      this.#session.writable(false, this.#clock.now());
+    } else if (this.#session.hasMore) this.wantsWrite();
   }
 
   /** The socket takes more. */

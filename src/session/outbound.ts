@@ -19,6 +19,9 @@ import { refusedMessage, sessionLost } from "./refusals.js";
 import { Suspect } from "./suspect.js";
 import { Window } from "./window.js";
 
+/** Bytes of output up to which one step takes from the queue, which may be long (policy 14). */
+const STEP = 256 * 1024;
+
 export class Outbound {
   /** Messages in flight for which somebody waits. */
   awaited = 0;
@@ -28,6 +31,8 @@ export class Outbound {
   isWritable = true;
   /** No new PUBLISH leaves: a planned reconnect waits for acknowledgements. */
   isHolding = false;
+  /** More of the queue may go once the output has been taken. */
+  hasMore = false;
   readonly suspect = new Suspect();
   readonly #parts: SessionParts;
   readonly #queue = newList();
@@ -143,13 +148,15 @@ export class Outbound {
 
   /** Sends what is queued, as far as it may be. */
   pump(): void {
-    const queue = this.#queue;
+    const { time, output, ids } = this.#parts;
     if (this.suspect.stage === "alone") this.#trySuspect();
-    while (queue.next !== queue) {
-      const publication = queue.next as Publication;
+    this.hasMore = false;
+    while (!this.isQueueEmpty) {
+      const publication = this.#queue.next as Publication;
       const { qos } = publication;
-      const { time, output, ids } = this.#parts;
-      if (!this.#maySend(publication) || (qos && !ids.take(publication))) return;
+      if (!this.#maySend(publication)) return;
+      this.hasMore = output.byteLength >= STEP;
+      if (this.hasMore || (qos && !ids.take(publication))) return;
       output.publish(publication, false, time.now);
       unlink(publication);
       this.#window.count(publication, -1);
@@ -249,23 +256,21 @@ export class Outbound {
 
   /** Re-sends what the server may not have, in order, with the same identifiers (MQTT-4.4.0-1). */
   #resume(): void {
-    for (let link = this.#released.next; link !== this.#released; link = link.next) {
+    for (const publication of walk<Publication>(this.#released)) {
       this.#parts.metrics.resends++;
-      this.release(link as Publication);
+      this.release(publication);
     }
     if (!this.#isDeferred) return this.#resend();
     // Their time runs from now on: they are late through no fault of this connection.
-    for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
-      (link as Publication).sentAt = Math.floor(this.#parts.time.now);
-    }
+    const now = Math.floor(this.#parts.time.now);
+    for (const publication of walk<Publication>(this.#sent)) publication.sentAt = now;
   }
 
   /** Sends again what was sent on an earlier connection. */
   #resend(): void {
     const { output, time, metrics } = this.#parts;
     this.#isDeferred = false;
-    for (let link = this.#sent.next; link !== this.#sent; link = link.next) {
-      const publication = link as Publication;
+    for (const publication of walk<Publication>(this.#sent)) {
       if (publication === this.#goneAlone) continue;
       metrics.resends++;
       publication.sentAt = Math.floor(time.now);
@@ -283,7 +288,7 @@ export class Outbound {
     for (const list of [this.#held, this.#released, this.#sent]) {
       for (const publication of members<Publication>(list)) {
         if (publication.settled || publication.qos > 1) this.#drop(publication, error);
-        else this.#requeue(publication, list === this.#held ? this.#held : oldest);
+        else this.#requeue(publication, list === this.#held ? list : oldest);
       }
     }
   }
@@ -306,13 +311,11 @@ export class Outbound {
     const isJudged = this.isOpen && this.#parts.options.poisonDetection;
     if (this.isOpen) this.#window.pack(this.#queue);
     this.#goneAlone = undefined;
-    this.isOpen = this.isHolding = false;
+    this.isOpen = this.isHolding = this.hasMore = false;
     this.isWritable = true;
     if (isJudged) this.#judge(byPeer);
     if (this.#parts.options.queue.qos0) return;
-    for (const publication of walk<Publication>(this.#queue)) {
-      if (!publication.qos) this.giveUp(publication, error);
-    }
+    for (const publication of walk<Publication>(this.#queue)) if (!publication.qos) this.giveUp(publication, error);
   }
 
   #judge(byPeer: boolean): void {
@@ -332,17 +335,15 @@ export class Outbound {
   giveUp(publication: Publication, error: HubwireError): void {
     if (publication.settled) return;
     if (!publication.packetId) return this.#drop(publication, error);
-    const { awaits } = publication;
     this.#settle(publication, error);
-    if (awaits < PUBCOMP) this.#journal?.state(publication, publication.packetId, true);
+    if (publication.awaits < PUBCOMP) this.#journal?.state(publication, publication.packetId, true);
   }
 
   /** All that anybody waits for is over with `error`. */
   giveUpAll(error: HubwireError): void {
     try {
-      forAll(walkAll<Publication>([this.#held, this.#released, this.#sent]), (publication) => {
-        if (!(publication instanceof Restored)) this.giveUp(publication, error);
-      });
+      const sent = walkAll<Publication>([this.#held, this.#released, this.#sent]);
+      forAll(sent, (publication) => publication instanceof Restored || this.giveUp(publication, error));
     } finally {
       // The queue leaves at once; the owner tells who waits in its own time, for they may be many.
       const { message } = this.suspect;

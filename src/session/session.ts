@@ -100,6 +100,11 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     return this.#parts.output.byteLength;
   }
 
+  /** More waits to be sent once the output is taken: see `writable`. */
+  get hasMore(): boolean {
+    return this.#outbound.hasMore;
+  }
+
   /** The next cold event; undefined when all are taken. Not from inside the sink. */
   takeEvent(): SessionEvent | undefined {
     return this.#events.length > 0 ? this.#events.shift() : undefined;
@@ -235,10 +240,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#settleDelivery(deliveryId, false, now);
   }
 
-  /**
-   * The owner gives a delivery up: it is not acknowledged, holds up no other, and comes again if the server
-   * sends it.
-   */
+  /** The owner gives a delivery up: not acknowledged, it holds up no other, and comes again if the server sends it. */
   refuse(deliveryId: number, now: number): void {
     this.#settleDelivery(deliveryId, true, now);
   }
@@ -252,7 +254,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     }
   }
 
-  /** Whether the transport takes more; while not, new PUBLISH wait in the queue. True after `open`. */
+  /** Whether the transport takes more; while not, new PUBLISH wait in the queue. True after `open`; goes on with the queue. */
   writable(ready: boolean, now: number): void {
     this.#outbound.isWritable = ready;
     this.#guard(now, () => {
@@ -297,6 +299,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#state = "closing";
     this.#arrivals.isOpen = false;
     this.#outbound.isHolding = true;
+    this.#outbound.hasMore = false;
     this.#decoder = undefined;
   }
 

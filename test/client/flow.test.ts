@@ -53,6 +53,7 @@ async function scene(isAttached = true) {
     get outputBytes() {
       return state.outputBytes;
     },
+    hasMore: false,
     takeOutput: () => state.output.splice(0),
     wrote: (bytes: number) => void log.push(`wrote ${bytes}`),
     writable: (ready: boolean, now: number) => void log.push(`writable ${ready} ${now}`),

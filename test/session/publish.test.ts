@@ -628,3 +628,49 @@ describe("drain", () => {
     expect(h.drained).toBe(1);
   });
 });
+
+describe("a long queue", () => {
+  const queued = (count: number): Harness => {
+    const h = new Harness({ queue: { maxCount: 100_000, maxBytes: 1e9 } });
+    for (let at = 0; at < count; at++) h.session.send(`t/${at}`, "x".repeat(1_000), 0, false, `${at}`, h.now);
+    return h;
+  };
+
+  test("leaves in steps of 256 KiB, each when the output before it has been taken, in order", () => {
+    const h = queued(1_000);
+    h.open().sent();
+    h.session.receive(Uint8Array.of(0x20, 2, 0, 0), h.now);
+    const sent: string[] = [];
+    for (let step = 0; step < 4; step++) {
+      expect(h.session.outputBytes).toBeLessThan(257 * 1024);
+      expect(h.session.hasMore).toBe(step < 3);
+      h.session.writable(true, h.now);
+      expect(h.session.outputBytes, "nothing more before it is taken").toBeLessThan(257 * 1024);
+      sent.push(...h.sent().map((packet) => (packet.type === "publish" ? packet.topic : packet.type)));
+      h.session.writable(true, h.now);
+    }
+    expect(sent).toEqual(Array.from({ length: 1_000 }, (_, at) => `t/${at}`));
+    expect(h.session.metrics.queued).toBe(0);
+  });
+
+  test("is emptied by a drain that includes it, step by step", () => {
+    const h = queued(600).connect();
+    h.session.drain(true, h.now);
+    expect(h.events().drained).toBe(0);
+    h.sent();
+    h.session.writable(true, h.now);
+    expect(h.events().drained).toBe(0);
+    h.sent();
+    h.session.writable(true, h.now);
+    expect(h.events().drained).toBe(1);
+  });
+
+  test("has nothing more to send on a connection that was left or lost", () => {
+    const h = queued(600).connect();
+    expect(h.session.hasMore).toBe(true);
+    h.session.disconnect(h.now);
+    expect(h.session.hasMore).toBe(false);
+    const other = queued(600).connect().lose();
+    expect(other.session.hasMore).toBe(false);
+  });
+});

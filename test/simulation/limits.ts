@@ -18,6 +18,8 @@ const INPUT_WHILE_BLOCKED = 1_048_576;
 const PINNED = 80 * 1_048_576;
 const PINNED_UNREAD = 6 * 1_048_576;
 const SLACK = 1_000;
+/** How long a connection that is being left may take over its last bytes, ms. */
+const LINGER = 5_000;
 /** Bytes a ms of a line that is slow and still one to wait for. */
 const SLOW_LINE = 65;
 /** Bytes that the systems of both ends hold at most of what was sent. */
@@ -100,7 +102,8 @@ export class Limits {
       const now = scheduler.now();
       const underWay = Math.min(UNDER_WAY, client.metrics.bytesSent - before);
       const intervals = client.metrics.undelivered > 0 ? 3_000 : 2_000;
-      const patience = Math.max(intervals * keepAlive + underWay / SLOW_LINE, connectTimeout) + SLACK;
+      const lingering = client.state === "leaving" ? LINGER : 0;
+      const patience = Math.max(intervals * keepAlive + underWay / SLOW_LINE, connectTimeout, lingering) + SLACK;
       if (deadSince < Infinity && now >= deadSince + patience) {
         // Looks had brought so much that there was no room for more: the operating system is to notice.
         if (client.metrics.undelivered >= LOOKED) return;
@@ -121,6 +124,8 @@ export class Limits {
       this.#moved += user.subs.size + this.#inflight;
       this.#known = deliveries.delivered;
     }
+    // A connection that this side ended before it told of it had been accepted all the same.
+    if (event === "reconnecting") this.#moved += Math.min(UNPACKED, this.#queued);
     this.#told ||= code(error) === "ERR_UNEXPECTED_MESSAGE";
     if (event !== "disconnect") return;
     this.#known = deliveries.delivered;

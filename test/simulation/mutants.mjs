@@ -148,8 +148,8 @@ export const mutants = [
     edits: [
       [
         "src/client/flow.ts",
-        "if (this.#connection.write(chunks)) return;",
-        "this.#connection.write(chunks);\n    if (bytes > 0) return;",
+        "if (!this.#connection.write(chunks)) {",
+        "if (!this.#connection.write(chunks) && bytes < 0) {",
       ],
     ],
   },
