@@ -67,11 +67,13 @@ export class Limits {
   /** The one that was opened last, and the bytes that the client had sent before. */
   #opened: Line | undefined;
   #sentBefore = 0;
+  /** Those that it had received before. */
+  #receivedBefore = 0;
   /** The most bytes that were queued on this connection. */
   #queuedBefore = 0;
   #siege: Siege | undefined;
   /** Strays on their way, and whether the client ever told of one. */
-  readonly #strays: { line: Line; end: number }[] = [];
+  readonly #strays: { line: Line; end: number; wasRead: boolean }[] = [];
   #told = false;
   /** Memory of what loops read at one time, while nothing was asked of the server. */
   #isHoarding = false;
@@ -92,6 +94,7 @@ export class Limits {
     const { scheduler, program, report, client } = this.#world;
     this.#opened = line;
     this.#sentBefore = client.metrics.bytesSent;
+    this.#receivedBefore = client.metrics.bytesReceived;
     this.#queuedBefore = client.metrics.queuedBytes;
     const { keepAlive, connectTimeout } = program.options;
     if (keepAlive === 0) return;
@@ -153,7 +156,7 @@ export class Limits {
 
   /** The server sends a message that nobody asked for, up to `end`. */
   strayed(line: Line, end: number): void {
-    this.#strays.push({ line, end });
+    this.#strays.push({ line, end, wasRead: false });
   }
 
   /** The server sends what nobody reads for now. */
@@ -184,6 +187,10 @@ export class Limits {
     // While requests wait for their answers more may be taken in: they come behind it.
     if (this.#isHoarding) for (const { name } of calls.pending) this.#isHoarding &&= name === "next";
     const { metrics } = this.#world.client;
+    // What is thrown away with a connection was not read.
+    for (const stray of this.#strays) {
+      stray.wasRead ||= stray.line === this.#opened && metrics.bytesReceived - this.#receivedBefore >= stray.end;
+    }
     this.#weigh(metrics);
     this.#count(metrics);
     if (this.#siege) this.#look(this.#siege);
@@ -198,10 +205,12 @@ export class Limits {
     // Messages that nobody will read any more, and handlers that take too long, are let go of together.
     const released = Math.max(this.#undelivered, undelivered);
     // However small, a chunk has to be looked at.
-    const chunks = Math.max(0, (lines.at(-1)?.chunks ?? 0) - this.#chunks);
+    let seen = 0;
+    for (const line of lines) seen += line.chunks;
+    const chunks = seen - this.#chunks;
     const passed = WORK_INFLIGHT * (REQUESTS + Math.max(this.#inflight, inflight) + this.#known);
     const most = WORK + passed + WORK_EACH * (happened - this.#happened + released + chunks + this.#moved);
-    this.#chunks = lines.at(-1)?.chunks ?? 0;
+    this.#chunks = seen;
     this.#moved = this.#known = 0;
     this.#inflight = inflight;
     this.#queued = queued;
@@ -253,9 +262,8 @@ export class Limits {
     const { report, user } = this.#world;
     const mayMatch = [...user.subs.values()].some(({ filter }) => filter === "#");
     if (mayMatch || this.#told) return;
-    const stray = this.#strays.find(
-      ({ line, end }) => line.consumed >= end && !this.#world.deliveries.isUnreliable(line),
-    );
+    const { deliveries } = this.#world;
+    const stray = this.#strays.find(({ line, wasRead }) => wasRead && !deliveries.isUnreliable(line));
     report.check(stray === undefined, () => "a message that nobody had asked for was swallowed without a word");
   }
 }
