@@ -63,10 +63,10 @@ const mutants: Record<string, Mutation> = {
   ],
   "re-sends in the wrong order": [
     "outbound.ts",
-    "for (let link = this.#sent.next; link !== this.#sent; link = link.next) {\n      const publication = link as Publication;\n      if",
-    "for (let link = this.#sent.prev; link !== this.#sent; link = link.prev) {\n      const publication = link as Publication;\n      if",
+    "for (const publication of walk<Publication>(this.#sent)) {",
+    "for (const publication of [...walk<Publication>(this.#sent)].reverse()) {",
   ],
-  "a release that is not sent again": ["outbound.ts", "this.release(link as Publication);", ""],
+  "a release that is not sent again": ["outbound.ts", "resends++;\n      this.release(publication);", "resends++;"],
   "an identifier that is free as soon as the user gives up": [
     "outbound.ts",
     "if (!publication.packetId) return this.#drop(publication, error);",
@@ -85,7 +85,7 @@ const mutants: Record<string, Mutation> = {
   "QoS 1 forgotten with the session": ["outbound.ts", "publication.settled || publication.qos > 1", "true"],
   "old messages behind new ones after a lost session": [
     "outbound.ts",
-    "list === this.#held ? this.#held : oldest",
+    "list === this.#held ? list : oldest",
     "this.#queue",
   ],
   "a message that overtakes the queue": ["outbound.ts", "if (this.isQueueEmpty && this", "if (this"],
