@@ -18,11 +18,16 @@ const MARGIN = 100;
 
 test("queuedBytes is what messages take, whatever their size and form", async () => {
   const sizes = [0, 10, 100, 1_000, 15_000, 20_000];
-  const cases = ["bytes", "text", "wide", "properties"].flatMap((form) => sizes.map((size) => [form, size]));
   const program = join(import.meta.dirname, "queue-filler.mjs");
-  const { stdout } = await run(process.execPath, ["--expose-gc", program, JSON.stringify(cases)]);
-  const results = JSON.parse(stdout) as Result[];
-  expect(results.map(({ form, size }) => [form, size])).toEqual(cases);
-  const wrong = results.filter(({ counted, taken }) => Math.abs(counted - taken) > MARGIN);
+  let cases = ["bytes", "text", "wide", "properties"].flatMap((form) => sizes.map((size) => [form, size]));
+  let wrong: Result[] = [];
+  // What a collection leaves behind differs from process to process; a wrong estimate does not.
+  for (let tries = 0; tries < 4 && cases.length > 0; tries++) {
+    const { stdout } = await run(process.execPath, ["--expose-gc", program, JSON.stringify(cases)]);
+    const results = JSON.parse(stdout) as Result[];
+    expect(results.map(({ form, size }) => [form, size])).toEqual(cases);
+    wrong = results.filter(({ counted, taken }) => Math.abs(counted - taken) > MARGIN);
+    cases = wrong.map(({ form, size }) => [form, size]);
+  }
   expect(wrong).toEqual([]);
 }, 120_000);
