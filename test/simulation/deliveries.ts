@@ -39,8 +39,6 @@ interface Got {
   outcome: "" | "taken" | "failed";
   /** When the last handler was done, ms. */
   doneAt: number;
-  /** The transmission that was delivered last. */
-  transmission: number;
 }
 
 interface Sending {
@@ -125,7 +123,6 @@ export class Deliveries {
       last: start,
       outcome: "" as const,
       doneAt: Infinity,
-      transmission: 0,
     }));
     got.times++;
     got.starts.add((got.last = start));
