@@ -11,18 +11,23 @@ import { settings } from "./suite/parties.mjs";
 const { pick } = settings();
 const smoke = pick([], [], ["--smoke"]);
 const short = pick(
-  ["--rounds", "7", "--turn", "50", "--packets", "10000"],
-  ["--rounds", "5", "--turn", "25", "--packets", "5000"],
-  ["--rounds", "3", "--turn", "15", "--packets", "5000"],
+  ["--rounds", "11", "--turn", "40", "--packets", "10000"],
+  ["--rounds", "5", "--turn", "25", "--packets", "5000", "--warm-up", "150"],
+  ["--rounds", "3", "--turn", "15", "--packets", "5000", "--warm-up", "20"],
 );
-const encode = pick([], ["--rounds", "5", "--turn", "30"], ["--rounds", "3", "--turn", "15"]);
+const encode = pick(
+  ["--rounds", "11", "--turn", "40"],
+  ["--rounds", "5", "--turn", "25", "--warm-up", "150"],
+  ["--rounds", "3", "--turn", "15", "--warm-up", "20"],
+);
 const middle = ["--sizes", "16384"];
+const few = [...middle, "--group", "others"];
 /** u8-mqtt-packet takes most of the time, and is as slow with chunks of any size: it is measured with one. */
 const otherSizes = ["--sizes", "1460,65536,0", "--no-u8"];
 const jitless = pick(
   ["--packets", "4000", "--rounds", "7"],
   [],
-  ["--packets", "4000", "--rounds", "3", "--turn", "15"],
+  ["--packets", "4000", "--rounds", "3", "--turn", "15", "--warm-up", "20"],
 );
 const comparisons = [
   ["decode", [], ["--form", "reader", ...short, ...middle, ...pick([], ["--group", "a hub's topics"], [])]],
@@ -31,8 +36,8 @@ const comparisons = [
 /** What tells more about our own codec than about a choice between several. */
 const closer = [
   ...pick([["decode", [], ["--form", "reader", ...short, ...otherSizes]]], [], []),
-  ["decode", [], ["--form", "sink", "--no-u8", ...short, ...pick([], middle, middle)]],
-  ["decode", ["--jitless"], ["--form", "reader", "--no-u8", ...jitless, "--sizes", "16384"]],
+  ["decode", [], ["--form", "sink", "--no-u8", ...short, ...pick([], middle, few)]],
+  ["decode", ["--jitless"], ["--form", "reader", "--no-u8", ...jitless, ...pick(middle, middle, few)]],
   ["memory", [], smoke],
   ["held", [], smoke],
   ["growth", [], smoke],

@@ -2,7 +2,7 @@
 // machine falls on all; ratios are taken round by round and their median is what counts.
 
 /** CPU time of this process in nanoseconds: others on the machine then count little. The collector's threads are in it. */
-const now = () => {
+export const now = () => {
   const { user, system } = process.cpuUsage();
   return (user + system) * 1e3;
 };
@@ -10,7 +10,8 @@ export const sorted = (values) => [...values].sort((a, b) => a - b);
 export const median = (values) => sorted(values)[values.length >> 1];
 export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
-function timed({ count, run }) {
+/** Nanoseconds a unit. */
+export function timed({ count, run }) {
   const started = now();
   run();
   return (now() - started) / count;

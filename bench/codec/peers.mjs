@@ -72,3 +72,62 @@ export const u8Peer = {
     };
   },
 };
+
+/**
+ * No decoder, but what any decoder to objects has to ask of the platform at least: it is told where the fields are, and makes
+ * the string of each topic, the view of each payload and the object.
+ */
+export const floor = {
+  name: "string and view alone",
+  make(consume) {
+    let places;
+    return (bytes) => {
+      places ??= placesOf(bytes);
+      for (let i = 0; i < places.length; i += 4) {
+        const topicEnd = places[i + 1];
+        if (topicEnd === 0) {
+          consume({ type: "puback", packetId: places[i] }.packetId);
+          continue;
+        }
+        const topic = bytes.utf8Slice(places[i], topicEnd);
+        const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + places[i + 2], places[i + 3]);
+        const packet = { type: "publish", topic, payload, qos: 1, retain: false, dup: false, packetId: 1 };
+        consume(packet.topic.length + packet.payload.length + packet.qos);
+      }
+    };
+  },
+};
+
+/** Of each packet four numbers: where its topic begins and ends, where its payload begins, and how long that is. */
+function placesOf(bytes) {
+  const places = [];
+  for (let at = 0; at < bytes.length;) {
+    const first = bytes[at];
+    let length = 0;
+    let shift = 0;
+    do {
+      length |= (bytes[++at] & 0x7f) << shift;
+      shift += 7;
+    } while (bytes[at] > 0x7f);
+    const next = ++at + length;
+    if (first >> 4 === 3) {
+      const topicEnd = at + 2 + bytes.readUInt16BE(at);
+      const payload = topicEnd + (first & 6 ? 2 : 0);
+      places.push(at + 2, topicEnd, payload, next - payload);
+    } else places.push(1, 0, 0, 0);
+    at = next;
+  }
+  return Int32Array.from(places);
+}
+
+/** All that decode a corpus in one of our two forms: `reader` makes objects, as the others do, `sink` hands over fields. */
+export const decoders = (form) => {
+  const of = { reader: readerOf, sink: sinkOf }[form];
+  return [
+    of("hubwire", hubwire),
+    ...otherCodecs.map(([name, codec]) => of(name, codec)),
+    mqttPacketPeer,
+    u8Peer,
+    ...(form === "reader" ? [floor] : []),
+  ];
+};
