@@ -1,6 +1,6 @@
 /** One HTTP request on a stream, and the head of its answer; loaded only with what asks in HTTP. */
 import type { Duplex } from "node:stream";
-import { type HttpFault, type HttpHead, responseReader } from "./http.js";
+import { type HttpFault, type HttpHead, isInterim, responseReader } from "./http.js";
 import { waitOn } from "./streams.js";
 
 /**
@@ -8,11 +8,15 @@ import { waitOn } from "./streams.js";
  * does, and with HttpFault.
  */
 export function exchange(stream: Duplex, request: string, signal: AbortSignal): Promise<HttpHead> {
-  const reader = responseReader();
+  let reader = responseReader();
   return waitOn(stream, signal, (done, fail) => {
     const onData = (chunk: Uint8Array): void => {
       try {
-        const head = reader.push(chunk);
+        let head = reader.push(chunk);
+        while (head !== undefined && isInterim(head)) {
+          reader = responseReader();
+          head = reader.push(head.rest);
+        }
         if (head === undefined) return;
         stream.pause();
         done(head);

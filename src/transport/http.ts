@@ -66,6 +66,9 @@ export function statusOf({ firstLine }: HttpHead): { status: number; text: strin
   return status === undefined ? undefined : { status: Number(status), text: printable(text, 80) };
 }
 
+/** Whether another answer follows: 1xx, which a client must take even unasked (RFC 9110, section 15.2); 101 is the last. */
+export const isInterim = ({ firstLine }: HttpHead): boolean => /^\S+ 1(?!01)\d\d(?!\d)/.test(firstLine);
+
 /** Whether the same request may be answered otherwise later. */
 export const isPassing = (status: number): boolean => status >= 500 || status === 408 || status === 429;
 

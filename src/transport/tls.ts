@@ -8,7 +8,8 @@ import type { Duplex } from "node:stream";
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
 import { builtin } from "../builtin.js";
 import { invalid } from "../check.js";
-import { begin } from "./failures.js";
+import { HubwireError } from "../errors.js";
+import { begin, codeOf } from "./failures.js";
 import { quieten } from "./streams.js";
 import { termsOf, type TlsSessions } from "./tls-sessions.js";
 
@@ -89,14 +90,23 @@ type IdentityCheck = NonNullable<ConnectionOptions["checkServerIdentity"]>;
 const identityCheck = ({ checkServerIdentity }: ConnectionOptions): IdentityCheck =>
   checkServerIdentity ? guarded(checkServerIdentity) : ours;
 
-/** What a check throws would else leave through the event loop. */
+/**
+ * What a check throws would else leave through the event loop. Without a code of Node's that says more it is a refusal of
+ * the certificate, and not of the network, which would be tried again.
+ */
 function guarded(check: IdentityCheck): IdentityCheck {
   return (host, certificate) => {
+    let refusal: unknown;
     try {
-      return check(host, certificate);
+      refusal = check(host, certificate);
     } catch (error) {
-      return error instanceof Error ? error : new Error("tls.checkServerIdentity failed", { cause: error });
+      refusal = error ?? new Error("tls.checkServerIdentity failed");
     }
+    // Node takes anything that is true for a refusal.
+    if (!refusal || (refusal instanceof Error && /^(ERR_TLS_CERT|CERT_)/.test(codeOf(refusal))))
+      return refusal as undefined;
+    const text = "tls.checkServerIdentity refused the server's certificate";
+    return new HubwireError("ERR_TLS_UNTRUSTED", text, { cause: refusal });
   };
 }
 

@@ -100,6 +100,21 @@ describe("a tunnel", () => {
     await owner.until(() => owner.text === "first", "what came behind the answer");
   });
 
+  test("whose 200 comes behind other answers, in one write or byte by byte", async () => {
+    const answers =
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\nfirst";
+    for (const size of [1, answers.length]) {
+      const { port } = await proxy(async (socket) => {
+        for (let at = 0; at < answers.length; at += size) {
+          socket.write(answers.slice(at, at + size));
+          await turn();
+        }
+      });
+      const owner = await new Recorder({ host: "h", port: 1883, proxy: `http://127.0.0.1:${port}` }).open();
+      await owner.until(() => owner.text === "first", "what came behind the answer");
+    }
+  });
+
   test("to an IPv6 address, with credentials", async () => {
     const { port, requests } = await proxy((socket) => socket.write(OK));
     await new Recorder({ host: "2001:db8::1", port: 8883, proxy: `http://me:p%40ss%3A@127.0.0.1:${port}` }).open();

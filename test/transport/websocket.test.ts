@@ -230,6 +230,11 @@ describe("what is no WebSocket", () => {
 
   test.each<[string, (socket: Socket) => void, object]>([
     ["a server that is busy", (socket) => socket.end("HTTP/1.1 503 Busy\r\n\r\n"), { status: 503, retryable: true }],
+    [
+      "one that is busy after a while",
+      (socket) => socket.end("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 503 Busy\r\n\r\n"),
+      { status: 503, retryable: true },
+    ],
     ["an MQTT server", (socket) => socket.write(bytes("20 02 00 01")), { retryable: false }],
     ["a TLS server", (socket) => socket.write(bytes("15 03 03 00 02 02 46")), { retryable: false }],
     ["one that closes", (socket) => socket.end(), { retryable: true }],
