@@ -79,7 +79,10 @@ function usualOptions(options: PublishOptions | undefined): PublishOptions | und
     const { qos = 0, retain = false, signal } = options;
     if (signal !== undefined) return undefined;
     // Stryker disable next-line ConditionalExpression: speed only.
-    if (options !== lastOptions) for (const name in options) if (name !== "qos" && name !== "retain") return undefined;
+    if (options !== lastOptions) {
+      if (Array.isArray(options)) return undefined;
+      for (const name in options) if (name !== "qos" && name !== "retain") return undefined;
+    }
     lastOptions = options;
     if ((qos !== 0 && qos !== 1 && qos !== 2) || typeof retain !== "boolean") return undefined;
     return USUAL[retain ? qos + 3 : qos];

@@ -3,10 +3,14 @@
  *
  * Invariant: what an older attempt reports is not heard.
  */
+import { checkOptions } from "../check.js";
 import type { HubwireError } from "../errors.js";
 import { Connection, type ConnectionSink, TlsSessions } from "../transport/connection.js";
 import { credentialsError } from "./failures.js";
 import type { Credentials, ResolvedOptions } from "./options.js";
+
+/** What credentials may hold: a misspelt name would let the client in as nobody. */
+const CREDENTIALS = { username: "string", password: "string|object", tls: "object" };
 
 export class Dialer {
   /** Of the attempt that is under way, or of its connection. */
@@ -42,7 +46,7 @@ export class Dialer {
     const { endpoint, connect, credentials } = this.#options;
     if (!credentials) return { username: connect.username, password: connect.password, tls: endpoint.tls };
     try {
-      return { ...(await credentials()) };
+      return checkOptions(await credentials(), CREDENTIALS, "credentials");
     } catch (cause) {
       throw credentialsError(cause);
     }

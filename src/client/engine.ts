@@ -360,8 +360,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
 
   #timeIsUp(): void {
     const now = this.now();
-    const { connectTimeout } = this.options;
-    const error = (): HubwireError => this.#life.lastError ?? failures.timeoutError(connectTimeout);
+    const error = (): HubwireError => this.#life.lastError ?? failures.timeoutError("the timeout of the call");
     if (this.connectCalls.expire(now, error)) this.connectCallsEnded(error());
     if (now >= this.#life.wakeAt) this.#wake();
     this.desk.run(() => this.session.tick(now));
@@ -376,7 +375,7 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
         this.reconnects++;
         return this.#dial();
       case "connecting":
-        return this.closed(failures.timeoutError(this.options.connectTimeout));
+        return this.closed(failures.timeoutError(`${this.options.connectTimeout} ms`));
       case "connected":
         return this.reception.endEarly();
       case "closing":

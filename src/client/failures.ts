@@ -6,8 +6,9 @@ export const closedError = (): HubwireError => new HubwireError("ERR_CLOSED", "t
 export const stoppedError = (cause?: HubwireError): HubwireError =>
   new HubwireError("ERR_NOT_CONNECTED", "not connected: call connect()", cause && { cause });
 
-export const timeoutError = (ms: number): HubwireError =>
-  new HubwireError("ERR_CONNECT_TIMEOUT", `no connection within ${ms} ms: check host, port and network`);
+/** `within`: what was over, the time of an attempt or that of the call. */
+export const timeoutError = (within: string): HubwireError =>
+  new HubwireError("ERR_CONNECT_TIMEOUT", `no connection within ${within}: check host, port and network`);
 
 export const refusedError = (topicFilter: string): HubwireError =>
   new HubwireError("ERR_SUBSCRIBE_REFUSED", `the server refused the subscription to ${topicFilter}`, {

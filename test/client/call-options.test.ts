@@ -62,6 +62,7 @@ describe("of publish", () => {
     [{ qoS: 1 }],
     [{ qos: 1, dup: true }],
     [{ signal: 5 }],
+    [[]],
   ])("%j are refused", (options) => {
     for (let again = 0; again < 2; again++) expect(() => publishOptions(options as never)).toThrow(invalid);
   });

@@ -489,6 +489,30 @@ describe("connect", () => {
     expect(await soon(result.settled, "an end")).toMatch(/^ERR_(UNREACHABLE|HANDLER|INVALID_PACKET)$/);
   });
 
+  test.each<[string, unknown, string]>([
+    ["an unknown name", { user: "u" }, 'unknown option "user" of credentials; there are: username, password, tls'],
+    ["one in other letters", { userName: "u" }, "is username meant?"],
+    ["a name that is none", { username: 5 }, "username of credentials must be a string"],
+    ["TLS options that are none", { tls: "PEM" }, "tls of credentials must be a object"],
+    ["no object", "u:p", "the options of credentials must be an object"],
+  ])("credentials with %s let nobody in, and end connect() at once", async (_what, given, text) => {
+    const { client } = await attempt({ credentials: (() => given) as never });
+    const error = await soon(
+      client.connect().catch((cause: unknown) => cause),
+      "an end",
+    );
+    expect(error).toMatchObject({ code: "ERR_INVALID_ARGUMENT", message: expect.stringContaining(text) as string });
+  });
+
+  test("the time of a call is over before that of an attempt: the error does not name the attempt's", async () => {
+    const { client, peer, clock } = await attempt({ connectTimeout: 5_000 });
+    const error = new Promise((resolve) => client.connect({ timeout: 300 }).catch(resolve));
+    await peer.next();
+    clock.advance(300);
+    const message = "no connection within the timeout of the call: check host, port and network";
+    expect(await soon(error, "an end")).toMatchObject({ code: "ERR_CONNECT_TIMEOUT", message });
+  });
+
   test("a queued message is rejected when the first connect() fails for good", async () => {
     const { client, peer, result } = await attempt();
     const message = outcome(client.publish("t", "x", { qos: 1 }));
