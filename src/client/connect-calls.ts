@@ -57,7 +57,7 @@ export class ConnectCalls implements SignalOwner<ConnectRequest> {
 
   /** One waits no longer. */
   #end(request: ConnectRequest, error: HubwireError | undefined): void {
-    this.#waiting?.delete(request);
+    this.#waiting!.delete(request);
     this.#signals.remove(request);
     settle(request, error);
   }

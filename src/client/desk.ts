@@ -100,6 +100,7 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
   }
 
   #take(): void {
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: time only, of an array for each call.
     if (this.#settled.length > 0) for (const request of this.#settled.splice(0)) endRoutes(request);
     for (let event = this.session.takeEvent(); event; event = this.session.takeEvent()) this.#owner.event(event);
   }
@@ -145,7 +146,7 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
 
   /** See `Session.end`. */
   end(error: HubwireError): void {
-    if (this.#store) storesInUse.delete(this.#store);
+    storesInUse.delete(this.#store!);
     this.run(() => this.session.end(error));
     this.pending = 0;
   }
@@ -154,6 +155,7 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
   finished(deliveryId: number, isRefused: boolean): void {
     const { now } = this.#owner.flow;
     if (isRefused) this.run(() => this.session.refuse(deliveryId, now));
+    // Stryker disable next-line ConditionalExpression: time only, of a closure for each message.
     else if (this.#isBusy) this.session.acknowledge(deliveryId, now);
     else this.run(() => this.session.acknowledge(deliveryId, now));
   }
