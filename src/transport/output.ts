@@ -61,11 +61,11 @@ export class Output {
       this.#send(chunks, this.#stream.writableLength + bytes >= SLICE ? this.#onMoved : undefined);
       return true;
     }
-    for (const chunk of chunks) if (chunk.length > 0) this.#waiting.push(chunk);
+    for (const chunk of chunks) this.#waiting.push(chunk);
     this.#waitingBytes += bytes;
     this.#handOn();
-    this.#blocked ||= this.#waitingBytes > 0 || this.#stream.writableLength >= HIGH_WATER;
-    return !this.#blocked;
+    this.#blocked = true;
+    return false;
   }
 
   /** Sends a whole frame between others. While much waits only the newest of them does. */
@@ -102,7 +102,9 @@ export class Output {
       this.#handed++;
       this.#send(this.#slice(), this.#whenTaken);
     }
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: memory only, as is what follows.
     if (this.#waitingBytes === 0) this.#waiting = [];
+    // Stryker disable next-line ConditionalExpression,EqualityOperator,MethodExpression: as above.
     else if (this.#at > 1_024) this.#waiting.splice(0, this.#at);
     else return;
     this.#at = 0;
@@ -146,6 +148,7 @@ export class Output {
     if (last > 0) stream.cork();
     for (let i = 0; i < last; i++) stream.write(chunks[i]);
     if (last >= 0) stream.write(chunks[last], taken);
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: what is not corked stays as it is.
     if (last > 0) stream.uncork();
   }
 
