@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 const slow = [
   "test/{package,readme,faults,model,simulation,soak}{,.*,/**/*}.test.ts",
   "test/**/{mosquitto,process,memory,oracle,long}*.test.ts",
-  "test/{client/file-store,client/file-store-disk,emulator/hostile}.test.ts",
+  "test/{client/file-store,client/file-store-disk,client/file-store-full,emulator/hostile}.test.ts",
 ];
 const elsewhere = ["test/{interop,runtimes}/**", "**/node_modules/**"];
 

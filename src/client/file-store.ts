@@ -14,6 +14,7 @@ import { failed, systemDisk } from "./store/disk.js";
 import { Lock } from "./store/lock.js";
 import { RecordFile } from "./store/record-file.js";
 import { MAX_KEY } from "./store/records.js";
+import { Spare } from "./store/spare.js";
 
 /** How a `FileStore` keeps its file. */
 export interface FileStoreOptions {
@@ -36,7 +37,10 @@ const RULES = { fsync: "boolean" };
  * that the `mkfifo` program makes; without it, and on a file system that several machines share, the error says which folder to
  * remove. Containers must share the file's folder, not the file alone, and a file with hard links is refused.
  *
- * Beside the file come and go `<path>.lock` (a folder), `<path>.lock-<random>` and `<path>.new`. Under Node's permission
+ * On a full disk a message is refused, and those that were accepted still go through and give their room back: `<path>.spare`,
+ * some 64 KiB and more with many messages, keeps room for what is to be written then.
+ *
+ * Beside the file come and go `<path>.lock` (a folder), `<path>.lock-<random>`, `<path>.new` and `<path>.spare`. Under Node's permission
  * model the store needs `--allow-fs-read` and `--allow-fs-write` of the folder's files (`/folder/*`), and
  * `--allow-fs-read=/proc/*` to tell that a lock is left over (without that, a left-over lock is refused). Node has no fsync
  * there: with `fsync` the store is refused, without it a compaction is no longer safe from a loss of power.
@@ -53,7 +57,7 @@ export class FileStore extends SessionStore {
     const file = truePath(path);
     this.#lock = new Lock(file);
     try {
-      this.#records = new RecordFile(systemDisk, file, fsync);
+      this.#records = new RecordFile(systemDisk, file, fsync, new Spare(systemDisk, `${file}.spare`));
     } catch (error) {
       this.#lock.release();
       throw error;

@@ -1,10 +1,12 @@
 /** The promises of a store's file, on a disk that loses power, kills, fails and writes short at any call. */
 import { describe, expect, test } from "vitest";
 import { MANY, RecordFile } from "../../src/client/store/record-file.js";
+import { Spare } from "../../src/client/store/spare.js";
 import { type Random, seeded } from "../support/random.js";
 import { Ended, type Fault, SimulatedDisk } from "./simulated-disk.js";
 
 const PATH = "/data/session";
+const SPARE = "/data/session.spare";
 type State = ReadonlyMap<number, Uint8Array>;
 /** A change of the state. */
 type Change = (state: State) => Map<number, Uint8Array>;
@@ -15,6 +17,8 @@ interface Trouble {
   power: boolean;
   faults?: boolean;
   lies?: "sync" | "syncFolder" | "truncate";
+  /** Bytes of the disk; the store keeps a spare. */
+  room?: number;
 }
 
 const show = (state: Iterable<readonly [number, Uint8Array]>): string =>
@@ -38,9 +42,11 @@ class Life {
     this.#random = seeded(seed);
     this.#trouble = trouble;
     // Small pages under small records, so that both are cut by each other everywhere.
-    this.#large = this.#random.below(4) === 0;
+    this.#large = trouble.room !== undefined || this.#random.below(4) === 0;
     this.#disk = new SimulatedDisk(this.#random, this.#large ? 4096 : this.#random.pick([64, 512]));
     if (trouble.lies) this.#disk.lies.add(trouble.lies);
+    this.#disk.room = trouble.room ?? Infinity;
+    this.#disk.onFull = () => void this.#failed++;
   }
 
   /** Several programs after one another; throws where a promise was broken. */
@@ -74,7 +80,8 @@ class Life {
   #opened(): RecordFile | undefined {
     this.#failed = 0;
     try {
-      return new RecordFile(this.#disk, PATH, this.#trouble.durable);
+      const spare = this.#trouble.room === undefined ? undefined : new Spare(this.#disk, SPARE);
+      return new RecordFile(this.#disk, PATH, this.#trouble.durable, spare);
     } catch (error) {
       if (this.#failed === 0 || (error as Error).cause instanceof Ended) throw error;
       expect(error).toMatchObject({ code: "ERR_STORE" });
@@ -157,7 +164,7 @@ class Life {
     expect(allowed, allowed.join(" OR ")).toContain(show(found));
     store.close();
     expect(this.#disk.openFiles).toBe(0);
-    expect(this.#disk.files).toEqual([PATH]);
+    expect(this.#disk.files.filter((name) => name !== SPARE)).toEqual([PATH]);
     this.#state = found;
     this.#others = [];
   }
@@ -180,6 +187,9 @@ describe("whatever happens at any call, what was accepted is there, in order, an
   test("with fsync: the power is lost", () => live(100, { durable: true, power: true }));
   test("the disk fails and takes less than it is given", () =>
     live(30, { durable: false, power: false, faults: true }));
+  test("the disk is small", () => live(30, { durable: false, power: false, room: 300_000 }));
+  test("with fsync: the disk is small and fails, and the power is lost", () =>
+    live(30, { durable: true, power: true, faults: true, room: 300_000 }));
   test("with fsync: all at once", () => live(100, { durable: true, power: true, faults: true }));
 
   test.each(["sync", "syncFolder", "truncate"] as const)("a %s that does nothing is found out", (lies) => {

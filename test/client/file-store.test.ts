@@ -199,7 +199,7 @@ describe("FileStore", () => {
     expect(before.length).toBe(1 + 9 + 10);
     store.close();
     expect(contents().map(([key]) => key)).toEqual(before);
-    expect(readdirSync(folder)).toEqual(["session"]);
+    expect(readdirSync(folder)).toEqual(["session", "session.spare"]);
   });
 
   test("an emptied file shrinks at once", () => {
@@ -229,7 +229,7 @@ describe("FileStore", () => {
       ).toEqual([70_001, 70_003, 70_005]);
       expect(readFileSync(path).equals(durable)).toBe(true);
     }
-    expect(readdirSync(folder)).toEqual(["session"]);
+    expect(readdirSync(folder)).toEqual(["session", "session.spare"]);
   });
 
   test("a payload that holds the records of another store, each at its own place, is no store", () => {

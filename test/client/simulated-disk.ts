@@ -40,6 +40,10 @@ export class SimulatedDisk implements Disk {
   fault: (call: Call) => Fault | undefined = () => undefined;
   /** Calls that do nothing although they say so. */
   lies = new Set<Call>();
+  /** Bytes that all files may have together. */
+  room = Infinity;
+  /** Told where a write had no room. */
+  onFull = (): void => {};
   /** Whether the program has ended: nothing it does afterwards counts. */
   #ended = false;
   /** How often each call was made. */
@@ -137,7 +141,12 @@ export class SimulatedDisk implements Disk {
     const part = (): void => void this.#write(inode, bytes.subarray(0, this.#random.below(bytes.length + 1)), position);
     this.#call("write", part);
     const short = bytes.length > 1 && this.#random.below(8) === 0;
-    const count = short ? 1 + this.#random.below(bytes.length) : bytes.length;
+    const most = Math.min(bytes.length, this.#roomAt(current(inode.size) - position));
+    if (most <= 0 && bytes.length > 0) {
+      this.onFull();
+      throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+    }
+    const count = short ? 1 + this.#random.below(most) : most;
     this.#write(inode, bytes.subarray(0, count), position);
     return count;
   }
@@ -187,6 +196,15 @@ export class SimulatedDisk implements Disk {
     // A file that can't be closed in order is closed all the same.
     this.#call("close", () => this.#open.delete(file));
     this.#open.delete(file);
+  }
+
+  /** How much may be written where there are so many bytes already. */
+  #roomAt(already: number): number {
+    if (this.room === Infinity) return Infinity;
+    const files = new Set([...this.#open.values(), ...[...this.#names.values()].map(current)]);
+    let taken = 0;
+    for (const file of files) if (file) taken += current(file.size);
+    return Math.max(0, already) + this.room - taken;
   }
 
   #inode(path: string): Inode {

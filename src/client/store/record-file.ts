@@ -13,6 +13,7 @@ import { HubwireError } from "../../errors.js";
 import { Compaction } from "./compaction.js";
 import { type Disk, failed, readAll, writeAll } from "./disk.js";
 import { encodeRecord, fileHead, FILE_HEAD, type Place, readFileHead, RecordReader } from "./records.js";
+import { isFull, type Spare } from "./spare.js";
 
 /** Bytes below which compaction is not worth a new file. */
 const COMPACT_FROM = 0x40000;
@@ -24,6 +25,10 @@ export const MANY = 8;
 const DENSE = 64;
 /** Bytes copied beside each change while a compaction goes on: some 0.2 ms. */
 const STEP = 0x10000;
+/** Bytes of a record of which more may follow: less is what becomes of a message, for which room was kept. */
+const MESSAGE = 8;
+/** Bytes of live records of which a new file may be made on a full disk, of the room that was kept. */
+const LITTLE = 0x4000;
 
 export class RecordFile {
   readonly #disk: Disk;
@@ -43,16 +48,19 @@ export class RecordFile {
   /** The file's name may not be durable yet. */
   #unnamed: boolean;
   #compaction: Compaction | undefined;
-  /** No compaction below this size: one failed. */
+  /** No compaction below this size, unless no more than so many bytes are live: one failed. */
   #compactFrom = 0;
+  #compactUpTo = 0;
+  readonly #spare: Spare | undefined;
   /** Why nothing works any more. */
   #broken: HubwireError | undefined;
 
-  /** Opens the file at `path`, and makes it where there is none. Throws ERR_STORE. */
-  constructor(disk: Disk, path: string, durable: boolean) {
+  /** Opens the file at `path`, and makes it where there is none; closes `spare` with it. Throws ERR_STORE. */
+  constructor(disk: Disk, path: string, durable: boolean, spare?: Spare) {
     this.#disk = disk;
     this.#path = path;
     this.#durable = this.#unnamed = durable;
+    this.#spare = spare;
     try {
       this.#file = disk.open(path);
     } catch (error) {
@@ -120,6 +128,7 @@ export class RecordFile {
       this.#live = compaction.size - FILE_HEAD;
     } catch (error) {
       this.#abandonQuietly();
+      if (isFull(error) && bytesOf(kept) <= LITTLE && this.#spare?.spend()) return this.clear(kept);
       throw error instanceof HubwireError ? error : failed("the store can't be cleared", error);
     }
   }
@@ -129,6 +138,7 @@ export class RecordFile {
     if (this.#file < 0) return;
     const file = this.#file;
     this.#file = -1;
+    this.#spare?.close(this.#index.size === 0);
     try {
       this.#abandonQuietly();
       this.#settle(file);
@@ -229,22 +239,35 @@ export class RecordFile {
     this.#check();
     const at = this.#size;
     const bytes = encodeRecord(this.#salt, at, key, body);
+    const isMessage = !!body && body.length > MESSAGE;
+    try {
+      if (isMessage) this.#spare?.keep(this.#index.size + 1);
+      for (let isDone = false; !isDone;) isDone = this.#attempt(bytes, at, !isMessage);
+    } catch (error) {
+      throw failed("the store can't be written", error);
+    }
+    this.#size += bytes.length;
+    return { at, length: bytes.length };
+  }
+
+  /** Writes a record. False: there was no room, and is some now, for `mayMakeRoom`. */
+  #attempt(bytes: Uint8Array, at: number, mayMakeRoom: boolean): boolean {
     try {
       this.#settle();
       this.#torn = true;
       writeAll(this.#disk, this.#file, bytes, at);
       if (this.#durable) this.#disk.sync(this.#file);
       this.#torn = false;
+      return true;
     } catch (error) {
       try {
         this.#cut(this.#file);
       } catch {
         // It stays torn, and is cut before the next change or at the end.
       }
-      throw failed("the store can't be written", error);
+      if (mayMakeRoom && isFull(error) && this.#spare?.spend()) return false;
+      throw error;
     }
-    this.#size += bytes.length;
-    return { at, length: bytes.length };
   }
 
   /** After the change of a key: begins, goes on with or finishes a compaction where it is worth it. */
@@ -257,16 +280,18 @@ export class RecordFile {
       // Faster than the file grows, so that there is an end.
       const step = Math.max(STEP, 2 * appended);
       if (this.#compaction.step(step, (copied, place) => this.#body(copied, place))) this.#replace(this.#compaction);
-    } catch {
+    } catch (error) {
+      this.#abandonQuietly();
+      if (isFull(error) && this.#live <= LITTLE && this.#spare?.spend()) return this.#compact(key, appended);
       // The change itself was accepted. Damage that was found is told by the next call; and what the disk
       // refused the new file costs nothing but room in the old one, which holds everything, until it is tried again.
       this.#compactFrom = this.#size + COMPACT_FROM;
-      this.#abandonQuietly();
+      this.#compactUpTo = isFull(error) ? this.#live / 2 : -1;
     }
   }
 
   #worthIt(): boolean {
-    if (this.#size < this.#compactFrom) return false;
+    if (this.#size < this.#compactFrom && this.#live > this.#compactUpTo) return false;
     return this.#index.size === 0
       ? this.#size > EMPTY_FROM
       : this.#size >= COMPACT_FROM && this.#live * 2 <= this.#size;
@@ -311,6 +336,13 @@ export class RecordFile {
       // A left-over file is removed by the next compaction, or when the store is opened.
     }
   }
+}
+
+/** Of the records of an index. */
+function bytesOf(index: ReadonlyMap<number, Place>): number {
+  let bytes = 0;
+  for (const { length } of index.values()) bytes += length;
+  return bytes;
 }
 
 /** Whether a key is one of these, which mostly follow each other: a set of 200,000 takes ten times as long to be made. */
