@@ -46,6 +46,12 @@ const DRAIN = 5_000;
 export let explainPublishes: (client: MqttClient, explain: (error: HubwireError) => HubwireError) => void;
 
 /**
+ * Likewise: a client takes the place of another, and where that one had been accepted goes on for ever as it would have.
+ * Returns whether it does.
+ */
+export let succeed: (client: MqttClient, other: MqttClient) => boolean;
+
+/**
  * An MQTT 3.1.1 client. Every promise it returns settles once: with success, a HubwireError, or its own
  * deadline or signal. Errors that belong to no call are `error` events; without a listener they are process
  * warnings.
@@ -53,6 +59,7 @@ export let explainPublishes: (client: MqttClient, explain: (error: HubwireError)
 export class MqttClient extends Emitter<ClientEvents> {
   static {
     explainPublishes = (client, explain) => void (client.#engine.desk.explain = explain);
+    succeed = (client, other) => client.#engine.succeed(other.#engine);
   }
 
   readonly #engine: Engine;

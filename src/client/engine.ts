@@ -161,6 +161,11 @@ export class Engine implements ConnectionSink, DeskOwner, DeliveryOwner, FlowOwn
     return promise;
   }
 
+  /** Takes the place of another: what that one had been promised by its acceptance holds here too. */
+  succeed(other: Engine): boolean {
+    return this.#life.inherit(other.#life.wasAccepted);
+  }
+
   /** `reconnect()`, from `connected`. */
   renew(drainTimeout: number, signal: AbortSignal | undefined, timeout: number): Promise<void> {
     // First: a signal that cannot be listened to must not end the connection.

@@ -76,6 +76,11 @@ export class LifeCycle {
     return this.#wasAccepted;
   }
 
+  /** Of the client in whose place this one is. */
+  inherit(wasAccepted: boolean): boolean {
+    return (this.#wasAccepted = wasAccepted);
+  }
+
   /** `timeout`: ms after which the phase ends by itself. */
   enter(phase: ClientState, now: number, timeout = Infinity): void {
     if (!FOLLOWERS[this.#phase].includes(phase)) throw new Error(`${this.#phase} is never followed by ${phase}`);

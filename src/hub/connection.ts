@@ -6,7 +6,7 @@
  * or connected. Whether there is a connection, and whether the client has given up, is the MqttClient's to know.
  */
 import type { ClientEvents, CloseOptions } from "../client/api.js";
-import { CONNECT, explainPublishes, MqttClient } from "../client/client.js";
+import { CONNECT, explainPublishes, MqttClient, succeed } from "../client/client.js";
 import { closedError, stoppedError } from "../client/failures.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { invalid, readOptions } from "../check.js";
@@ -61,6 +61,8 @@ export class HubConnection {
   #stopped: HubwireError | undefined;
   #closed = false;
   #moving: Promise<void> | undefined;
+  /** Of the last `connect()`: until when somebody waits (monotonic ms), and its signal. */
+  #wanted: { deadline: number; signal?: AbortSignal | undefined } = { deadline: 0 };
 
   /** Throws ERR_CONNECTION_STRING or ERR_INVALID_ARGUMENT. */
   constructor(owner: ConnectionOwner, identity: string | DeviceOptions, options: DeviceClientOptions) {
@@ -106,8 +108,12 @@ export class HubConnection {
   async connect(options?: ConnectOptions): Promise<void> {
     const { clock, busy } = this.#owner;
     const deadline = clock.now() + (options?.timeout ?? CONNECT);
+    const mqtt = this.#mqtt;
+    this.#wanted = { deadline, signal: options?.signal };
     try {
       await this.#dial(options).catch((error: unknown) => {
+        // Another client took its place.
+        if (mqtt !== this.#mqtt) return this.connect({ ...options, timeout: Math.max(0, deadline - clock.now()) });
         const recovered = this.recover(error);
         return busy.within(clock, deadline - clock.now(), recovered, () => {
           // Nobody waits for what becomes of it.
@@ -181,7 +187,7 @@ export class HubConnection {
       store: typeof store === "function" ? openStore(store, { hostName, deviceId, moduleId }) : store,
       credentials: () => source.next(),
     } satisfies MqttClientOptions);
-    explainPublishes(mqtt, (error) => this.explain(error));
+    explainPublishes(mqtt, (error) => (mqtt === this.#mqtt ? this.explain(error) : movedError()));
     this.#renewal?.end();
     this.#identity = identity;
     this.#telemetryTopic = topic;
@@ -246,18 +252,30 @@ export class HubConnection {
       const isSame = isSameIdentity(resolveIdentity(divided, this.#options.tls), this.#identity);
       // What waits to be sent is this hub's: it was a hiccup, and the client tries again by itself.
       if (isSame && this.#mqtt.state !== "stopped") throw error;
+      let goesOn = false;
       if (!isSame) {
         const old = this.#mqtt;
         this.#become(given);
+        goesOn = succeed(this.#mqtt, old);
         void old.close({ force: true });
         this.#owner.moved();
       }
-      await this.#dial();
+      const { deadline, signal } = this.#wanted;
+      // Nobody waits where it goes on by itself; of what it meets, events tell.
+      if (goesOn) void this.#dial({ timeout: Infinity }).catch(() => {});
+      else await this.#dial({ signal, timeout: Math.max(CONNECT, deadline - clock.now()) });
     } catch (failure) {
       throw this.explain(asHubwireError(failure, "the reprovision callback failed"));
     }
   }
 }
+
+/** Of a message for the hub that the device was moved away from. */
+const movedError = (): HubwireError =>
+  new HubwireError(
+    "ERR_SESSION_LOST",
+    "the device was given another identity; what waited for its old hub is not sent",
+  );
 
 function lastWords(prefix: string, will: NonNullable<DeviceClientOptions["will"]>): MqttClientOptions["will"] {
   const { payload: body, ...options } = readOptions(will, "will");

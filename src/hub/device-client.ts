@@ -353,6 +353,8 @@ export class DeviceClient extends Emitter<DeviceEvents> {
 
   #moved(): void {
     this.#subscriptions.moved();
+    this.#twin.moved();
+    this.#inbox.forget();
     this.#subscriptions.all().catch(() => {});
   }
 

@@ -36,8 +36,8 @@ export interface DeviceClientOptions
   will?: TelemetryWill | undefined;
   /**
    * Asked when the hub refuses the identity, e.g. because the device was moved: returns the new one, as
-   * `provisionDevice` finds it. What was queued for the old hub is rejected; where the identity is the old one,
-   * nothing is, and the client goes on trying. One that has not settled within `handlerTimeout` is given up (ERR_HANDLER),
+   * `provisionDevice` finds it. What was queued for the old hub is rejected (ERR_SESSION_LOST); where the identity is the
+   * old one, nothing is, and the client goes on trying. One that has not settled within `handlerTimeout` is given up (ERR_HANDLER),
    * and asked again at the next refusal.
    */
   reprovision?: ((error: HubwireError) => string | DeviceOptions | Promise<string | DeviceOptions>) | undefined;

@@ -26,8 +26,8 @@ interface Request {
   reject(error: unknown): void;
   /** The answer can arrive: its topic is subscribed to. */
   ready: boolean;
-  /** It is on its way out: it may wait there for the next connection by itself. */
-  leaving: boolean;
+  /** Of it as it is on its way out: it may wait there for the next connection by itself. */
+  leaving: object | undefined;
 }
 
 export class TwinRequests {
@@ -51,15 +51,12 @@ export class TwinRequests {
     const id = (++this.#lastId).toString(36);
     let cancel: () => void;
     const answer = new Promise<Answer>((resolve, reject) => {
-      const request: Request = { what, topic: topicOf(id), payload, resolve, reject, ready: false, leaving: false };
+      const request: Request = { what, topic: topicOf(id), payload, resolve, reject, ready: false, leaving: undefined };
       this.#waiting.set(id, request);
       cancel = setAlarm(clock, timeout, () =>
         reject(new HubwireError("ERR_TIMEOUT", `the hub did not answer ${what} within ${timeout} ms`)),
       );
-      this.#hub.subscribed(TWIN_RESPONSES_FILTER).then(() => {
-        request.ready = true;
-        this.#send(request);
-      }, reject);
+      this.#begin(request);
     });
     return abortable(signal, answer).finally(() => {
       cancel();
@@ -70,6 +67,11 @@ export class TwinRequests {
   /** A connection is up: asks again for what had no answer. */
   connected(): void {
     for (const request of this.#waiting.values()) this.#send(request);
+  }
+
+  /** Another hub, which knows of no request and no subscription. */
+  moved(): void {
+    for (const request of this.#waiting.values()) this.#begin(request);
   }
 
   /** There will be no answers. */
@@ -84,14 +86,26 @@ export class TwinRequests {
     else request?.reject(hubStatusError(status, request.what, body));
   }
 
+  #begin(request: Request): void {
+    request.ready = false;
+    request.leaving = undefined;
+    this.#hub.subscribed(TWIN_RESPONSES_FILTER).then(() => {
+      request.ready = true;
+      this.#send(request);
+    }, request.reject);
+  }
+
   #send(request: Request): void {
     if (!request.ready || request.leaving || !this.#hub.connected()) return;
-    request.leaving = true;
-    this.#hub
-      .publish(request.topic, request.payload)
+    const leaving = (request.leaving = {});
+    // What was on its way to another hub has been begun anew.
+    const left = (error?: HubwireError): void => {
+      if (request.leaving !== leaving) return;
+      request.leaving = undefined;
       // A lost connection is no answer: the next one asks again.
-      .catch((error: HubwireError) => error.retryable || request.reject(error))
-      .finally(() => (request.leaving = false));
+      if (error?.retryable === false) request.reject(error);
+    };
+    this.#hub.publish(request.topic, request.payload).then(() => left(), left);
   }
 }
 

@@ -97,6 +97,12 @@ export class TwinClient {
     this.#desired.lost();
   }
 
+  /** Another hub is asked from now on. */
+  moved(): void {
+    this.#desired.lost();
+    this.#requests.moved();
+  }
+
   /** The client has given up: there will be no answers until it is connected again. */
   stop(error: HubwireError): void {
     this.#desired.lost();
