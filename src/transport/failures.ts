@@ -88,7 +88,7 @@ export function explainFailure(error: unknown, name: string, stage: Stage): Hubw
       if (pattern.test(code)) return new HubwireError(known, `${name} ${text}`, details);
     }
   }
-  if (/^ERR_SSL|^ERR_TLS|^EPROTO/.test(code)) {
+  if (/^(ERR_SSL|ERR_TLS|EPROTO)/.test(code)) {
     const retryable = !REFUSAL.test(code);
     const text = retryable ? "" : ": it refuses this client's certificate or ciphers";
     return new HubwireError("ERR_TLS", `${name} failed in TLS (${code})${text}`, { ...details, retryable });

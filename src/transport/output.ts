@@ -104,9 +104,11 @@ export class Output {
     }
     // Stryker disable next-line ConditionalExpression,EqualityOperator: memory only, as is what follows.
     if (this.#waitingBytes === 0) this.#waiting = [];
-    // Stryker disable next-line ConditionalExpression,EqualityOperator,MethodExpression: as above.
-    else if (this.#at > 1_024) this.#waiting.splice(0, this.#at);
-    else return;
+    else {
+      // Stryker disable next-line ConditionalExpression,EqualityOperator: as above.
+      if (this.#at <= 1_024) return;
+      this.#waiting.splice(0, this.#at);
+    }
     this.#at = 0;
   }
 
@@ -117,6 +119,7 @@ export class Output {
     this.#waitingBytes -= room;
     while (room > 0) {
       const chunk = this.#waiting[this.#at] as Uint8Array;
+      // Stryker disable next-line EqualityOperator: an empty rest would go with the next slice.
       const whole = chunk.length <= room;
       const part = whole ? chunk : chunk.subarray(0, room);
       this.#waiting[this.#at] = whole ? NOTHING : chunk.subarray(room);

@@ -78,6 +78,8 @@ test("of an open connection the code is told, and what it means on the way is no
   });
   expect(explainFailure(failure(""), "h", "open").message).toBe("the connection failed");
   expect(explainFailure(undefined, "h", "open").message).toBe("the connection was closed by the peer");
+  // Of a stream of the caller's own: no code of Node's.
+  expect(explainFailure(failure("MY_ERR_TLS"), "h", "open").code).toBe("ERR_CONNECTION_LOST");
 });
 
 test("an error of ours stays, and what has no code has none", () => {

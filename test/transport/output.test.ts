@@ -14,15 +14,15 @@ class Line extends Duplex {
   readonly bytes: Uint8Array[] = [];
   isStalled = false;
   isFinished = false;
-  #taken: (() => void) | undefined;
+  #taken: ((error?: Error) => void) | undefined;
 
   override _read(): void {}
 
-  override _write(chunk: Uint8Array, _encoding: string, taken: () => void): void {
+  override _write(chunk: Uint8Array, _encoding: string, taken: (error?: Error) => void): void {
     this.#note([chunk], taken);
   }
 
-  override _writev(chunks: { chunk: Uint8Array }[], taken: () => void): void {
+  override _writev(chunks: { chunk: Uint8Array }[], taken: (error?: Error) => void): void {
     this.#note(
       chunks.map(({ chunk }) => chunk),
       taken,
@@ -34,7 +34,7 @@ class Line extends Duplex {
     done();
   }
 
-  #note(chunks: Uint8Array[], taken: () => void): void {
+  #note(chunks: Uint8Array[], taken: (error?: Error) => void): void {
     this.writes.push(chunks.map(({ length }) => length));
     this.bytes.push(...chunks);
     if (this.isStalled) this.#taken = taken;
@@ -47,6 +47,11 @@ class Line extends Duplex {
     this.#taken = undefined;
     taken?.();
     await turn();
+  }
+
+  /** The write that it was given fails, and what is behind it. */
+  fail(error: Error): void {
+    this.#taken?.(error);
   }
 
   /** It goes on until nothing is left. */
@@ -261,7 +266,7 @@ describe("a stream that fails", () => {
     const { line, output, heard } = scene();
     line.isStalled = true;
     output.write([pattern(size)]);
-    line.destroy(new Error("cut"));
+    line.fail(new Error("cut"));
     for (let i = 0; i < 5; i++) await turn();
     expect(heard).toEqual(["cut"]);
   });
