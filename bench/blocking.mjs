@@ -3,28 +3,20 @@
 // processes of its own. The program's own callbacks (one a promise) are in the figures; beside them stands what as many
 // bare promises cost that reject in one turn of the same process. Nothing here passes or fails.
 //
-//   npm run bench -- blocking [--smoke] [--messages N] [--filters N] [--rounds N] [--old FOLDER]
+//   npm run bench -- blocking [--messages N] [--filters N] [--rounds N] [--old FOLDER]
 //
 // --old: the dist folder of another build, measured in turn with this one.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { median } from "./budgets/budgets.mjs";
+import { settings } from "./suite/options.mjs";
 
-const { values } = parseArgs({
-  options: {
-    smoke: { type: "boolean", default: false },
-    messages: { type: "string" },
-    filters: { type: "string" },
-    rounds: { type: "string" },
-    old: { type: "string" },
-  },
-});
-const messages = values.messages ?? (values.smoke ? "2000" : "100000");
-const filters = values.filters ?? (values.smoke ? "200" : "10000");
-const rounds = Number(values.rounds ?? (values.smoke ? 1 : 3));
+const { values, pick } = settings(import.meta.filename);
+const messages = values.messages ?? pick(100_000, 2_000, 2_000);
+const filters = values.filters ?? pick(10_000, 200, 200);
+const rounds = values.rounds ?? pick(3, 1, 1);
 const folder = import.meta.dirname;
 const builds = { "this build": join(folder, "../dist"), ...(values.old && { "the other": resolve(values.old) }) };
 
@@ -46,7 +38,7 @@ function measure(dist, scenario) {
   if (!existsSync(module)) throw new Error(`bench: there is no ${module}`);
   const program = join(folder, "blocking/scenario.mjs");
   try {
-    const args = ["--expose-gc", program, pathToFileURL(module).href, scenario, messages, filters];
+    const args = ["--expose-gc", program, pathToFileURL(module).href, scenario, `${messages}`, `${filters}`];
     return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8", timeout: 300_000 }));
   } catch (error) {
     if (error.code !== "ETIMEDOUT") throw error;

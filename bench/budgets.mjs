@@ -3,12 +3,15 @@
 //   npm run bench -- budgets
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { settings } from "./suite/options.mjs";
 
+settings(import.meta.filename);
 let lost = 0;
 for (const name of ["size", "import", "memory"]) {
   console.log(`\n-- ${name}`);
-  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.mjs`), "--smoke", "--budgets"], {
+  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.mjs`), "--smoke"], {
     stdio: "inherit",
+    env: { ...process.env, HUBWIRE_BUDGETS: "1" },
   });
   if (status !== 0) lost++;
 }

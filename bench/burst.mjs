@@ -2,12 +2,13 @@
 // peak of resident memory over what the connected process had before. A raw socket is handed the encoded packets likewise.
 //
 //   npm run bench -- burst [--messages N] [--rounds N]
+import { settings } from "./suite/options.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, others, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, startBroker } from "./suite/parties.mjs";
 
-const { values, pick } = settings({ messages: { type: "string" }, rounds: { type: "string" } });
-const rounds = Number(values.rounds ?? pick(7, 3, 1));
-const messages = Number(values.messages ?? pick(50_000, 50_000, 2_000));
+const { values, pick } = settings(import.meta.filename);
+const rounds = values.rounds ?? pick(7, 3, 1);
+const messages = values.messages ?? pick(50_000, 50_000, 2_000);
 const broker = await startBroker();
 const common = { port: broker.tls, ca: broker.ca, messages };
 const results = await interleaved(["hubwire", ...others, "MQTT.js", "raw socket"], rounds, "burst", (peer) =>

@@ -2,32 +2,22 @@
 // installed) and a raw socket with packets encoded beforehand, each in a process of its own, in turn against one broker
 // process, over several rounds: CPU a message, and messages a second.
 //
-//   npm run bench -- client [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES] [--plain]
+//   npm run bench -- client [--messages N] [--rounds N] [--qos 0|1|2] [--window 1..65535] [--payload BYTES] [--plain]
 //                           [--curve]       payloads of 16 B to 256 KiB with QoS 1, in place of one size; also `curve`
 //                           [--mosquitto]   a real broker in place of the one that only answers; also `mosquitto`
 import { noMosquitto, startMosquitto } from "./client/mosquitto.mjs";
+import { settings } from "./suite/options.mjs";
 import { libmosquitto } from "./suite/native.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, others, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, startBroker } from "./suite/parties.mjs";
 
-const { values, pick } = settings({
-  messages: { type: "string" },
-  rounds: { type: "string" },
-  qos: { type: "string" },
-  window: { type: "string", default: "1000" },
-  payload: { type: "string", default: "100" },
-  plain: { type: "boolean", default: false },
-  curve: { type: "boolean", default: false },
-  mosquitto: { type: "boolean", default: false },
-});
-const rounds = Number(values.rounds ?? pick(values.curve ? 5 : 7, 3, 1));
+const { values, pick } = settings(import.meta.filename);
+const rounds = values.rounds ?? pick(values.curve ? 5 : 7, 3, 1);
 /**
  * So many that what counts is compiled code; mosquitto takes two to four times as long for a message as most clients,
  * and the curve has five rows.
  */
-const most = Number(
-  values.messages ?? pick(values.mosquitto ? 40_000 : values.curve ? 100_000 : 250_000, 20_000, 2_000),
-);
+const most = values.messages ?? pick(values.mosquitto ? 40_000 : values.curve ? 100_000 : 250_000, 20_000, 2_000);
 const secure = !values.plain;
 const native = libmosquitto();
 if (values.mosquitto && noMosquitto) {
@@ -37,13 +27,13 @@ if (values.mosquitto && noMosquitto) {
 const broker = values.mosquitto ? await startMosquitto() : await startBroker();
 
 const where = `${secure ? "TLS" : "TCP"}${values.mosquitto ? ", mosquitto" : ""}`;
-const sizes = values.curve ? [16, 256, 4_096, 65_536, 262_144] : [Number(values.payload)];
+const sizes = values.curve ? [16, 256, 4_096, 65_536, 262_144] : [values.payload ?? 100];
 const levels = values.curve ? [1] : values.qos === undefined ? [0, 1, 2] : [Number(values.qos)];
 
 async function publishing(qos, payloadBytes) {
   // As many bytes at most as a thousand payloads of 4 KiB, so that a row of the curve takes its second and no more.
   const messages = Math.min(most, Math.max(200, Math.ceil((most * 4_096) / Math.max(4_096, payloadBytes * 4))));
-  const window = Math.min(Number(values.window), Math.max(8, Math.floor(8_388_608 / payloadBytes)));
+  const window = Math.min(values.window ?? 1_000, Math.max(8, Math.floor(8_388_608 / payloadBytes)));
   const peers = ["hubwire", ...others, "MQTT.js", ...(native.measure ? ["libmosquitto"] : [])];
   if (qos < 2) peers.push("raw socket");
   const label = `QoS ${qos}, ${payloadBytes} B`;

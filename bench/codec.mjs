@@ -2,13 +2,13 @@
 // decoding without JIT. Each part runs in a process of its own. The floor of decoding is Paho's deserialiser in C, where a
 // compiler and libpaho-mqtt-dev are installed; opifex is not published at npm and not among the peers.
 //
-//   npm run bench -- codec [--smoke]
+//   npm run bench -- codec
 import { fork } from "node:child_process";
 import { join } from "node:path";
 import { progress, report } from "./suite/report.mjs";
-import { settings } from "./suite/parties.mjs";
+import { settings } from "./suite/options.mjs";
 
-const { pick } = settings();
+const { pick } = settings(import.meta.filename);
 const smoke = pick([], [], ["--smoke"]);
 const short = pick(
   ["--rounds", "11", "--turn", "40", "--packets", "10000"],

@@ -3,50 +3,37 @@
 //
 //   npm run bench -- fleet [--devices N] [--threads M] [--ramp CONNECTIONS_A_SECOND] [--rate MESSAGES_A_SECOND_EACH]
 //                          [--seconds N] [--payload BYTES]
-//                          [--host NAME] [--port N] [--plain] [--ca FILE] [--user NAME] [--password-file FILE]
+//                          [--host NAME] [--port 1..65535] [--plain] [--ca FILE] [--user NAME] [--password-file FILE]
 //                          [--connection-strings FILE]   devices of a hub, one a line, in place of --host
 //
 // Without a host: a broker of its own on this machine that only answers.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { settings } from "./suite/options.mjs";
 import { progress, report } from "./suite/report.mjs";
-import { settings, startBroker } from "./suite/parties.mjs";
+import { startBroker } from "./suite/parties.mjs";
 
-const number = { type: "string" };
-const { values, pick } = settings({
-  devices: number,
-  threads: { type: "string", default: "2" },
-  ramp: { type: "string", default: "200" },
-  rate: { type: "string", default: "1" },
-  seconds: number,
-  payload: { type: "string", default: "200" },
-  host: number,
-  port: number,
-  plain: { type: "boolean", default: false },
-  ca: number,
-  user: number,
-  "password-file": number,
-  "connection-strings": number,
-});
+const { values, pick } = settings(import.meta.filename);
+const rate = values.rate ?? 1;
 const lines = values["connection-strings"] && readFileSync(values["connection-strings"], "utf8").split("\n");
 const strings = lines ? lines.map((line) => line.trim()).filter(Boolean) : undefined;
-const devices = Number(values.devices ?? strings?.length ?? pick(1_000, 300, 20));
+const devices = values.devices ?? strings?.length ?? pick(1_000, 300, 20);
 if (strings && strings.length < devices) throw new Error(`${devices} devices and ${strings.length} connection strings`);
-const threads = Math.min(Number(values.threads), devices);
-const seconds = Number(values.seconds ?? pick(20, 8, 1));
+const threads = Math.min(values.threads ?? 2, devices);
+const seconds = values.seconds ?? pick(20, 8, 1);
 const local = values.host === undefined && strings === undefined;
 const broker = local ? await startBroker() : undefined;
 const common = {
   host: values.host ?? "localhost",
-  port: values.port !== undefined ? Number(values.port) : local ? (values.plain ? broker.tcp : broker.tls) : undefined,
+  port: values.port ?? (local ? (values.plain ? broker.tcp : broker.tls) : undefined),
   plain: values.plain,
   ca: values.ca ? readFileSync(values.ca, "utf8") : broker?.ca,
   username: values.user,
   password: values["password-file"] && readFileSync(values["password-file"], "utf8").trim(),
-  ramp: Number(values.ramp) / threads,
-  rate: Number(values.rate),
-  payloadBytes: Number(values.payload),
+  ramp: (values.ramp ?? 200) / threads,
+  rate,
+  payloadBytes: values.payload ?? 200,
   seconds,
 };
 
@@ -95,7 +82,7 @@ report([
   {
     ...row,
     table: `${name}: acknowledged`,
-    what: `${Number(values.rate) * devices} a second offered`,
+    what: `${rate * devices} a second offered`,
     unit: "messages/s",
     better: "more",
     values: { "the fleet": [latencies.length / seconds] },

@@ -1,9 +1,10 @@
 // The hub layer's text: property bags of many keys, and how the cost grows when the input doubles.
 //
-//   npm run bench -- hub [--smoke]
+//   npm run bench -- hub
+import { settings } from "./suite/options.mjs";
 import { decodeProperties, encodeProperties } from "../dist/hub/index.js";
 
-const smoke = process.argv.includes("--smoke");
+const smoke = settings(import.meta.filename).pick(false, true, true);
 const rounds = smoke ? 3 : 25;
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 const spread = (list, digits) =>

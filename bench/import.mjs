@@ -8,10 +8,10 @@ import { join, resolve } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { importing } from "./budgets/limits.mjs";
 import { builds } from "./suite/dist.mjs";
-import { settings } from "./suite/parties.mjs";
+import { settings } from "./suite/options.mjs";
 import { column, progress, report } from "./suite/report.mjs";
 
-const { pick } = settings({ budgets: { type: "boolean", default: false } });
+const { pick } = settings(import.meta.filename);
 const rounds = pick(25, 5, 7);
 const dist = (path) => resolve(import.meta.dirname, "../dist", path);
 const mqtt = createRequire(import.meta.url).resolve("mqtt");

@@ -4,13 +4,14 @@
 // is so many turns. "99th, no collection" leaves out the messages into which a collection of garbage fell.
 //
 //   npm run bench -- latency [--messages N] [--rounds N]
+import { settings } from "./suite/options.mjs";
 import { libmosquitto } from "./suite/native.mjs";
 import { column, progress, report } from "./suite/report.mjs";
-import { message, others, settings, startBroker, startClient } from "./suite/parties.mjs";
+import { message, others, startBroker, startClient } from "./suite/parties.mjs";
 
-const { values, pick } = settings({ messages: { type: "string" }, rounds: { type: "string" } });
-const rounds = Number(values.rounds ?? pick(9, 5, 1));
-const messages = Number(values.messages ?? pick(10_000, 2_000, 400));
+const { values, pick } = settings(import.meta.filename);
+const rounds = values.rounds ?? pick(9, 5, 1);
+const messages = values.messages ?? pick(10_000, 2_000, 400);
 const TURN = 200;
 const broker = await startBroker();
 const native = libmosquitto();

@@ -1,15 +1,16 @@
 // Memory: of a message that waits, of a decoder that has seen many topics, of the default options in a small heap, of
 // an idle connection beside a bare TLS socket and MQTT.js. Each figure comes from a process of its own.
 //
-//   npm run bench -- memory [--smoke]
+//   npm run bench -- memory
 import { execFileSync, fork, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { memory as limits } from "./budgets/limits.mjs";
+import { settings } from "./suite/options.mjs";
 import { others, startClient } from "./suite/parties.mjs";
 import { column, report } from "./suite/report.mjs";
 
-const smoke = process.argv.includes("--smoke");
+const smoke = settings(import.meta.filename).pick(false, true, true);
 const folder = join(import.meta.dirname, "memory");
 const forms = ["device", "client"].flatMap((kind) => ["text", "bytes"].map((form) => [kind, form]));
 

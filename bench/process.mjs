@@ -1,12 +1,13 @@
 // What a whole process takes that does nothing, holds a connection, sends all the time; with the flags that save memory;
 // and what each further client adds, with a TLS context of its own or a shared one. The server is another process.
 //
-//   npm run bench -- process [--smoke]
+//   npm run bench -- process
 import { fork } from "node:child_process";
 import { join } from "node:path";
 import { median, spread } from "./budgets/budgets.mjs";
+import { settings } from "./suite/options.mjs";
 
-const smoke = process.argv.includes("--smoke");
+const smoke = settings(import.meta.filename).pick(false, true, true);
 const rounds = smoke ? 1 : 5;
 const message = (child) =>
   new Promise((resolve, reject) => child.once("message", resolve).once("exit", () => reject(new Error("ended early"))));

@@ -2,35 +2,30 @@
 // installed) and, for QoS 0 and 1, a raw socket that counts bytes and answers with PUBACKs made beforehand. Each has a
 // process of its own, in turn, against a server that sends ready-made packets.
 //
-//   npm run bench -- receive [--messages N] [--rounds N] [--qos 0|1|2] [--window N] [--payload BYTES]
+//   npm run bench -- receive [--messages N] [--rounds N] [--qos 0|1|2] [--window 1..65535] [--payload BYTES]
+import { settings } from "./suite/options.mjs";
 import { libmosquitto } from "./suite/native.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, others, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, startBroker } from "./suite/parties.mjs";
 
-const { values, pick } = settings({
-  messages: { type: "string" },
-  rounds: { type: "string" },
-  qos: { type: "string" },
-  window: { type: "string", default: "1000" },
-  payload: { type: "string", default: "100" },
-});
-const rounds = Number(values.rounds ?? pick(7, 3, 1));
+const { values, pick } = settings(import.meta.filename);
+const rounds = values.rounds ?? pick(7, 3, 1);
 /** So many that what counts is compiled code: with QoS 1 a message of 100,000 took 1.7 µs where one of 250,000 took 1.2. */
-const messages = Number(values.messages ?? pick(250_000, 20_000, 2_000));
+const messages = values.messages ?? pick(250_000, 20_000, 2_000);
 const broker = await startBroker();
 const native = libmosquitto();
 
 for (const qos of values.qos === undefined ? [0, 1, 2] : [Number(values.qos)]) {
   const peers = ["hubwire", ...others, "MQTT.js", ...(native.measure ? ["libmosquitto"] : [])];
   if (qos < 2) peers.push("raw socket");
-  const [window, payloadBytes] = [Number(values.window), Number(values.payload)];
+  const [window, payloadBytes] = [values.window ?? 1_000, values.payload ?? 100];
   const common = { port: broker.tls, ca: broker.ca, messages, warmup: Math.ceil(messages / 4), qos };
   const results = await interleaved(peers, rounds, `receive QoS ${qos}`, (peer) => {
     const run = { ...common, peer, window, payloadBytes };
     return peer === "libmosquitto" ? native.measure({ mode: "receive", ...run }) : client("client/receive.mjs", run);
   });
   const row = { what: `QoS ${qos}`, ours: "hubwire" };
-  const table = `Receiving ${values.payload} B over TLS`;
+  const table = `Receiving ${payloadBytes} B over TLS`;
   report([
     {
       ...row,

@@ -2,12 +2,13 @@
 // session, MQTT.js does not; a bare TLS socket with MQTT's CONNECT shows what resuming saves by itself.
 //
 //   npm run bench -- reconnect [--times N] [--rounds N]
+import { settings } from "./suite/options.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, others, settings, startBroker } from "./suite/parties.mjs";
+import { client, others, startBroker } from "./suite/parties.mjs";
 
-const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
-const rounds = Number(values.rounds ?? pick(7, 3, 1));
-const times = Number(values.times ?? pick(400, 100, 20));
+const { values, pick } = settings(import.meta.filename);
+const rounds = values.rounds ?? pick(7, 3, 1);
+const times = values.times ?? pick(400, 100, 20);
 const broker = await startBroker();
 const common = { port: broker.tls, ca: broker.ca, times, warmup: Math.ceil(times / 4) };
 const peers = ["hubwire", ...others, "MQTT.js", "TLS socket, resumed", "TLS socket, anew"];

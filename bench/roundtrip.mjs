@@ -2,12 +2,13 @@
 // and the CPU of the device. hubwire and Microsoft's SDK, in turn. The emulator is in the time of both alike.
 //
 //   npm run bench -- roundtrip [--times N] [--rounds N]
+import { settings } from "./suite/options.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, hasSdk, noSdk, others, settings, startBroker } from "./suite/parties.mjs";
+import { client, hasSdk, noSdk, others, startBroker } from "./suite/parties.mjs";
 
-const { values, pick } = settings({ times: { type: "string" }, rounds: { type: "string" } });
-const rounds = Number(values.rounds ?? pick(5, 3, 1));
-const times = Number(values.times ?? pick(3_000, 500, 100));
+const { values, pick } = settings(import.meta.filename);
+const rounds = values.rounds ?? pick(5, 3, 1);
+const times = values.times ?? pick(3_000, 500, 100);
 const hub = await startBroker("roundtrip/hub.mjs");
 const { port, ca, connectionString } = hub;
 const peers = ["hubwire", ...others, ...(hasSdk ? ["Microsoft's SDK"] : [])];

@@ -15,17 +15,15 @@
 //
 // What continuous integration holds is a separate command: npm run bench -- budgets
 import { fork, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { charts } from "./suite/charts.mjs";
 import { compare } from "./suite/compare.mjs";
+import { about, allOptions, known, optionsOf, split, summary } from "./suite/options.mjs";
 import { tables } from "./suite/tables.mjs";
 
 const folder = import.meta.dirname;
-const known = readdirSync(folder)
-  .filter((name) => name.endsWith(".mjs") && name !== "run.mjs")
-  .map((name) => name.slice(0, -4));
 /** Not part of a run without names: `budgets` repeats what others measure, `fleet` is about a host of the reader's. */
 const onlyNamed = ["budgets", "fleet"];
 /** What a quick run measures: the comparisons with peers. */
@@ -49,42 +47,58 @@ function fail(text) {
   process.exit(2);
 }
 
+/** What the runner takes itself, and what of it has a value. */
+const RUNNER = new Map([
+  ...["--quick", "--smoke", "--help"].map((option) => [option, undefined]),
+  ...["--json", "--compare", "--svg", "--from"].map((option) => [option, "FILE"]),
+  ["--fail-over", "PERCENT"],
+  ["--build", "PATH=NAME"],
+]);
+
 const own = parse(process.argv.slice(2));
 
 function parse(args) {
-  const found = { names: [], passed: [], flags: new Set(), files: {}, builds: {} };
-  const flags = ["--quick", "--smoke", "--help"];
-  const files = ["--json", "--compare", "--svg", "--fail-over", "--from"];
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i];
-    if (flags.includes(arg)) found.flags.add(arg);
-    else if (files.includes(arg)) {
-      if (args[i + 1] === undefined || args[i + 1].startsWith("--")) fail(`${arg} needs a value`);
-      found.files[arg] = args[++i];
-    } else if (arg === "--build") {
-      const [, path, name] = /^(.+)=([^=]+)$/.exec(args[++i] ?? "") ?? fail("--build takes PATH=NAME");
-      found.builds[name] = buildIn(path);
-    } else if (arg.startsWith("-") || found.passed.length > 0) found.passed.push(arg);
-    else found.names.push(arg);
+  const found = { passed: [], flags: new Set(), files: {}, builds: {} };
+  let typed;
+  try {
+    typed = split(args, new Map([...allOptions(), ...RUNNER]));
+  } catch (error) {
+    return fail(error.message);
+  }
+  found.names = [...new Set(typed.words)];
+  const unknown = found.names.filter((name) => !known.includes(name));
+  if (unknown.length > 0) fail(`no ${unknown.join(", ")}; there are ${known.join(", ")}`);
+  for (const [option, value] of typed.options) {
+    if (option === "--build") addBuild(found.builds, value);
+    else if (!RUNNER.has(option)) found.passed.push([option, value]);
+    else if (value === undefined) found.flags.add(option);
+    else found.files[option] = value;
+  }
+  if (found.files["--from"] && found.names.length + found.passed.length > 0)
+    fail("--from measures nothing: no names go with it");
+  for (const [option] of found.passed) {
+    const knowing = known.filter((name) => optionsOf(name).has(option));
+    if (found.names.length === 0) fail(`${option} goes with a name: ${knowing.join(", ")}`);
+    const others = found.names.filter((name) => !knowing.includes(name));
+    if (others.length > 0) fail(`${others.join(", ")} has no ${option}; it goes with ${knowing.join(", ")}`);
   }
   return found;
 }
 
-/** The comment that a benchmark opens with. */
-const about = (name) =>
-  readFileSync(join(folder, `${name}.mjs`), "utf8")
-    .split("\n")
-    .slice(0, 40)
-    .filter((line, i, all) => all.slice(0, i + 1).every((one) => one.startsWith("//")))
-    .map((line) => line.replace(/^\/\/ ?/, ""))
-    .join("\n");
+/** A name of a row that stands for something else already would take its place. */
+function addBuild(builds, text) {
+  const [, path, name] = /^(.+)=([^=]+)$/.exec(text) ?? fail("--build takes PATH=NAME");
+  const taken = ["hubwire", "MQTT.js", "libmosquitto", "raw socket", "mqtt-packet", "u8-mqtt-packet", "Paho in C"];
+  if (taken.includes(name) || name in builds) fail(`--build: there is a row ${name} already`);
+  builds[name] = buildIn(path);
+}
 
-const unknown = own.names.filter((name) => !known.includes(name));
-if (unknown.length > 0) fail(`no ${unknown.join(", ")}; there are ${known.join(", ")}`);
 if (own.flags.has("--help")) {
-  console.log(
-    own.names.length > 0 ? own.names.map(about).join("\n\n") : `${about("run")}\n\nThere are: ${known.join(", ")}`,
-  );
+  const width = Math.max(...known.map((name) => name.length));
+  const list = known.map((name) => `  ${name.padEnd(width)}  ${summary(name)}`);
+  const one = (name) => about(name).join("\n");
+  const all = [one("run"), "\nThere are:\n", ...list, "\nnpm run bench -- NAME --help has more on each."];
+  console.log(own.names.length > 0 ? own.names.map(one).join("\n\n") : all.join("\n"));
   process.exit(0);
 }
 const quick = own.flags.has("--quick");
@@ -93,17 +107,32 @@ const NOT_TO_BE_QUOTED = smoke
   ? "A SMOKE RUN: it shows that the benchmarks work, and measures nothing."
   : "A QUICK RUN: a first impression, not to be quoted.";
 const limit = Number(own.files["--fail-over"] ?? Infinity);
-if (Number.isNaN(limit)) fail("--fail-over takes a number of percent");
+if (!(limit >= 0)) fail("--fail-over takes a number of percent");
 if (own.files["--fail-over"] !== undefined && !own.files["--compare"]) fail("--fail-over goes with --compare FILE");
-/** Read before anything is measured: a file that is missing is said at once. */
+/** Read before anything is measured: a file that is missing, or is none of ours, is said at once. */
 const read = (file) => {
   try {
-    return JSON.parse(readFileSync(file, "utf8"));
+    const result = JSON.parse(readFileSync(file, "utf8"));
+    if (!Array.isArray(result?.rows) || !result.machine) return fail(`${file} is no file that --json wrote`);
+    return result;
   } catch (error) {
     return fail(`${file}: ${error.message}`);
   }
 };
 const earlier = own.files["--compare"] && read(own.files["--compare"]);
+
+/** What will be written can be: known before the minutes of a run, and not after them. */
+function writable() {
+  const [json, svg] = [own.files["--json"], own.files["--svg"]];
+  try {
+    if (svg) mkdirSync(svg, { recursive: true });
+    if (json) accessSync(existsSync(json) ? json : dirname(resolve(json)), constants.W_OK);
+    if (json && existsSync(json) && statSync(json).isDirectory()) fail(`${json} is a folder`);
+  } catch (error) {
+    fail(error.message);
+  }
+}
+writable();
 
 const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
 const versionOf = (name) => {
@@ -122,7 +151,7 @@ function prepare() {
 
 /** One line at the foot of the terminal, for whoever watches; nothing where the output is kept. */
 function show(text) {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
 }
 
 /** Runs one benchmark; resolves to its rows, what it left out, and whether it ended well. */
@@ -133,10 +162,10 @@ function measure(name, position, names) {
   const head = `[${position + 1}/${names.length}] ${name}`;
   let doing = "";
   const tell = () => show(`${head}${doing && `: ${doing}`} (${Math.round((Date.now() - began) / 1000)} s)${after}`);
-  const length = smoke || (quick && !/settings\(|client\.mjs/.test(readFileSync(join(folder, `${name}.mjs`), "utf8")));
-  const flags = length ? ["--smoke"] : quick ? ["--quick"] : [];
+  const flags = smoke ? ["--smoke"] : quick ? ["--quick"] : [];
+  const passed = own.passed.map(([option, value]) => (value === undefined ? option : `${option}=${value}`));
   const env = { ...process.env, HUBWIRE_BUILDS: JSON.stringify(own.builds) };
-  const child = fork(join(folder, `${name}.mjs`), [...flags, ...own.passed], { silent: true, env });
+  const child = fork(join(folder, `${name}.mjs`), [...flags, ...passed], { silent: true, env });
   const ticking = process.stderr.isTTY ? setInterval(tell, 1000) : undefined;
   const result = { name, rows: [], skipped: [], versions: {}, failed: false };
   const put = (stream) => (chunk) => {
@@ -168,7 +197,6 @@ function finish(result) {
   const [file, svg] = [own.files["--json"], own.files["--svg"]];
   if (file) save(file, result);
   if (svg) {
-    mkdirSync(svg, { recursive: true });
     const note = `${result.machine.cpu}, ${result.machine.cores} cores, Node ${result.machine.node}, load ${result.machine.load}, ${result.date.slice(0, 10)}`;
     for (const [name, text] of charts(result.rows, result.quick ? `${note}; a quick run` : note)) {
       writeFileSync(join(svg, name), text);
@@ -215,6 +243,7 @@ if (own.files["--from"]) {
     },
     versions: Object.fromEntries(Object.keys(manifest.dependencies).map((name) => [name, versionOf(name)])),
     builds: own.builds,
+    settings: Object.fromEntries(own.passed),
     seconds: {},
     rows: [],
     skipped: [],

@@ -1,8 +1,9 @@
 // Size of what a program takes from the package, minified and gzipped: whole entries, and one name each, with three
 // bundlers. Each bundle of one name is run. The package is installed as npm would publish it.
 //
-//   npm run bench -- size [--smoke] [--parts]    --smoke leaves out what no budget needs; --parts tells what the clients
-//                                                are made of, from the sources
+//   npm run bench -- size [--parts]
+//
+// --parts tells what the clients are made of, from the sources; with --smoke, what no budget needs is left out.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -16,9 +17,11 @@ import { rollup, VERSION as rollupVersion } from "rollup";
 import webpack from "webpack";
 import { budget, finish } from "./budgets/budgets.mjs";
 import { size as limits } from "./budgets/limits.mjs";
+import { settings } from "./suite/options.mjs";
 import { ESBUILD, printParts } from "./size/parts.mjs";
 
-const smoke = process.argv.includes("--smoke");
+const { values, pick } = settings(import.meta.filename);
+const smoke = pick(false, true, true);
 const root = resolve(import.meta.dirname, "..");
 const project = mkdtempSync(join(tmpdir(), "hubwire-size-"));
 process.on("exit", () => rmSync(project, { recursive: true }));
@@ -155,7 +158,7 @@ for (const [name, path] of names.slice(-2)) {
   console.log(`${name.padEnd(24)}${String(await atOnce(name, path)).padStart(9)}`);
 }
 
-if (process.argv.includes("--parts")) {
+if (values.parts) {
   await printParts(esbuild, "MqttClient", "client/index.ts");
   await printParts(esbuild, "DeviceClient", "hub/index.ts");
 }

@@ -1,27 +1,16 @@
 // Publishing with QoS 1 over WebSocket: hubwire over wss and over TLS, and MQTT.js over wss, each in a process of its own,
 // in turn against one broker process (the package `ws` where it speaks WebSocket), over several rounds.
 //
-//   npm run bench -- websocket [--messages N] [--rounds N] [--window N] [--payload BYTES] [--limits]
-//
-// --limits fails where a budget is lost: 0.8 times our own throughput over TLS, and 6 times MQTT.js.
+//   npm run bench -- websocket [--messages N] [--rounds N] [--window 1..65535] [--payload BYTES]
 import { fork } from "node:child_process";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { settings } from "./suite/options.mjs";
 import { column, report } from "./suite/report.mjs";
-import { median } from "./suite/tables.mjs";
 
-const { values } = parseArgs({
-  options: {
-    smoke: { type: "boolean", default: false },
-    limits: { type: "boolean", default: false },
-    messages: { type: "string" },
-    rounds: { type: "string" },
-    window: { type: "string", default: "1000" },
-    payload: { type: "string", default: "100" },
-  },
-});
-const messages = Number(values.messages ?? (values.smoke ? 2_000 : 100_000));
-const rounds = Number(values.rounds ?? (values.smoke ? 1 : 7));
+const { values, pick } = settings(import.meta.filename);
+const messages = values.messages ?? pick(100_000, 20_000, 2_000);
+const rounds = values.rounds ?? pick(7, 3, 1);
+const payloadBytes = values.payload ?? 100;
 const folder = import.meta.dirname;
 
 const started = (child) =>
@@ -44,8 +33,8 @@ async function measure(name) {
     secure: true,
     messages,
     warmup: Math.ceil(messages / 5),
-    window: Number(values.window),
-    payloadBytes: Number(values.payload),
+    window: values.window ?? 1_000,
+    payloadBytes,
     qos: 1,
   };
   const child = fork(join(folder, "client/run.mjs"), [JSON.stringify(settings)]);
@@ -65,7 +54,7 @@ for (let round = 0; round < rounds; round++) {
 }
 broker.disconnect();
 
-const row = { what: `${values.payload} B`, ours: "hubwire, wss" };
+const row = { what: `${payloadBytes} B`, ours: "hubwire, wss" };
 const table = "Publishing with QoS 1 over WebSocket";
 const cpu = (result) => (result.cpuSeconds / messages) * 1e6;
 report([
@@ -78,15 +67,3 @@ report([
     values: column(results, ({ seconds }) => messages / seconds),
   },
 ]);
-if (values.limits) {
-  const ratios = (other) =>
-    results["hubwire, wss"].map(({ seconds }, round) => results[other][round].seconds / seconds);
-  for (const [other, budget] of [
-    ["hubwire, TLS", 0.8],
-    ["MQTT.js, wss", 6],
-  ]) {
-    if (median(ratios(other)) >= budget) continue;
-    console.error(`the budget is lost: hubwire over wss, ${budget} times ${other}`);
-    process.exitCode = 1;
-  }
-}

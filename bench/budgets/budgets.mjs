@@ -1,7 +1,7 @@
 // Budgets: each is held against what was measured, printed, and counted when it is lost. Only the command that enforces
-// them asks for that (--budgets); who measures for himself is shown figures and nobody's goals.
+// them asks for that (HUBWIRE_BUDGETS); who measures for himself is shown figures and nobody's goals.
 
-const enforced = process.argv.includes("--budgets");
+const enforced = process.env.HUBWIRE_BUDGETS === "1";
 
 let lost = 0;
 

@@ -2,24 +2,11 @@
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { builds } from "./dist.mjs";
 
 const folder = join(import.meta.dirname, "..");
 export const hasSdk = existsSync(join(folder, "../test/interop/node_modules/azure-iot-device-mqtt"));
 export const noSdk = "Microsoft's SDK: its packages are missing (npm run setup:interop installs them)";
-
-/** How long to measure: `pick(full, quick, smoke)`; and the values of a benchmark's own options. */
-export function settings(options = {}) {
-  const { values } = parseArgs({
-    options: {
-      smoke: { type: "boolean", default: false },
-      quick: { type: "boolean", default: false },
-      ...options,
-    },
-  });
-  return { values, pick: (full, quick, smoke) => (values.smoke ? smoke : values.quick ? quick : full) };
-}
 
 /** The first message of a process that was forked. */
 export function message(child) {
