@@ -1,14 +1,14 @@
 // Memory: of a message that waits, of a decoder that has seen many topics, of the default options in a small heap, of
-// an idle connection beside a bare TLS socket and MQTT.js. Each figure comes from a process of its own.
+// an idle connection beside a bare TLS socket. MQTT.js stands beside where it keeps the like. Each figure comes from a process of its own.
 //
 //   npm run bench -- memory
-import { execFileSync, fork, spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { budget, finish, median, spread } from "./budgets/budgets.mjs";
 import { memory as limits } from "./budgets/limits.mjs";
 import { settings } from "./suite/options.mjs";
-import { others, startClient } from "./suite/parties.mjs";
-import { column, report } from "./suite/report.mjs";
+import { client, others, startBroker, startClient, message } from "./suite/parties.mjs";
+import { column, interleaved, report } from "./suite/report.mjs";
 
 const smoke = settings(import.meta.filename).pick(false, true, true);
 const folder = join(import.meta.dirname, "memory");
@@ -25,12 +25,7 @@ const idleFlags = ["--expose-gc", "--no-flush-bytecode", "--max-semi-space-size=
 
 /** The idle connections of each kind in turn, against one server in a process of its own. */
 async function idle(rounds, count) {
-  const message = (child) =>
-    new Promise((resolve, reject) =>
-      child.once("message", resolve).once("exit", () => reject(new Error("ended early"))),
-    );
-  const server = fork(join(import.meta.dirname, "client/broker.mjs"));
-  const { tls: port, ca } = await message(server);
+  const { tls: port, ca, stop } = await startBroker();
   const kinds = ["bare TLS socket", "hubwire", ...others, "MQTT.js"];
   const results = Object.fromEntries(kinds.map((kind) => [kind, []]));
   for (let round = 0; round < rounds; round++) {
@@ -38,26 +33,36 @@ async function idle(rounds, count) {
       results[peer].push(await message(startClient("memory/idle.mjs", { peer, count, port, ca }, idleFlags)));
     }
   }
-  server.disconnect();
+  stop();
   return results;
 }
 
-console.log(`memory; Node ${process.version}\n\na message that waits, bytes over its payload:`);
-const overheads = forms.map(([kind, form]) => {
-  const sizes = smoke ? [100, 1000] : [20, 100, 1000, 10_000];
-  const overhead = sizes.map((size) => {
+console.log(`memory; Node ${process.version}`);
+const waiting = ["hubwire", ...others, "hubwire's DeviceClient", "MQTT.js"];
+const overheads = [];
+for (const form of ["text", "bytes"]) {
+  for (const size of smoke ? [100, 1000] : [20, 100, 1000, 10_000]) {
     const count = size > 1000 ? 5000 : 20_000;
-    return measure("queue.mjs", ["--expose-gc", "--max-old-space-size=1000"], kind, form, size, count) - size;
-  });
-  console.log(
-    `  ${kind.padEnd(7)} ${form.padEnd(6)} ` +
-      sizes.map((size, i) => `${overhead[i].toFixed(0).padStart(5)} with ${size} B`).join(", "),
-  );
-  return [
-    `a message that waits in a ${kind === "device" ? "DeviceClient" : "MqttClient"}, ${form}`,
-    Math.max(...overhead),
-  ];
-});
+    const label = `a message that waits, ${form} of ${size} B`;
+    const flags = ["--expose-gc", "--max-old-space-size=1000"];
+    const values = await interleaved(waiting, smoke ? 1 : 3, label, async (peer) => {
+      return (await client("memory/queue.mjs", { peer, form, size, count }, flags)) - size;
+    });
+    for (const [peer, list] of Object.entries(values)) {
+      if (peer.startsWith("hubwire")) overheads.push([`a message that waits in ${peer}, ${form}`, Math.max(...list)]);
+    }
+    report([
+      {
+        table: "A message that waits offline, QoS 1: memory over its payload",
+        what: `${form} of ${size.toLocaleString("en")} B`,
+        unit: "B",
+        better: "less",
+        ours: "hubwire",
+        values,
+      },
+    ]);
+  }
+}
 
 console.log("\n150,000 messages offered offline to the default options in --max-old-space-size=32:");
 const exhausted = forms.flatMap(([kind, form]) =>

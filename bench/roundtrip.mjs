@@ -4,7 +4,7 @@
 //   npm run bench -- roundtrip [--times N] [--rounds N]
 import { settings } from "./suite/options.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, hasSdk, noSdk, others, startBroker } from "./suite/parties.mjs";
+import { client, hasSdk, others, sdkSkipped, sdkVersions, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings(import.meta.filename);
 const rounds = values.rounds ?? pick(5, 3, 1);
@@ -27,5 +27,5 @@ for (const kind of ["method", "twin"]) {
     { ...row, table: `${table}: CPU of the device`, unit: "µs", values: cpu },
   ]);
 }
-report([], hasSdk ? [] : [noSdk]);
+report([], sdkSkipped, sdkVersions);
 hub.stop();

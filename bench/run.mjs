@@ -140,7 +140,23 @@ const versionOf = (name) => {
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).version : undefined;
 };
 
-function prepare() {
+/** Measured against Microsoft's SDK, which is a peer of the interop tests and not of all that is measured here. */
+const withSdk = ["telemetry", "roundtrip"];
+
+function prepare(names) {
+  installPeers();
+  const interop = join(folder, "../test/interop");
+  if (!names.some((name) => withSdk.includes(name)) || existsSync(join(interop, "node_modules/azure-iot-device-mqtt")))
+    return;
+  console.error("bench: installing Microsoft's SDK into test/interop/node_modules");
+  // Where that fails, the benchmarks say what they left out.
+  spawnSync("npm", ["run", "--silent", "setup:interop"], {
+    cwd: join(folder, ".."),
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+}
+
+function installPeers() {
   if (!existsSync(join(folder, "../dist/codec/index.js"))) fail("dist/ is missing; run npm run build first");
   if (Object.entries(manifest.dependencies).every(([name, version]) => versionOf(name) === version)) return;
   console.error("bench: installing the peers into bench/node_modules");
@@ -225,9 +241,9 @@ if (own.files["--from"]) {
   console.log(describe(result) + tables(result.rows, result.skipped));
   finish(result);
 } else {
-  prepare();
   const usual = quick ? quickNames : known.filter((name) => !onlyNamed.includes(name));
   const names = own.names.length > 0 ? own.names : usual;
+  prepare(names);
   const result = {
     date: new Date().toISOString(),
     quick: quick || smoke,
@@ -257,6 +273,8 @@ if (own.files["--from"]) {
     result.rows.push(...rows);
     result.skipped.push(...skipped.filter((reason) => !result.skipped.includes(reason)));
     Object.assign(result.versions, versions);
+    const apart = Object.entries(versions).map(([peer, version]) => `${peer} ${version}`);
+    if (apart.length > 0) console.log(`versions of other peers: ${apart.join(", ")}`);
     result.seconds[name] = Number(seconds.toFixed(1));
     if (failed) broken.push(name);
     // A run that is cut short keeps what it has.

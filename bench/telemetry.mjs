@@ -3,10 +3,10 @@
 //
 //   npm run bench -- telemetry [--rounds N]
 //
-// Without the peers of test/interop (npm run setup:interop) the SDK is left out.
+// The SDK is installed into test/interop with the peers of the tests there.
 import { settings } from "./suite/options.mjs";
 import { column, interleaved, report } from "./suite/report.mjs";
-import { client, hasSdk, noSdk, others, startBroker } from "./suite/parties.mjs";
+import { client, hasSdk, others, sdkSkipped, sdkVersions, startBroker } from "./suite/parties.mjs";
 
 const { values, pick } = settings(import.meta.filename);
 /** Messages on their way at a time, as many as a client sends by default. */
@@ -47,4 +47,4 @@ const throughput = {
   better: "more",
   values: column(results, ({ wall }) => 1e6 / wall),
 };
-report([cpu, throughput], hasSdk ? [] : [noSdk]);
+report([cpu, throughput], sdkSkipped, sdkVersions);

@@ -1,4 +1,6 @@
-// What decoding takes from the heap: bytes allocated a packet, by corpus, in steady state.
+// What decoding takes from the heap: bytes allocated a packet, by corpus, in steady state. Each corpus and decoder has a
+// process of its own.
+import { execFileSync } from "node:child_process";
 import { getHeapStatistics } from "node:v8";
 import { progress, report } from "../suite/report.mjs";
 import { chunks, corpora, stream } from "./corpora.mjs";
@@ -36,13 +38,22 @@ function split(corpus, passes) {
   return Array.from({ length: passes }, (_, i) => chunks(whole.subarray(ends[i], ends[i + 1]), 16_384));
 }
 
-for (const corpus of corpora) {
-  progress(`allocation: ${corpus}`);
-  const passes = split(corpus, smoke ? 10 : 40);
-  const all = { hubwire: reader, "hubwire's sink": sink, "mqtt-packet": mqttPacketPeer };
-  const values = Object.fromEntries(Object.entries(all).map(([name, peer]) => [name, allocated(peer, passes)]));
-  const known = Object.fromEntries(Object.entries(values).filter(([, samples]) => samples.length > 0));
-  if (!known.hubwire) continue;
-  const row = { unit: "B of heap a packet", better: "less", ours: "hubwire" };
-  report([{ ...row, table: "Decoding to objects, chunks of 16,384 B: garbage", what: corpus, values: known }]);
+const all = { hubwire: reader, "hubwire's sink": sink, "mqtt-packet": mqttPacketPeer };
+const [, program] = process.argv;
+const [corpusHere, peerHere] = process.argv.slice(2).filter((one) => one !== "--smoke");
+if (peerHere) console.log(JSON.stringify(allocated(all[peerHere], split(corpusHere, smoke ? 10 : 40))));
+else {
+  for (const corpus of corpora) {
+    progress(`allocation: ${corpus}`);
+    const samples = Object.keys(all).map((name) => [
+      name,
+      JSON.parse(
+        execFileSync(process.execPath, [...process.execArgv, program, corpus, name, ...process.argv.slice(2)]),
+      ),
+    ]);
+    const values = Object.fromEntries(samples.filter(([, list]) => list.length > 0));
+    if (!values.hubwire) continue;
+    const row = { unit: "B of heap a packet", better: "less", ours: "hubwire" };
+    report([{ ...row, table: "Decoding to objects, chunks of 16,384 B: garbage", what: corpus, values }]);
+  }
 }

@@ -1,12 +1,17 @@
 // The parties of a measurement end to end: a broker process, and one process a client that sends its result once.
 import { fork } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { builds } from "./dist.mjs";
 
 const folder = join(import.meta.dirname, "..");
-export const hasSdk = existsSync(join(folder, "../test/interop/node_modules/azure-iot-device-mqtt"));
-export const noSdk = "Microsoft's SDK: its packages are missing (npm run setup:interop installs them)";
+const sdk = join(folder, "../test/interop/node_modules/azure-iot-device-mqtt/package.json");
+export const hasSdk = existsSync(sdk);
+/** For `report`: what is left out without it, and its version. */
+export const sdkSkipped = hasSdk
+  ? []
+  : ["Microsoft's SDK: its packages are missing (npm run setup:interop installs them)"];
+export const sdkVersions = hasSdk ? { "azure-iot-device-mqtt": JSON.parse(readFileSync(sdk, "utf8")).version } : {};
 
 /** The first message of a process that was forked. */
 export function message(child) {

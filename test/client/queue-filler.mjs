@@ -1,5 +1,6 @@
 // Fills queues of clients that never connect and prints, as JSON, for each case what the client counts for its queued
 // messages and what the process has grown by, bytes a message. Run with --expose-gc.
+import { used } from "../../bench/suite/used.mjs";
 import { MqttClient } from "../../dist/client/index.js";
 import { DeviceClient } from "../../dist/hub/index.js";
 
@@ -13,15 +14,6 @@ const clientOf = (form) =>
   form === "properties"
     ? new DeviceClient("HostName=localhost;DeviceId=d;SharedAccessKey=a2V5", { offlineQueue })
     : new MqttClient({ host: "localhost", clientId: "c", offlineQueue });
-
-async function used() {
-  for (let round = 0; round < 4; round++) {
-    await new Promise(setImmediate);
-    gc();
-  }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
 
 /** A payload of its own each time, as a program makes it: an array, text of ASCII, or text beyond Latin-1. */
 function payloadOf(form, size, index) {
