@@ -80,6 +80,34 @@ describe.each([120_000, 500_000])("a disk of %i bytes that the store has filled"
   });
 });
 
+test("a file that may not become larger lets all of them go through, and takes as many again", () => {
+  const disk = new SimulatedDisk(seeded(3), 4096);
+  disk.limit = 200_000;
+  const store = open(disk);
+  const keys = fill(store);
+  expect(keys.length).toBeGreaterThan(300);
+  for (const key of keys) finish(store, key);
+  expect([...store.load()]).toEqual([]);
+  expect(fill(store, 1_000_001).length).toBe(keys.length);
+});
+
+test("how large the file may become is found out now and then, and leaves nothing", () => {
+  const disk = new SimulatedDisk(seeded(4), 4096);
+  const store = open(disk);
+  for (let key = 1; key < 100; key++) store.put(key, message());
+  expect(disk.calls.get("truncate")).toBe(1);
+  expect(disk.sizeOf(PATH)).toBeLessThan(40_000);
+  // What could not be cut off at once is before the change is written.
+  let fails = 1;
+  disk.fault = (call) => (call === "truncate" && fails-- > 0 ? "fail" : undefined);
+  for (let key = 100; key < 10_000; key++) store.put(key, message());
+  expect(disk.calls.get("truncate")).toBeGreaterThan(1);
+  disk.fault = () => undefined;
+  store.close();
+  const next = open(disk);
+  expect([...next.load()].length).toBe(9_999);
+});
+
 test("where no room can be kept for another reason than its lack, the store does without", () => {
   const disk = new SimulatedDisk(seeded(1), 4096);
   disk.fault = (call) => (call === "open" ? "fail" : undefined);

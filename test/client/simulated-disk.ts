@@ -42,6 +42,8 @@ export class SimulatedDisk implements Disk {
   lies = new Set<Call>();
   /** Bytes that all files may have together. */
   room = Infinity;
+  /** Bytes that a file may have. */
+  limit = Infinity;
   /** Told where a write had no room. */
   onFull = (): void => {};
   /** Whether the program has ended: nothing it does afterwards counts. */
@@ -141,7 +143,8 @@ export class SimulatedDisk implements Disk {
     const part = (): void => void this.#write(inode, bytes.subarray(0, this.#random.below(bytes.length + 1)), position);
     this.#call("write", part);
     const short = bytes.length > 1 && this.#random.below(8) === 0;
-    const most = Math.min(bytes.length, this.#roomAt(current(inode.size) - position));
+    if (bytes.length > 0 && position >= this.limit) throw Object.assign(new Error("file too large"), { code: "EFBIG" });
+    const most = Math.min(bytes.length, this.limit - position, this.#roomAt(current(inode.size) - position));
     if (most <= 0 && bytes.length > 0) {
       this.onFull();
       throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });

@@ -13,7 +13,7 @@ import { HubwireError } from "../../errors.js";
 import { Compaction } from "./compaction.js";
 import { type Disk, failed, readAll, writeAll } from "./disk.js";
 import { encodeRecord, fileHead, FILE_HEAD, type Place, readFileHead, RecordReader } from "./records.js";
-import { isFull, type Spare } from "./spare.js";
+import { EACH, isFull, isTooLarge, type Spare } from "./spare.js";
 
 /** Bytes below which compaction is not worth a new file. */
 const COMPACT_FROM = 0x40000;
@@ -25,6 +25,8 @@ export const MANY = 8;
 const DENSE = 64;
 /** Bytes copied beside each change while a compaction goes on: some 0.2 ms. */
 const STEP = 0x10000;
+/** Bytes beyond what is needed for which it is found out whether the file may become so large. */
+const AHEAD = 0x100000;
 /** Bytes of a record of which more may follow: less is what becomes of a message, for which room was kept. */
 const MESSAGE = 8;
 /** Bytes of live records of which a new file may be made on a full disk, of the room that was kept. */
@@ -52,6 +54,8 @@ export class RecordFile {
   #compactFrom = 0;
   #compactUpTo = 0;
   readonly #spare: Spare | undefined;
+  /** The file may become so large, bytes. */
+  #reach = 0;
   /** Why nothing works any more. */
   #broken: HubwireError | undefined;
 
@@ -241,13 +245,36 @@ export class RecordFile {
     const bytes = encodeRecord(this.#salt, at, key, body);
     const isMessage = !!body && body.length > MESSAGE;
     try {
-      if (isMessage) this.#spare?.keep(this.#index.size + 1);
+      if (isMessage) this.#keepRoom(at + bytes.length, this.#index.size + 1);
       for (let isDone = false; !isDone;) isDone = this.#attempt(bytes, at, !isMessage);
     } catch (error) {
       throw failed("the store can't be written", error);
     }
     this.#size += bytes.length;
     return { at, length: bytes.length };
+  }
+
+  /** For what ends so many messages, of which the last one stands before `end`. Throws where there is no room. */
+  #keepRoom(end: number, messages: number): void {
+    this.#spare?.keep(messages);
+    const needed = end + EACH * messages;
+    if (!this.#spare || needed <= this.#reach) return;
+    // A limit on the size of files is to be met by a message, and not by its end.
+    for (const size of [needed + AHEAD, needed]) {
+      try {
+        this.#settle();
+        this.#torn = true;
+        writeAll(this.#disk, this.#file, Uint8Array.of(0), size - 1);
+        this.#disk.truncate(this.#file, this.#size);
+        this.#torn = false;
+        this.#reach = size;
+        return;
+      } catch (error) {
+        // Whatever else it is, the change itself will meet it.
+        if (!isTooLarge(error)) return;
+        if (size === needed) throw error;
+      }
+    }
   }
 
   /** Writes a record. False: there was no room, and is some now, for `mayMakeRoom`. */

@@ -11,13 +11,16 @@ import { type Disk, writeAll } from "./disk.js";
 /** Bytes by which it grows and shrinks; so many more than the live records need are there, for a new file of a few. */
 const STEP = 0x8000;
 /** Bytes that may follow one message: its state, its release, and their three removals. */
-const EACH = 128;
+export const EACH = 128;
+
+const codeOf = (error: unknown): string | undefined =>
+  (((error as { cause?: unknown } | undefined)?.cause ?? error) as NodeJS.ErrnoException | undefined)?.code;
 
 /** Whether the disk, or the user's part of it, has no more room. */
-export function isFull(error: unknown): boolean {
-  const { code } = ((error as { cause?: unknown } | undefined)?.cause ?? error ?? {}) as NodeJS.ErrnoException;
-  return code === "ENOSPC" || code === "EDQUOT";
-}
+export const isFull = (error: unknown): boolean => /^(ENOSPC|EDQUOT)$/.test(codeOf(error) ?? "");
+
+/** Whether the file may not become so large, on this file system or by the process's limit. */
+export const isTooLarge = (error: unknown): boolean => codeOf(error) === "EFBIG";
 
 export class Spare {
   readonly #disk: Disk;
