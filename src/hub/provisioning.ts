@@ -144,6 +144,9 @@ export async function register(
   if ([options.symmetricKey, groupKey, options.x509].filter((way) => way !== undefined).length !== 1) {
     throw invalid("provisioning needs exactly one of symmetricKey, groupKey and x509 ({ cert, key })");
   }
+  if ((protocol === "mqtt" || protocol === "ws") && !createConnection) {
+    throw invalid('protocol is "mqtts" or "wss": without TLS the token could be read on the way');
+  }
   const x509 = options.x509 && checkX509(options.x509);
   if (options.payload !== undefined) encodeJson(options.payload, "the payload");
   const register = JSON.stringify({ registrationId, payload: options.payload });

@@ -112,6 +112,25 @@ describe("a module of IoT Edge", () => {
     expect(inspect(error)).not.toContain("hunter2");
   });
 
+  test("the certificates of the daemon, in the oldest version of the API where none is named", async () => {
+    answer = workload;
+    const server = await listen(0);
+    const uri = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const variables = { ...environment(uri), IOTEDGE_MODULEID: "mod 1", IOTEDGE_APIVERSION: "" };
+    const { ca, sas } = edgeIdentity(variables, clock) as { ca: () => Promise<string>; sas: () => Promise<string> };
+    expect(await ca()).toBe(lab.hub.caCertificate);
+    await sas();
+    expect(asked).toEqual([
+      "GET /trust-bundle?api-version=2019-01-30",
+      "POST /modules/mod%201/genid/gen%2F1/sign?api-version=2019-01-30",
+    ]);
+    answer = (_request, response) => response.end('{"certificate":""}');
+    expect(await failure(ca())).toMatchObject({
+      code: "ERR_SIGNING",
+      message: expect.stringContaining("without a certificate"),
+    });
+  });
+
   test("nobody at the socket", async () => {
     const { sas } = edgeIdentity(environment(`unix://${join(directory, "none.sock")}`), clock);
     expect(await failure(Promise.resolve(sas?.()))).toMatchObject({
@@ -120,12 +139,20 @@ describe("a module of IoT Edge", () => {
     });
   });
 
-  test("a variable that is missing is named", () => {
-    const { IOTEDGE_MODULEID: _, ...rest } = environment("unix:///x");
-    expect(() => DeviceClient.fromEdgeEnvironment({}, rest)).toThrow(
-      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", message: expect.stringContaining("IOTEDGE_MODULEID") }),
-    );
-  });
+  test.each(["IOTHUBHOSTNAME", "DEVICEID", "MODULEID", "GATEWAYHOSTNAME", "WORKLOADURI", "MODULEGENERATIONID"])(
+    "a variable that is missing, or empty, is named: IOTEDGE_%s",
+    (name) => {
+      for (const value of [undefined, ""]) {
+        const variables = { ...environment("unix:///x"), [`IOTEDGE_${name}`]: value };
+        expect(() => DeviceClient.fromEdgeEnvironment({}, variables)).toThrow(
+          expect.objectContaining({
+            code: "ERR_INVALID_ARGUMENT",
+            message: expect.stringContaining(`IOTEDGE_${name}`),
+          }),
+        );
+      }
+    },
+  );
 
   test("the simulator's variables: a connection string and a CA file", async () => {
     const file = join(directory, "ca.pem");
@@ -139,5 +166,12 @@ describe("a module of IoT Edge", () => {
     );
     await module.connect();
     await module.close();
+  });
+
+  test("the simulator's connection string alone: the CA is then one of the system's, or an option", () => {
+    const EdgeHubConnectionString = lab.hub.connectionString("edge", { moduleId: "mod" });
+    const identity = edgeIdentity({ EdgeHubConnectionString }, clock);
+    expect(identity).toMatchObject({ deviceId: "edge", moduleId: "mod" });
+    expect(identity).not.toHaveProperty("ca");
   });
 });
