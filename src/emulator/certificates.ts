@@ -14,6 +14,7 @@ import {
   X509Certificate,
   type KeyObject,
 } from "node:crypto";
+import { checkOptions, invalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
 import * as der from "./der.js";
 
@@ -80,7 +81,32 @@ const OID_EXTENDED_KEY_USAGE = "2.5.29.37";
 const OID_SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 const OID_CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 
-/** A new root authority. */
+const RULES: Rules = {
+  commonName: "string",
+  dnsNames: "object",
+  ipAddresses: "object",
+  notBefore: "number|object",
+  notAfter: "number|object",
+  client: "boolean",
+  passphrase: "string",
+} satisfies Record<keyof CertificateOptions, string>;
+
+function checked(given: CertificateOptions): CertificateOptions {
+  const options = checkOptions(given, RULES, "a certificate");
+  checkTexts(options.dnsNames, "dnsNames of a certificate");
+  checkTexts(options.ipAddresses, "ipAddresses of a certificate");
+  return options;
+}
+
+/** Throws ERR_INVALID_ARGUMENT for what is no array of strings. */
+export function checkTexts(texts: unknown, what: string): void {
+  if (texts === undefined) return;
+  if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string")) {
+    throw invalid(`option ${what} must be an array of strings`);
+  }
+}
+
+/** A new root authority. Throws ERR_INVALID_ARGUMENT, as all that makes certificates. */
 export function createAuthority(options: CertificateOptions = {}): Authority {
   return makeAuthority(options, undefined);
 }
@@ -118,7 +144,11 @@ export function createSelfSigned(options: CertificateOptions = {}): IssuedCertif
 }
 
 function makeAuthority(options: CertificateOptions, parent: Issuer | undefined): Authority {
-  const { issued, issuer } = makeCertificate({ commonName: "hubwire development CA", ...options }, true, parent);
+  const { issued, issuer } = makeCertificate(
+    { commonName: "hubwire development CA", ...checked(options) },
+    true,
+    parent,
+  );
   return authorityOf(issued.certificate, issued.key, issuer);
 }
 
@@ -137,10 +167,11 @@ const keyIdentifierOf = (publicKeyInfo: Uint8Array): Uint8Array =>
 
 /** Makes a key pair and its certificate, signed by `parent` or by itself. */
 function makeCertificate(
-  options: CertificateOptions,
+  given: CertificateOptions,
   authority: boolean,
   parent: Issuer | undefined,
 ): { issued: IssuedCertificate; issuer: Issuer } {
+  const options = checked(given);
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const publicKeyInfo = publicKey.export({ type: "spki", format: "der" });
   const name = distinguishedName(options.commonName ?? "localhost");

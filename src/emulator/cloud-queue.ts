@@ -11,6 +11,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { checkTopicName } from "../codec/index.js";
+import { attempt } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { encodeProperties, propertyEntries, SYSTEM_PROPERTIES, type PropertiesInit } from "../wire/property-bag.js";
 import { messageIdObjection } from "../wire/twin-limits.js";
@@ -145,7 +146,8 @@ export class CloudQueue {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "a body is a string or a Uint8Array");
     }
     const now = this.#clock.wallTime();
-    const wanted = Number(options.expiry ?? now + cloudToDeviceLifetime);
+    const { expiry: given = now + cloudToDeviceLifetime } = options;
+    const wanted = typeof given === "number" ? given : attempt(() => Date.prototype.getTime.call(given), NaN);
     if (!isTime(wanted)) throw new HubwireError("ERR_INVALID_ARGUMENT", "expiry is not a time");
     const expiry = Math.min(wanted, now + cloudToDeviceMaxLifetime);
     if (!["none", "positive", "negative", "full"].includes(options.ack ?? "none")) {
@@ -307,7 +309,7 @@ function wireProperties(options: SendOptions): Map<string, string | null> {
   put(SYSTEM_PROPERTIES.correlationId, options.correlationId);
   put(SYSTEM_PROPERTIES.userId, options.userId);
   put(SYSTEM_PROPERTIES.to, options.to);
-  if (options.expiry !== undefined) put(SYSTEM_PROPERTIES.expiry, new Date(options.expiry).toISOString());
+  if (options.expiry !== undefined) put(SYSTEM_PROPERTIES.expiry, new Date(Number(options.expiry)).toISOString());
   put(SYSTEM_PROPERTIES.contentType, options.contentType);
   put(SYSTEM_PROPERTIES.contentEncoding, options.contentEncoding);
   put(SYSTEM_PROPERTIES.ack, options.ack);

@@ -7,6 +7,7 @@
  * Invariant: an individual enrolment goes before every group; what a device proved is decided at CONNECT.
  */
 import type { X509Certificate } from "node:crypto";
+import { checkValue } from "../check.js";
 import { deriveGroupKey, verifySasToken } from "../wire/sas.js";
 import {
   authenticationOf,
@@ -96,10 +97,11 @@ export class Enrollments {
     this.#onChange = onChange;
   }
 
-  /** Enrols one registration id, or with undefined a group. Throws ERR_INVALID_ARGUMENT. */
-  add(registrationId: string | undefined, options: EnrollmentOptions): Enrollment {
-    const record = { registrationId, authentication: authenticationOf(options), options };
-    if (registrationId === undefined) this.#groups.push(record);
+  /** Enrols one registration id, or with null a group. Throws ERR_INVALID_ARGUMENT. */
+  add(registrationId: string | null, options: EnrollmentOptions): Enrollment {
+    checkValue(registrationId, "string|null", "the registration id");
+    const record = { registrationId: registrationId ?? undefined, authentication: authenticationOf(options), options };
+    if (registrationId === null) this.#groups.push(record);
     else this.#individuals.set(registrationId.toLowerCase(), record);
     this.#onChange();
     return this.#described(record);
@@ -145,7 +147,7 @@ export class Enrollments {
 
   restore(states: readonly EnrollmentState[]): void {
     for (const { registrationId, credentials, ...options } of states) {
-      this.add(registrationId, { ...credentials, ...options });
+      this.add(registrationId ?? null, { ...credentials, ...options });
     }
   }
 

@@ -5,6 +5,7 @@
  * Invariants: as made, nothing is wrong. A field that a device's own faults leave undefined is that of the hub's. With one
  * seed and one order of occasions the same occasions are struck.
  */
+import { readOptions } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { seededRandom } from "./random.js";
 
@@ -104,8 +105,9 @@ export class Faults {
 
   /** Sets several at once; undefined takes a setting away. Throws ERR_INVALID_ARGUMENT for an unknown name or a wrong value. */
   set(settings: Partial<FaultSettings>): void {
-    for (const [name, value] of Object.entries(settings)) check(name, value);
-    for (const [name, value] of Object.entries(settings)) this.#put(name as keyof FaultSettings, value as never);
+    const own = readOptions(settings, "faults.set");
+    for (const [name, value] of Object.entries(own)) check(name, value);
+    for (const [name, value] of Object.entries(own)) this.#put(name as keyof FaultSettings, value as never);
     this.#onChange();
   }
 

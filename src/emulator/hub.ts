@@ -23,6 +23,7 @@ import { limitsOf } from "./limits.js";
 import { Link, type LinkOwner, type Verdict } from "./link.js";
 import type { InvokeOptions, MethodResponse } from "./methods.js";
 import {
+  checkMethod,
   optionsOf,
   setUp,
   type HubOptions,
@@ -274,15 +275,13 @@ export class HubEmulator extends Emitter<HubEvents> {
 
   /** Enrols every registration id that proves the group's key or authority. */
   createEnrollmentGroup(options: EnrollmentOptions = {}): Enrollment {
-    return this.#provisioning.enrollments.add(undefined, optionsOf("createEnrollment", options));
+    return this.#provisioning.enrollments.add(null, optionsOf("createEnrollment", options));
   }
 
   /** Every enrolment and group, with its keys. */
   enrollments(): Enrollment[] {
     return this.#provisioning.enrollments.list();
   }
-
-  // Connections and faults.
 
   /** What goes wrong on purpose for one device or module; what is undefined there is as in `faults`. */
   faultsOf(deviceId: string, options: ModuleOption = {}): Faults {
@@ -293,9 +292,9 @@ export class HubEmulator extends Emitter<HubEvents> {
    * Shows another certificate to who connects from now on: an expired one, one for another name or of another authority;
    * without an argument the one of the start again. Throws ERR_INVALID_ARGUMENT where it is none.
    */
-  useCertificate({ certificate, key }: ServerCertificate = this.#setup.server): void {
+  useCertificate(given: ServerCertificate = this.#setup.server): void {
     try {
-      this.#server?.setCertificate(certificate, key);
+      this.#server?.setCertificate(given.certificate, given.key);
     } catch (cause) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "not a certificate and its key (PEM)", { cause });
     }
@@ -309,6 +308,7 @@ export class HubEmulator extends Emitter<HubEvents> {
 
   /** Serves a client on any stream, without TLS: the other end of a pair, or a plain socket. */
   accept(stream: Duplex): void {
+    checkMethod(stream, "on", "what is to be accepted must be a Duplex");
     this.#accept(stream, undefined);
   }
 

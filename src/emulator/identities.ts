@@ -3,6 +3,7 @@
  *
  * Invariant: what is created, changed and removed here is what `admitDevice` looks at; every change is told (`changed`).
  */
+import { checkValue } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { createSelfSigned } from "./certificates.js";
 import { Device } from "./device.js";
@@ -86,6 +87,7 @@ export class Identities {
   }
 
   create(deviceId: string, moduleId: string | undefined, { x509, ...options }: CreateOptions): CreatedIdentity {
+    for (const id of [deviceId, moduleId ?? ""]) checkValue(id, "string", "a device or module id");
     const own = x509 === true ? createSelfSigned({ commonName: deviceId, client: true }) : undefined;
     const credentials = own === undefined ? options : { ...options, thumbprint: own.thumbprint };
     const device = new Device(this.#context, {

@@ -8,6 +8,7 @@
  * closes. A lost connection does not settle it, because the device may come back and answer in time.
  */
 import { checkTopicName } from "../codec/index.js";
+import { checkValue } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { methodTopic } from "../wire/topics.js";
 import type { HubContext } from "./events.js";
@@ -70,6 +71,7 @@ export class MethodCalls {
 
   /** Rejects with ERR_LIMIT, ERR_DEVICE_OFFLINE, ERR_TIMEOUT, ERR_HUB_STATUS, ERR_THROTTLED or ERR_CLOSED. */
   async invoke(name: string, payload: unknown, options: InvokeOptions): Promise<MethodResponse> {
+    checkValue(name, "string", "a method's name");
     if (name === "" || name.includes("/")) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "a method name has a character or more, and no slash");
     }

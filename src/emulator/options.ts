@@ -3,9 +3,9 @@
  *
  * Invariant: a misspelt option, or a value that cannot be meant, is an error: one that is silently ignored costs more time.
  */
-import { checkOptions, invalid, type Rule, type Rules } from "../check.js";
+import { attempt, checkOptions, invalid, type Rule, type Rules } from "../check.js";
 import type { Clock } from "../clock.js";
-import { createAuthority, restoreAuthority, type Authority } from "./certificates.js";
+import { checkTexts, createAuthority, restoreAuthority, type Authority } from "./certificates.js";
 import type { Limits } from "./limits.js";
 import type { ProvisioningOptions } from "./provisioning.js";
 import { checkState, type HubState } from "./state.js";
@@ -126,6 +126,11 @@ export function optionsOf<T extends object>(call: keyof typeof CALLS, options: T
   return checkOptions(options, CALLS[call], call === "module" ? "a call" : call);
 }
 
+/** Throws ERR_INVALID_ARGUMENT, `text`, for what has no such method. */
+export function checkMethod(value: unknown, name: string, text: string): void {
+  if (attempt(() => typeof (value as Record<string, unknown>)[name] !== "function", true)) throw invalid(text);
+}
+
 /** Throws ERR_INVALID_ARGUMENT for an unknown option and for what cannot be meant. */
 function checkHubOptions(given: HubOptions): HubOptions {
   const options = checkOptions(given, OPTIONS, "HubEmulator.start");
@@ -133,6 +138,11 @@ function checkHubOptions(given: HubOptions): HubOptions {
     // Node takes an empty host for every interface.
     if (options[name]?.trim() !== "") continue;
     throw invalid(`option ${name} of HubEmulator.start must not be empty; 0.0.0.0 listens on every interface`);
+  }
+  checkTexts(options.alternativeNames, "alternativeNames of HubEmulator.start");
+  if (options.authority !== undefined) {
+    const rule = "option authority of HubEmulator.start must be of createAuthority or restoreAuthority";
+    checkMethod(options.authority, "issue", rule);
   }
   if (options.state !== undefined) checkState(options.state);
   checkOptions(options.provisioning, PROVISIONING, "provisioning");

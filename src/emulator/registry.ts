@@ -5,6 +5,7 @@
  * stay in here, `toString` and events never show them.
  */
 import { randomBytes, X509Certificate } from "node:crypto";
+import { checkValue } from "../check.js";
 import { HubwireError } from "../errors.js";
 import { isBase64 } from "../wire/sas.js";
 
@@ -74,7 +75,6 @@ export class Registry<I extends IdentityRecord> {
 
   /** Throws ERR_INVALID_ARGUMENT for a bad or taken id. */
   add(identity: I): void {
-    const key = identityKey(identity.deviceId, identity.moduleId);
     for (const id of [identity.deviceId ?? "", identity.moduleId]) {
       if (id !== undefined && (typeof id !== "string" || !ID.test(id))) {
         throw new HubwireError(
@@ -83,6 +83,7 @@ export class Registry<I extends IdentityRecord> {
         );
       }
     }
+    const key = identityKey(identity.deviceId, identity.moduleId);
     if (this.#identities.has(key)) throw new HubwireError("ERR_INVALID_ARGUMENT", `${key} exists already`);
     this.#identities.set(key, identity);
   }
@@ -93,6 +94,7 @@ export class Registry<I extends IdentityRecord> {
 
   /** Throws ERR_DEVICE_NOT_FOUND. */
   get(deviceId: string, moduleId?: string): I {
+    checkValue(deviceId, "string", "the device id");
     const identity = this.find(deviceId, moduleId);
     if (identity === undefined) {
       throw new HubwireError("ERR_DEVICE_NOT_FOUND", `there is no ${identityKey(deviceId, moduleId)}`, {
@@ -152,6 +154,7 @@ export function checkedKey(key: string): string {
 }
 
 function plainThumbprint(text: string): string {
+  checkValue(text, "string", "a thumbprint");
   const digits = text.replaceAll(":", "").toUpperCase();
   if (!/^([0-9A-F]{40}|[0-9A-F]{64})$/.test(digits)) {
     throw new HubwireError("ERR_INVALID_ARGUMENT", "a thumbprint is 40 or 64 hexadecimal digits");

@@ -90,6 +90,7 @@ export class DeviceClient extends Emitter<DeviceEvents> {
         },
         disconnected: (error) => {
           this.#twin.lost();
+          this.#methods.lost();
           this.#inbox.forget();
           this.#emit("disconnect", error);
         },
@@ -354,6 +355,7 @@ export class DeviceClient extends Emitter<DeviceEvents> {
   #moved(): void {
     this.#subscriptions.moved();
     this.#twin.moved();
+    this.#methods.lost();
     this.#inbox.forget();
     this.#subscriptions.all().catch(() => {});
   }

@@ -18,7 +18,8 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
 }
 
 /** What JSON writes as {} although there is something in it. */
-export const isEmptiedByJson = (value: unknown): boolean => value instanceof Map || value instanceof Set;
+export const isEmptiedByJson = (value: unknown): boolean =>
+  value instanceof Map || value instanceof Set || value instanceof Promise;
 
 /** `what` it is, for errors. Throws ERR_INVALID_ARGUMENT for what JSON cannot say. */
 export function encodeJson(value: unknown, what: string): string {

@@ -3,8 +3,9 @@
  *
  * Invariants: every request with an id gets exactly one response: the handler's, or 400 (payload is not JSON), 429 (too
  * many handlers run), 500 (the handler failed, or returned what is no response), 501 (there is none), 504 (it took too
- * long). A response tells the caller nothing about a failure; the `error` event does. What is sent is JSON or empty, as
- * the hub wants it.
+ * long). Only where a request of a later connection has the id of one that still runs, the earlier one gets none, which
+ * would be given to the other's caller. A response tells the caller nothing about a failure; the `error` event does. What
+ * is sent is JSON or empty, as the hub wants it.
  */
 import { checkOptions, checkValue, invalid, orInvalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
@@ -25,7 +26,7 @@ export interface MethodRequest {
 
 /** What a handler returns; nothing at all is `{ status: 200 }`, any other property an error. */
 export interface MethodResponse {
-  /** An integer of the method's own choice; like HTTP's by custom. Default 200. */
+  /** An integer of 32 bits of the method's own choice; like HTTP's by custom. Default 200. */
   status?: number | undefined;
   /** Bytes are sent as they are and must be JSON or empty; anything else is sent as JSON. Default null. */
   payload?: unknown;
@@ -58,7 +59,11 @@ export class Methods {
   readonly #hub: HubAccess;
   readonly #most: number;
   readonly #handlers = new Map<string, { handler: MethodHandler; options: MethodOptions }>();
-  readonly #running = new Set<string>();
+  /** The handlers at work, and of which of them the next answer with an id is: a call that came later may have its id. */
+  readonly #running = new Set<object>();
+  readonly #answering = new Map<string, { connection: number }>();
+  /** Counts them. */
+  #connection = 0;
   /** That calls are turned away was reported, and has not stopped. */
   #overloaded = false;
 
@@ -81,9 +86,14 @@ export class Methods {
     this.#handlers.set(name, { handler, options: checkOptions(options, METHOD_OPTIONS, "onMethod") });
   }
 
+  /** The hub may use the ids of this connection's calls for others on the next one. */
+  lost(): void {
+    this.#connection++;
+  }
+
   /** The hub calls. */
   called(name: string, requestId: string | undefined, body: Uint8Array): void {
-    if (requestId === undefined || this.#running.has(requestId)) {
+    if (requestId === undefined || this.#answering.get(requestId)?.connection === this.#connection) {
       const fault = requestId === undefined ? "without $rid" : "with the $rid of one that is still running";
       const text = `a request for method ${JSON.stringify(name)} ${fault} was ignored`;
       return this.#hub.report(new HubwireError("ERR_PROTOCOL_VIOLATION", text));
@@ -93,10 +103,15 @@ export class Methods {
       return;
     }
     this.#overloaded = false;
-    this.#running.add(requestId);
+    const call = { connection: this.#connection };
+    this.#running.add(call);
+    this.#answering.set(requestId, call);
     const answered = this.#run(name, requestId, body)
-      .then((response) => this.#respond(requestId, response))
-      .finally(() => this.#running.delete(requestId));
+      .then((response) => (this.#answering.get(requestId) === call ? this.#respond(requestId, response) : undefined))
+      .finally(() => {
+        this.#running.delete(call);
+        if (this.#answering.get(requestId) === call) this.#answering.delete(requestId);
+      });
     this.#hub.busy.add(answered);
   }
 
@@ -157,7 +172,7 @@ function encodeResponse(response: MethodResponse | void): Response {
     throw invalid(`a method's handler returns ${text}; 500 was answered`);
   }
   const { status = 200, payload } = response;
-  if (!Number.isSafeInteger(status)) throw invalid("a method's status is an integer; 500 was answered");
+  if ((status | 0) !== status) throw invalid("a method's status is an integer of 32 bits; 500 was answered");
   const body = encodeBody(payload);
   if (Buffer.byteLength(body) > HUB_LIMITS.method) {
     throw new HubwireError("ERR_LIMIT", `a method's response is at most ${HUB_LIMITS.method} bytes; 500 was answered`);

@@ -13,7 +13,7 @@ export function encodeReported(patch: unknown): string {
       // JSON would write null, which deletes the property, or leave the property out without a word.
       if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError("not a finite number");
       if (typeof value === "function" || typeof value === "symbol") throw new TypeError(`a ${typeof value}`);
-      if (isEmptiedByJson(value)) throw new TypeError("a Map or Set");
+      if (isEmptiedByJson(value)) throw new TypeError("a Map, Set or Promise");
       return value;
     });
   } catch (cause) {

@@ -68,6 +68,7 @@ export function parseConnectionString(text: string): ConnectionString {
     throw refuse(`the connection string is ${hint}`);
   }
   if (/^\s*["'`]/.test(text)) throw refuse("the connection string is in quotes, which do not belong to it");
+  if (text.trim() === "") throw refuse("the connection string is empty");
   const parts = text.trim().replace(/;$/, "").split(";");
   const values = new Map<string, string>();
   parts.forEach((part, index) => {

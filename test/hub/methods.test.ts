@@ -148,6 +148,33 @@ describe("from a hub that a test plays", () => {
     expect(published).toHaveLength(2);
   });
 
+  test("a $rid that comes again on the next connection is another call: it runs, and the answer to it is its own", async () => {
+    const { methods, published, errors } = play(2);
+    const finish: ((payload: string) => void)[] = [];
+    methods.on("m", () => new Promise((resolve) => finish.push((payload) => resolve({ payload }))), {});
+    methods.called("m", "1", bytes("1"));
+    methods.called("m", "2", bytes("1"));
+    methods.lost();
+    // As many as may run do still.
+    methods.called("m", "3", bytes("1"));
+    await settled();
+    finish[1]?.("of the second");
+    await settled();
+    methods.called("m", "1", bytes("1"));
+    methods.called("m", "1", bytes("1"));
+    finish[0]?.("of the first");
+    await settled();
+    expect(published).toEqual([
+      "$iothub/methods/res/429/?$rid=3 null",
+      '$iothub/methods/res/200/?$rid=2 "of the second"',
+    ]);
+    finish[2]?.("of the other first");
+    await settled();
+    expect(published[2]).toBe('$iothub/methods/res/200/?$rid=1 "of the other first"');
+    expect(published).toHaveLength(3);
+    expect(errors.map(({ code }) => code)).toEqual(["ERR_LIMIT", "ERR_PROTOCOL_VIOLATION"]);
+  });
+
   test("a handler that takes too long is 504 at its deadline; what it says later is not sent", async () => {
     const { methods, published, errors, clock } = play();
     let finish!: (response: { status: number }) => void;
@@ -179,6 +206,8 @@ describe("from a hub that a test plays", () => {
 
   test.each([
     ["a status that is no integer", { status: 2.5 }],
+    ["a status of more than 32 bits, over which the hub closes the connection", { status: 2 ** 31 }],
+    ["a payload that was not waited for", { status: 200, payload: Promise.resolve(1) }],
     ["a status that is text", { status: "200" as never }],
     ["a payload over 128 KiB", { status: 200, payload: "x".repeat(131_072) }],
     ["a payload that is no JSON", { status: 200, payload: 1n }],

@@ -132,7 +132,7 @@ describe("JSON", () => {
   test("is written of what it can say", () => {
     for (const value of [null, 0, "", false, [], {}, { a: undefined }])
       expect(encodeJson(value, "it")).toBe(JSON.stringify(value));
-    for (const value of [undefined, () => 1, Symbol("s"), new Map(), new Set()])
+    for (const value of [undefined, () => 1, Symbol("s"), new Map(), new Set(), Promise.resolve()])
       expect(() => encodeJson(value, "it")).toThrow("it is missing, or no JSON value");
     expect(() => encodeJson(1n, "it")).toThrow(
       expect.objectContaining({ message: "it cannot be written as JSON", cause: expect.any(TypeError) }),

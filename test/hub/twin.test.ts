@@ -83,6 +83,7 @@ describe("encodeReported", () => {
     ["infinity", { a: [Infinity] }, "ERR_INVALID_ARGUMENT"],
     ["a bigint", { a: 1n }, "ERR_INVALID_ARGUMENT"],
     ["a Map, which JSON would empty", { a: [new Map([["b", 1]])] }, "ERR_INVALID_ARGUMENT"],
+    ["a promise that was not waited for", { a: Promise.resolve(1) }, "ERR_INVALID_ARGUMENT"],
     ["a Set", new Set([1]), "ERR_INVALID_ARGUMENT"],
     ["an array", [1], "ERR_INVALID_ARGUMENT"],
     ["null", null, "ERR_INVALID_ARGUMENT"],

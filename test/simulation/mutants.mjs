@@ -251,7 +251,16 @@ export const mutants = [
     name: "a call that comes twice is answered twice",
     of: "device",
     edits: [
-      ["src/hub/methods.ts", "requestId === undefined || this.#running.has(requestId)", "requestId === undefined"],
+      [
+        "src/hub/methods.ts",
+        "requestId === undefined || this.#answering.get(requestId)?.connection === this.#connection",
+        "requestId === undefined",
+      ],
+      [
+        "src/hub/methods.ts",
+        "this.#answering.get(requestId) === call ? this.#respond(requestId, response) : undefined",
+        "this.#respond(requestId, response)",
+      ],
     ],
   },
   {

@@ -43,8 +43,9 @@ describe("accepted", () => {
 
 describe("refused, with what to do, without the value", () => {
   test.each([
-    ["", /part 1/],
+    ["", /string is empty/],
     ["garbage", /part 1/],
+    [" \n", /string is empty/],
     [`DeviceId=d;SharedAccessKey=${KEY}`, /HostName is missing/],
     [`HostName=h;SharedAccessKey=${KEY}`, /DeviceId is missing$/],
     [`HostName=h;SharedAccessKeyName=iothubowner;SharedAccessKey=${KEY}`, /service's connection string/],

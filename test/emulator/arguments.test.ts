@@ -1,0 +1,37 @@
+/** What is handed over to the emulator and is not of its kind: refused by name, never a TypeError of somewhere within. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { createAuthority, createSelfSigned, HubEmulator } from "../../src/emulator/index.js";
+
+let hub: HubEmulator;
+beforeAll(async () => {
+  hub = await HubEmulator.start();
+  hub.createDevice("d1");
+});
+afterAll(() => hub.close());
+
+const symbol = Symbol("s") as never;
+it.each<[string, () => unknown]>([
+  ["accept", () => hub.accept({} as never)],
+  ["accept", () => hub.accept(undefined as never)],
+  ["start", () => HubEmulator.start({ authority: {} as never })],
+  ["start", () => HubEmulator.start({ alternativeNames: {} as never })],
+  ["faults.set", () => hub.faults.set(null as never)],
+  ["useCertificate", () => hub.useCertificate(null as never)],
+  ["createDevice", () => hub.createDevice(symbol)],
+  ["createDevice", () => hub.createDevice("n", { thumbprint: {} as never })],
+  ["createModule", () => hub.createModule("d1", symbol)],
+  ["createEnrollment", () => hub.createEnrollment(undefined as never)],
+  ["createEnrollment", () => hub.createEnrollment(5 as never)],
+  ["twin", () => hub.twin(symbol)],
+  ["invokeMethod", () => hub.invokeMethod("d1", undefined as never)],
+  ["sendToDevice", () => hub.sendToDevice("d1", "x", { expiry: [] as never, ack: "none" })],
+  ["createSelfSigned", () => createSelfSigned({ commonName: 5 as never })],
+  ["createSelfSigned", () => createSelfSigned({ dnsNames: "localhost" as never })],
+  ["createSelfSigned", () => createSelfSigned({ ipAddresses: [5] as never })],
+  ["createSelfSigned", () => createSelfSigned({ passphrase: 5 as never })],
+  ["createSelfSigned", () => createSelfSigned({ commonname: "x" } as never)],
+  ["createAuthority", () => createAuthority(null as never)],
+  ["issue", () => createAuthority().issue({ client: "yes" as never })],
+])("%s refuses what is not of its kind, as all do", async (_name, call) => {
+  await expect(Promise.resolve().then(call)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+});
