@@ -54,7 +54,7 @@ export async function dial(endpoint: Endpoint, sessions: TlsSessions, signal: Ab
 /** The caller's stream. After an abort nobody waits for it, and it is destroyed when it comes. */
 function callersConnection({ host, port, createConnection }: Endpoint, signal: AbortSignal): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    signal.addEventListener("abort", () => reject(signal.reason as Error));
     const take = (stream: Duplex): void => {
       if (![stream?.pipe, stream?.write, stream?.destroy].every((method) => typeof method === "function")) {
         throw new HubwireError("ERR_UNREACHABLE", "createConnection gave no Duplex, and no promise of one");

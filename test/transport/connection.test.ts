@@ -1,7 +1,7 @@
 /** One connection against real sockets: its order of events, its output in slices, pausing, and how it ends. */
 import { connect, createServer, type AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Peer, soon } from "../support/peer.js";
 import { cleanups, Recorder } from "./recorder.js";
 
@@ -295,4 +295,141 @@ test("what the permission model forbids is not tried again", async () => {
   };
   const owner = new Recorder({ port: 1, createConnection });
   await expect(soon(owner.open(), "an end")).rejects.toMatchObject({ code: "ERR_UNREACHABLE", retryable: false });
+});
+
+describe("a connection over a stream of the caller's", () => {
+  /** A stream that is still connecting: the test says when it has. */
+  const slow = (): Duplex => Object.assign(silent(), { connecting: true });
+  const silent = (): Duplex => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+
+  async function over(stream: Duplex) {
+    const owner = await new Recorder({ port: 1, createConnection: () => stream }).open();
+    return { owner, connection: owner.connection, stream };
+  }
+
+  test("that fails says with what", async () => {
+    const { owner, stream } = await over(silent());
+    const cause = Object.assign(new Error("gone"), { code: "EPIPE" });
+    stream.destroy(cause);
+    expect(await owner.closed()).toMatchObject({ code: "ERR_CONNECTION_LOST", cause });
+    expect(owner.error?.message).toContain("EPIPE");
+  });
+
+  test("that is destroyed without an error or an end is over", async () => {
+    const { owner, stream } = await over(silent());
+    stream.destroy();
+    expect((await owner.closed())?.code).toBe("ERR_CONNECTION_LOST");
+    expect(owner.error?.cause).toBeUndefined();
+  });
+
+  test("that was read to its end before is over at once", async () => {
+    const stream = silent();
+    stream.push(null);
+    stream.resume();
+    await turn();
+    await turn();
+    expect([stream.readableEnded, stream.destroyed]).toEqual([true, false]);
+    await expect(new Recorder({ port: 1, createConnection: () => stream }).open()).rejects.toMatchObject({
+      code: "ERR_CONNECTION_LOST",
+    });
+  });
+
+  test.each([undefined, Object.assign(new Error("gone"), { code: "EPIPE" })])(
+    "that ends in the very moment in which it opens was never open (%s)",
+    async (cause) => {
+      const stream = slow();
+      const owner = new Recorder({ port: 1, createConnection: () => stream });
+      owner.connection.open();
+      for (let i = 0; i < 5; i++) await turn();
+      stream.emit("connect");
+      stream.destroy(cause);
+      expect((await owner.closed())?.code).toBe("ERR_CONNECTION_LOST");
+      expect(owner.error?.cause).toBe(cause);
+      expect(owner.heard).toEqual(["closed"]);
+    },
+  );
+
+  test("that opens in the very moment in which its owner gives it up is destroyed", async () => {
+    const stream = slow();
+    const owner = new Recorder({ port: 1, createConnection: () => stream });
+    owner.connection.open();
+    for (let i = 0; i < 5; i++) await turn();
+    stream.emit("connect");
+    owner.connection.destroy();
+    for (let i = 0; i < 5; i++) await turn();
+    expect([stream.destroyed, owner.heard]).toEqual([true, []]);
+  });
+
+  test("may be ended before it is open", async () => {
+    const stream = slow();
+    const owner = new Recorder({ port: 1, createConnection: () => stream });
+    owner.connection.open();
+    owner.connection.end();
+    stream.destroy();
+    expect(await owner.closed()).toBeUndefined();
+    expect(owner.heard).toEqual(["closed"]);
+  });
+
+  test("tells an owner that has destroyed it nothing, whatever it still says", async () => {
+    let flushed = (): void => {};
+    const stream = Object.assign(silent(), { end: (done: () => void) => void (flushed = done) });
+    const { owner, connection } = await over(stream as unknown as Duplex);
+    connection.end();
+    connection.destroy();
+    for (const said of [
+      flushed,
+      () => connection.progress(),
+      () => connection.writable(),
+      () => stream.emit("end"),
+      () => stream.emit("close"),
+    ]) {
+      expect(said).not.toThrow();
+    }
+    expect(owner.heard).toEqual(["opened"]);
+  });
+
+  test.each(["resume", "end"])(
+    "an owner that destroys it while it hears what was held hears no more (%s)",
+    async (how) => {
+      const { owner, connection, stream } = await over(silent());
+      connection.pause();
+      for (const text of ["1", "2", "3"]) {
+        stream.push(text);
+        await turn();
+      }
+      owner.onReceived = () => connection.destroy();
+      if (how === "resume") connection.resume();
+      else stream.emit("end");
+      expect([owner.text, owner.count("closed")]).toEqual(["1", 0]);
+    },
+  );
+
+  test("is read while paused until 64 KiB are held, and again when they have been taken", async () => {
+    const { owner, connection, stream } = await over(silent());
+    connection.pause();
+    stream.push(Buffer.alloc(64 * 1024 - 1, "a"));
+    await turn();
+    expect(stream.isPaused()).toBe(false);
+    stream.push("b");
+    await turn();
+    expect(stream.isPaused()).toBe(true);
+    connection.resume();
+    expect([owner.text.length, stream.isPaused()]).toEqual([64 * 1024, false]);
+    connection.pause();
+    stream.push(Buffer.alloc(64 * 1024 - 1));
+    await turn();
+    expect(stream.isPaused(), "what was taken is held no longer").toBe(false);
+  });
+
+  test("is not read where a receiver pauses again while as much is held", async () => {
+    const { owner, connection, stream } = await over(silent());
+    connection.pause();
+    for (const size of [1_000, 64 * 1024]) {
+      stream.push(Buffer.alloc(size));
+      await turn();
+    }
+    owner.onReceived = () => connection.pause();
+    connection.resume();
+    expect([owner.text.length, stream.isPaused()]).toEqual([1_000, true]);
+  });
 });
