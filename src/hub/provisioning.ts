@@ -209,10 +209,20 @@ export async function register(
   // What passes is tried again.
   mqtt.on("error", (error) => !error.retryable && fail(error));
 
+  const subscribe = async (): Promise<void> => {
+    try {
+      await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
+    } catch (error) {
+      if ((error as HubwireError).code !== "ERR_TIMEOUT") throw error;
+      // Nothing comes on this connection: another may be answered.
+      await mqtt.reconnect({ drainTimeout: 0, timeout: Infinity });
+      await subscribe();
+    }
+  };
   const decide = async (): Promise<Record<string, unknown>> => {
     // `timeout` is for all of it.
     await Promise.race([failed, mqtt.connect({ timeout: Infinity })]);
-    await mqtt.subscribe(PROVISIONING_FILTER, { qos: 1 }, ({ topic, payload }) => answered(topic, payload));
+    await Promise.race([failed, subscribe()]);
     let operationId: string | undefined;
     for (let failures = 0, poll = LEAST_POLL; ; poll = Math.min(MOST_POLL, poll * 2)) {
       const operation = operationId;

@@ -1,7 +1,9 @@
 /** The provisioning service: every way to register, what it refuses, and what happens in between. */
+import { Duplex } from "node:stream";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../../src/clock.js";
+import { encode, PacketReader } from "../../src/codec/index.js";
 import { createSelfSigned, HubEmulator } from "../../src/emulator/index.js";
 import { provisionDevice, type ProvisioningOptions } from "../../src/hub/index.js";
 import { failure, laboratory } from "./lab.js";
@@ -143,6 +145,39 @@ describe("in between", () => {
       code: "ERR_ABORTED",
     });
   });
+});
+
+test("a connection on which the subscription is not answered is made anew", async () => {
+  let connections = 0;
+  let isDeaf = false;
+  const createConnection = (): Duplex => {
+    const isFirst = ++connections === 1;
+    const stream = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, done) {
+        reader.push(Uint8Array.from(chunk));
+        done();
+      },
+    });
+    const reader = new PacketReader((packet) => {
+      if (packet.type === "connect") stream.push(encode({ type: "connack", sessionPresent: false, returnCode: 0 }));
+      else if (packet.type === "subscribe" && !isFirst && !isDeaf) {
+        stream.push(encode({ type: "suback", packetId: packet.packetId, returnCodes: [1] }));
+      } else if (packet.type === "publish") {
+        const [, requestId] = packet.topic.split("$rid=");
+        const registrationState = { assignedHub: "hub.example", deviceId: "unheard" };
+        const payload = JSON.stringify({ status: "assigned", registrationState });
+        stream.push(encode({ type: "publish", topic: `$dps/registrations/res/200/?$rid=${requestId}`, payload }));
+      }
+    });
+    return stream;
+  };
+  const options = { protocol: "mqtt", createConnection, operationTimeout: 20, random: () => 0.001 } as const;
+  expect(await provision("unheard", { ...options, symmetricKey: key })).toMatchObject({ deviceId: "unheard" });
+  expect(connections).toBeGreaterThan(1);
+  isDeaf = true;
+  const late = await failure(provision("unheard", { ...options, symmetricKey: key, timeout: 100 }));
+  expect(late).toMatchObject({ code: "ERR_TIMEOUT", message: expect.stringContaining("100 ms") });
 });
 
 test("a service that says to ask again after 0 s is asked once a second before long", async () => {
