@@ -99,6 +99,13 @@ export class Publication implements Link {
     this.size = messageMemory(this.topic, this.content, (this.bits & PACKED) > 0);
   }
 
+  /** The caller is told that it is over and may change his array, but it may be sent again. */
+  own(): this {
+    // One that was given away meanwhile is empty, and cannot be copied.
+    if (typeof this.content !== "string" && this.content.length > 0) this.content = new Uint8Array(this.content);
+    return this;
+  }
+
   private pack(): void {
     if (this.bits & PACKED) return;
     const text = packed(this.content);

@@ -335,7 +335,7 @@ export class Outbound {
   giveUp(publication: Publication, error: HubwireError): void {
     if (publication.settled) return;
     if (!publication.packetId) return this.#drop(publication, error);
-    this.#settle(publication, error);
+    this.#settle(publication.own(), error);
     if (publication.awaits < PUBCOMP) this.#journal?.state(publication, publication.packetId, true);
   }
 

@@ -48,7 +48,8 @@ export class Output {
   /** Throws ERR_INVALID_PACKET, and has written nothing then. */
   publish({ topic, payload, qos, retain, packetId }: Publication, dup: boolean, now: number): void {
     if (!this.#isOpen) return;
-    const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId);
+    // With QoS 0 it is over now, and the caller's array his own again.
+    const size = this.#writer.publish(topic, payload, qos, retain, dup, packetId, qos ? undefined : Infinity);
     this.#metrics.messagesSent++;
     this.#wrote("publish", packetId, size, now, topic);
   }
