@@ -1,4 +1,5 @@
 /** One connection against real sockets: its order of events, its output in slices, pausing, and how it ends. */
+import { createHash } from "node:crypto";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
 import { describe, expect, test } from "vitest";
@@ -431,5 +432,84 @@ describe("a connection over a stream of the caller's", () => {
     owner.onReceived = () => connection.pause();
     connection.resume();
     expect([owner.text.length, stream.isPaused()]).toEqual([1_000, true]);
+  });
+});
+
+describe("a connection in WebSocket frames", () => {
+  /** The server's end of a line: it answers the upgrade, with `behind` in the same chunk, and keeps what else is written. */
+  function server(behind: Uint8Array = Buffer.alloc(0)) {
+    const frames: Buffer[] = [];
+    const stream: Duplex = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, done) {
+        const [, key] = /Sec-WebSocket-Key: (\S+)/i.exec(chunk.toString("latin1")) ?? [];
+        if (key) {
+          const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+          const head = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`;
+          stream.push(Buffer.concat([Buffer.from(head), behind]));
+        } else frames.push(chunk);
+        done();
+      },
+    });
+    return { stream, frames };
+  }
+  const frame = (type: number, payload: Uint8Array): Buffer => {
+    const { length } = payload;
+    const head = length < 126 ? [length] : length < 65_536 ? [126, length >> 8, length] : [127, 0, 0, 0, 0, 0, 1, 0, 0];
+    return Buffer.concat([Buffer.from([0x80 | type, ...head]), payload]);
+  };
+  const [BINARY, CLOSE, PING, PONG] = [2, 8, 9, 10];
+  const bye = frame(CLOSE, Buffer.from([0x03, 0xe8]));
+
+  async function opened(behind?: Uint8Array, onOpened?: (owner: Recorder) => void) {
+    const { stream, frames } = server(behind);
+    const owner = new Recorder({ port: 1, protocol: "ws", createConnection: () => stream });
+    owner.onOpened = () => onOpened?.(owner);
+    await owner.open();
+    await turn();
+    return { owner, stream, frames, types: () => frames.map(([first]) => first! & 15) };
+  }
+
+  test("delivers what came behind the answer to the upgrade, then what comes; a ping is answered", async () => {
+    const { owner, stream, types } = await opened(frame(BINARY, bytesOf("early ")));
+    expect(owner.text).toBe("early ");
+    stream.push(frame(BINARY, bytesOf("late")));
+    stream.push(frame(PING, bytesOf("?")));
+    await turn();
+    expect([owner.text, types()]).toEqual(["early late", [PONG]]);
+  });
+
+  test("is not read on where its owner pauses as it opens, and 64 KiB came behind the answer", async () => {
+    const pause = ({ connection }: Recorder): void => connection.pause();
+    const much = await opened(frame(BINARY, Buffer.alloc(64 * 1024)), pause);
+    expect([much.owner.text, much.stream.isPaused()]).toEqual(["", true]);
+    const little = await opened(frame(BINARY, Buffer.alloc(100)), pause);
+    expect([little.owner.text, little.stream.isPaused()]).toEqual(["", false]);
+  });
+
+  test("that the server closes is answered by a close, behind what was held", async () => {
+    const { owner, stream, types } = await opened();
+    owner.connection.pause();
+    stream.push(frame(BINARY, bytesOf("held")));
+    stream.push(bye);
+    expect(await owner.closed()).toMatchObject({ code: "ERR_CONNECTION_LOST" });
+    expect([owner.text, types()]).toEqual(["held", [CLOSE]]);
+  });
+
+  test("says goodbye once at its end, and is closed without an error when the server answers that", async () => {
+    const { owner, stream, types } = await opened();
+    owner.connection.end();
+    await owner.until(() => owner.heard.includes("flushed"), "the goodbye");
+    stream.push(bye);
+    expect(await owner.closed()).toBeUndefined();
+    expect(types()).toEqual([CLOSE]);
+  });
+
+  test("that its owner has destroyed answers nothing", async () => {
+    const { owner, stream, frames } = await opened();
+    owner.onReceived = () => owner.connection.destroy();
+    stream.push(Buffer.concat([frame(BINARY, bytesOf("x")), bye]));
+    await turn();
+    expect([owner.heard, frames]).toEqual([["opened", "received"], []]);
   });
 });

@@ -15,6 +15,7 @@ export class Recorder {
   readonly heard: string[] = [];
   readonly chunks: Uint8Array[] = [];
   error: HubwireError | undefined;
+  onOpened: () => void = () => {};
   onReceived: (chunk: Uint8Array) => void = () => {};
   #wake: (() => void)[] = [];
 
@@ -51,7 +52,10 @@ export class Recorder {
 
   #sink(): ConnectionSink {
     return {
-      opened: () => this.#note("opened"),
+      opened: () => {
+        this.onOpened();
+        this.#note("opened");
+      },
       received: (chunk) => {
         this.chunks.push(chunk);
         this.onReceived(chunk);
