@@ -90,6 +90,7 @@ export class Signals<R extends SessionRequest | ConnectRequest> {
       this.#owner.giveUp(requests, aborted(signal));
     };
     listenTo(signal, listener);
+    if (request instanceof Publication) request.hasSignal();
     all.set(signal, { requests, listener });
   }
 

@@ -9,7 +9,7 @@
  */
 import type { QoS } from "../codec/types.js";
 import { insert, type Link, takeAll, unlink, walk, walkAll } from "./list.js";
-import { isFrugal, messageMemory, packed, withoutPinning } from "./memory.js";
+import { isFrugal, messageMemory, packed, SIGNAL_MEMORY } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
 export const QUEUED = 0;
@@ -23,9 +23,10 @@ export const UNSUBACK = 11;
 const RETAIN = 4;
 const SETTLED = 8;
 const PACKED = 16;
-const AWAITS = 5;
+const SIGNAL = 32;
+const AWAITS = 6;
 const AWAITS_MASK = 15 << AWAITS;
-const PACKET_ID = 9;
+const PACKET_ID = 10;
 
 const EMPTY = new Uint8Array(0);
 const nobody = (_value: unknown): void => {};
@@ -86,6 +87,11 @@ export class Publication implements Link {
     this.bits |= SETTLED;
   }
 
+  /** A signal, which no other request has, may end it, and waits with it. */
+  hasSignal(): void {
+    this.bits |= SIGNAL;
+  }
+
   get payload(): Uint8Array | string {
     return this.bits & PACKED ? Buffer.from(this.content as string, "latin1") : this.content;
   }
@@ -96,7 +102,8 @@ export class Publication implements Link {
    */
   wait(briefly: boolean): void {
     if (!briefly || !isFrugal(this.content)) this.pack();
-    this.size = messageMemory(this.topic, this.content, (this.bits & PACKED) > 0);
+    const ofSignal = this.bits & SIGNAL && SIGNAL_MEMORY;
+    this.size = ofSignal + messageMemory(this.topic, this.content, (this.bits & PACKED) > 0);
   }
 
   /** The caller is told that it is over and may change his array, but it may be sent again. */
@@ -112,7 +119,7 @@ export class Publication implements Link {
     if (text !== undefined) {
       this.content = text;
       this.bits |= PACKED;
-    } else if (typeof this.content !== "string") this.content = withoutPinning(this.content);
+    } else if (!isFrugal(this.content)) this.content = Buffer.from(this.content as Uint8Array);
   }
 
   /** PUBREC came: what was to be sent is not needed any more. */

@@ -1,4 +1,4 @@
-/** Who has waited for too long, and with what he is given up. */
+/** Who has waited for too long, who cannot wait at all, and the errors for both. */
 import { HubwireError } from "../errors.js";
 import { type Publication, Restored } from "./exchange.js";
 import type { Link } from "./list.js";
@@ -6,6 +6,19 @@ import type { Time } from "./time.js";
 import type { SessionOptions } from "./types.js";
 
 export const queueFull = (): HubwireError => new HubwireError("ERR_QUEUE_FULL", "the queue of unsent messages is full");
+export const notConnected = (): HubwireError =>
+  new HubwireError("ERR_NOT_CONNECTED", "no connection, and this message may not wait for one");
+
+/**
+ * One error for all that is refused within a millisecond: a program may offer 100,000 messages in one turn, and an error
+ * with its stack takes more memory than a message that waits.
+ */
+export function eachMillisecond(make: () => HubwireError): (now: number) => HubwireError {
+  let at: number;
+  let error: HubwireError;
+  return (now) => (now === at ? error : ((at = now), (error = make())));
+}
+
 const timedOut = (): HubwireError => new HubwireError("ERR_TIMEOUT", "not acknowledged within operationTimeout");
 const expired = (): HubwireError =>
   new HubwireError("ERR_MESSAGE_EXPIRED", "the message waited for longer than maxAge");

@@ -12,11 +12,15 @@ import { plainBytes } from "../codec/values.js";
 const OVERHEAD = 285;
 /** What an array of bytes costs besides its bytes. */
 const ARRAY = 200;
+/** What a signal of its own costs: the platform's object, its listener, and who it would end. */
+export const SIGNAL_MEMORY = 1_500;
 /** Payloads of fewer bytes are packed. More are lent to the socket, and should not be copied twice. */
 const SMALL = 0x4000;
 /** An array this small a part of its memory, where that is more than Node's pool for small ones, gets its own. */
 const LARGE = 0x2000;
 const PART = 4;
+/** So many times as much memory as is counted may be kept alive by an array that waits to be sent. */
+const HARDLY_MORE = 1.25;
 
 /** Bytes that a string takes: the engine keeps one for each character where all are in Latin-1. */
 const stringMemory = (text: string, bytes: number): number => (bytes === text.length ? bytes : 2 * text.length);
@@ -48,11 +52,14 @@ export function packed(payload: Uint8Array | string): string | undefined {
   return bytes.length < SMALL ? bytes.toString("latin1") : undefined;
 }
 
-/** Whether `payload` keeps hardly more memory alive than it is long. Node's pool for small arrays is everybody's. */
+/**
+ * Whether `payload` keeps hardly more memory alive than it is long. Node's pool for small arrays is everybody's. A large
+ * text may be a piece of a much larger one, which nobody can see.
+ */
 export function isFrugal(payload: Uint8Array | string): boolean {
-  if (typeof payload === "string") return true;
+  if (typeof payload === "string") return payload.length < SMALL;
   const { buffer, length } = plainBytes(payload);
-  return buffer.byteLength <= PART * length || buffer.byteLength === Buffer.poolSize;
+  return buffer.byteLength <= HARDLY_MORE * length || buffer.byteLength === Buffer.poolSize;
 }
 
 /** `payload`, or a copy of it where it would keep much more memory alive than it is long. */

@@ -9,8 +9,8 @@
  * - What waits is counted as the memory that it takes; what an earlier process left comes first in every list.
  */
 import { checkPublish } from "../codec/index.js";
-import { HubwireError } from "../errors.js";
-import { Expiry, firstSentAt, queueFull } from "./expiry.js";
+import type { HubwireError } from "../errors.js";
+import { eachMillisecond, Expiry, firstSentAt, notConnected, queueFull } from "./expiry.js";
 import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored, settledNow } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
 import { forAll, insert, type Link, members, newList, unlink, walk, walkAll } from "./list.js";
@@ -39,6 +39,8 @@ export class Outbound {
   readonly #sent = newList();
   readonly #released = newList();
   readonly #held = newList();
+  readonly #full = eachMillisecond(queueFull);
+  readonly #offline = eachMillisecond(notConnected);
   readonly #window: Window;
   /** What was sent on earlier connections is not sent again yet: a suspicion has to be settled first. */
   #isDeferred = false;
@@ -127,13 +129,11 @@ export class Outbound {
     const { maxCount, maxBytes, maxAge, overflow, qos0 } = options.queue;
     const { topic, payload, qos, retain } = publication;
     checkPublish(topic, payload, qos, retain);
-    if (!this.isOpen && !(maxCount && (qos || qos0))) {
-      throw new HubwireError("ERR_NOT_CONNECTED", "no connection, and this message may not wait for one");
-    }
+    if (!this.isOpen && !(maxCount && (qos || qos0))) throw this.#offline(publication.acceptedAt);
     publication.wait(this.isOpen && this.#window.isQueueShort);
     const { size } = publication;
     if (this.#window.isQueueFull(size)) {
-      const full = queueFull();
+      const full = this.#full(publication.acceptedAt);
       if (overflow === "reject" || size > maxBytes || !maxCount) throw full;
       // Many small ones may have to go for a large one.
       while (this.#window.isQueueFull(size) && !this.isQueueEmpty) this.giveUp(this.#queue.next as Publication, full);

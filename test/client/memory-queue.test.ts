@@ -19,7 +19,11 @@ const MARGIN = 100;
 test("queuedBytes is what messages take, whatever their size and form", async () => {
   const sizes = [0, 10, 100, 1_000, 15_000, 20_000];
   const program = join(import.meta.dirname, "queue-filler.mjs");
-  let cases = ["bytes", "text", "wide", "properties"].flatMap((form) => sizes.map((size) => [form, size]));
+  let cases = ["bytes", "text", "wide", "properties"].flatMap((form) =>
+    sizes.map((size): [string, number] => [form, size]),
+  );
+  // Pieces of something larger, and a signal for each.
+  cases.push(["view", 20_000], ["slice", 100], ["slice", 20_000], ["signal", 100]);
   let wrong: Result[] = [];
   // What a collection leaves behind differs from process to process; a wrong estimate does not.
   for (let tries = 0; tries < 4 && cases.length > 0; tries++) {

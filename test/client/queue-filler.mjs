@@ -15,8 +15,16 @@ const clientOf = (form) =>
     ? new DeviceClient("HostName=localhost;DeviceId=d;SharedAccessKey=a2V5", { offlineQueue })
     : new MqttClient({ host: "localhost", clientId: "c", offlineQueue });
 
-/** A payload of its own each time, as a program makes it: an array, text of ASCII, or text beyond Latin-1. */
+/**
+ * A payload of its own each time, as a program makes it: an array, text of ASCII, text beyond Latin-1, or a piece of an array
+ * or a text that is three times as large.
+ */
 function payloadOf(form, size, index) {
+  if (form === "view") return new Uint8Array(3 * size).subarray(0, size);
+  if (form === "slice")
+    return Buffer.alloc(3 * size, String(index))
+      .toString("latin1")
+      .slice(size, 2 * size);
   const filled = Buffer.alloc(size, form === "wide" ? "\u2603" : "x");
   filled.write(String(index % 10).repeat(Math.min(3, size)));
   if (form !== "text" && form !== "wide") return new Uint8Array(filled);
@@ -26,7 +34,8 @@ function payloadOf(form, size, index) {
 /** Telemetry has a topic of its own for each message, made of many pieces. */
 function send(client, form, size, index) {
   const payload = payloadOf(form, size, index);
-  if (form !== "properties") return client.publish(topic, payload, { qos: 1 });
+  const { signal } = form === "signal" ? new AbortController() : {};
+  if (form !== "properties") return client.publish(topic, payload, { qos: 1, signal });
   const properties = { alert: "false", room: `room ${index & 15}`, unit: "°C", sequence: `${index}` };
   return client.sendTelemetry(payload, { properties, messageId: `m-${index}`, contentType: "application/json" });
 }

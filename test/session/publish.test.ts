@@ -300,6 +300,28 @@ describe("the window and the queue", () => {
     },
   );
 
+  test.each([
+    ["ERR_QUEUE_FULL", { maxCount: 1 }],
+    ["ERR_NOT_CONNECTED", { maxCount: 0 }],
+  ])("%s is one error for all of a millisecond: 100,000 may be refused in a turn", (code, queue) => {
+    const h = new Harness({ queue });
+    if (queue.maxCount > 0) h.publish("a");
+    const refusal = (): unknown => {
+      try {
+        h.publish("b");
+      } catch (error) {
+        return error;
+      }
+      return undefined;
+    };
+    const first = refusal();
+    expect(first).toMatchObject({ code });
+    expect(refusal()).toBe(first);
+    h.now += 1;
+    expect(refusal()).toMatchObject({ code });
+    expect(refusal()).not.toBe(first);
+  });
+
   test("drop-oldest makes room and says so", () => {
     const h = new Harness({
       queue: { maxCount: 2, maxBytes: messageMemory("t", "123456", true), overflow: "drop-oldest" },
