@@ -9,9 +9,10 @@ import { isEmptiedByJson, type JsonObject } from "./json.js";
 export function encodeReported(patch: unknown): string {
   let json: string | undefined;
   try {
-    json = JSON.stringify(patch, (_name, value: unknown) => {
+    json = JSON.stringify(patch, function (this: JsonObject, name, value: unknown) {
       // JSON would write null, which deletes the property, or leave the property out without a word.
       if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError("not a finite number");
+      if (value === null && this[name] instanceof Date) throw new TypeError("not a valid Date");
       if (typeof value === "function" || typeof value === "symbol") throw new TypeError(`a ${typeof value}`);
       if (isEmptiedByJson(value)) throw new TypeError("a Map, Set or Promise");
       return value;

@@ -81,6 +81,7 @@ describe("encodeReported", () => {
     ],
     ["not a number, which would delete", { a: Number.NaN }, "ERR_INVALID_ARGUMENT"],
     ["infinity", { a: [Infinity] }, "ERR_INVALID_ARGUMENT"],
+    ["no valid date, which would delete", { a: { b: new Date(Number.NaN) } }, "ERR_INVALID_ARGUMENT"],
     ["a bigint", { a: 1n }, "ERR_INVALID_ARGUMENT"],
     ["a Map, which JSON would empty", { a: [new Map([["b", 1]])] }, "ERR_INVALID_ARGUMENT"],
     ["a promise that was not waited for", { a: Promise.resolve(1) }, "ERR_INVALID_ARGUMENT"],
