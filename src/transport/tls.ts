@@ -100,13 +100,11 @@ function guarded(check: IdentityCheck): IdentityCheck {
     try {
       refusal = check(host, certificate);
     } catch (error) {
-      refusal = error ?? new Error("tls.checkServerIdentity failed");
+      refusal = error ?? true;
     }
     // Node takes anything that is true for a refusal.
-    if (!refusal || (refusal instanceof Error && /^(ERR_TLS_CERT|CERT_)/.test(codeOf(refusal))))
-      return refusal as undefined;
-    const text = "tls.checkServerIdentity refused the server's certificate";
-    return new HubwireError("ERR_TLS_UNTRUSTED", text, { cause: refusal });
+    if (!refusal || /^(ERR_TLS_)?CERT_/.test(codeOf(refusal))) return refusal as undefined;
+    return new HubwireError("ERR_TLS_UNTRUSTED", "tls.checkServerIdentity refused the certificate", { cause: refusal });
   };
 }
 

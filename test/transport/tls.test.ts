@@ -173,7 +173,7 @@ describe("options", () => {
     // None of the network's, which would be tried again.
     await expect(owner.open()).rejects.toMatchObject({
       ...{ code: "ERR_TLS_UNTRUSTED", retryable: false },
-      message: "tls.checkServerIdentity refused the server's certificate",
+      message: "tls.checkServerIdentity refused the certificate",
     });
   });
 
