@@ -154,9 +154,9 @@ export class Desk implements SessionSink<Publication, AskRequest, MessageRoute>,
   /** A delivery is done with; `isRefused`: given up. */
   finished(deliveryId: number, isRefused: boolean): void {
     const { now } = this.#owner.flow;
-    if (isRefused) this.run(() => this.session.refuse(deliveryId, now));
+    if (isRefused) return this.run(() => this.session.refuse(deliveryId, now));
     // Stryker disable next-line ConditionalExpression: time only, of a closure for each message.
-    else if (this.#isBusy) this.session.acknowledge(deliveryId, now);
+    if (this.#isBusy) this.session.acknowledge(deliveryId, now);
     else this.run(() => this.session.acknowledge(deliveryId, now));
   }
 }

@@ -51,7 +51,7 @@ class Store extends SessionStore {
 function scene(changes: Partial<SessionOptions> = {}) {
   const log: string[] = [];
   const clock = new FakeClock();
-  const parts = { onDeliver: (_deliveryId: number): void => {}, deadlines: 0 };
+  const parts = { onDeliver: (_deliveryId: number): void => {}, deadlines: 0, flushes: 0 };
   const owner = {
     flow: undefined as unknown as Flow,
     deliver(_message: object, deliveryId: number) {
@@ -63,7 +63,7 @@ function scene(changes: Partial<SessionOptions> = {}) {
     event: ({ type }: { type: string }) => void log.push(type),
   };
   const desk = new Desk({ ...options, ...changes }, clock, owner);
-  owner.flow = new Flow(desk.session, clock, { load: () => 0, flush: () => {} });
+  owner.flow = new Flow(desk.session, clock, { load: () => 0, flush: () => (parts.flushes++, owner.flow.flush()) });
   const took = (): string => Buffer.concat(desk.session.takeOutput()).toString("hex");
   const receive = (hex: string): void => desk.run(() => desk.session.receive(bytes(hex), clock.now()));
   const connect = (connack = CONNACK): void => {
@@ -145,6 +145,16 @@ describe("requests that are pending", () => {
     void new Promise(capture);
     expect(() => desk.begin(publication("t", "x", 1, false), signal)).toThrow(/./);
     expect(desk.pending).toBe(0);
+  });
+
+  test("the flow hears of output", async () => {
+    const { parts, connect, publish } = scene();
+    connect();
+    await turn();
+    parts.flushes = 0;
+    await publish(0);
+    await turn();
+    expect(parts.flushes).toBe(1);
   });
 
   test("the owner hears of an earlier deadline", () => {
@@ -245,12 +255,15 @@ describe("what is over", () => {
     desk.run(() => {
       for (let i = 0; i < SLICE + 3; i++) void publish().then(() => count++);
     });
+    let isSettled = false;
+    desk.whenSettled(() => (isSettled = true));
     await told();
-    expect(count).toBe(SLICE);
+    expect([count, isSettled]).toEqual([SLICE, false]);
     await turn();
     await told();
     expect(count).toBe(SLICE + 2);
-    desk.run(() => {});
+    await turn();
+    expect(isSettled).toBe(true);
   });
 
   test("a step renews the bound, also one that asks for nothing of the queue", async () => {
@@ -299,22 +312,21 @@ describe("a subscription that is iterated", () => {
     expect(isEnding()).toBe(true);
   });
 
-  test("goes on when the call that was to end it is given up, with a handler too", async () => {
-    const { ask, receive, route, mailbox, isEnding } = subscribed();
+  test("goes on when the call that was to end it is given up before it was sent, with a handler too", async () => {
+    const { desk, ask, receive, route, mailbox, isEnding } = subscribed();
+    const handled = new MessageRoute("h", 1, () => {}, undefined);
     void ask(SUBACK, route);
-    receive("90 03 00 01 01");
-    const [first, second] = [new AbortController(), new AbortController()];
-    // Given up before it is sent.
-    const ended = ask(UNSUBACK, route, first.signal);
+    void ask(SUBACK, handled);
+    receive("90 03 00 01 01 90 03 00 02 01");
+    desk.run(() => desk.session.lost(undefined, 0));
+    const stop = new AbortController();
+    const ends = [ask(UNSUBACK, route, stop.signal), ask(UNSUBACK, handled, stop.signal)];
     mailbox.ending();
     expect(isEnding()).toBe(true);
-    first.abort();
-    expect(await ended).toBe("ERR_ABORTED");
-    const handled = new MessageRoute("h", 1, () => {}, undefined);
-    void ask(SUBACK, handled);
-    const alsoEnded = ask(UNSUBACK, handled, second.signal);
-    second.abort();
-    expect(await alsoEnded).toBe("ERR_ABORTED");
+    stop.abort();
+    expect(await Promise.all(ends)).toEqual(["ERR_ABORTED", "ERR_ABORTED"]);
+    expect(isEnding()).toBe(false);
+    expect([...desk.session.routes()]).toEqual([route, handled]);
   });
 
   test("that ends before it was granted stays ending with SUBACK", () => {
