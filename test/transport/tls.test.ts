@@ -191,6 +191,86 @@ describe("options", () => {
   });
 });
 
+describe("a name", () => {
+  const over = (peer: Peer, host: string, tls: Endpoint["tls"] = trust): Recorder =>
+    new Recorder({ host, protocol: "mqtts", port: 1, tls, createConnection: () => connect(peer.port, "127.0.0.1") });
+  const shown = async (host: string): Promise<unknown> => {
+    const peer = await listen();
+    const opened = over(peer, host).open();
+    const { socket } = await peer.next();
+    await opened;
+    return (socket as TLSSocket).servername;
+  };
+
+  test("is sent without a dot at its end, an address is not sent at all", async () => {
+    expect(await shown("localhost.")).toBe("localhost");
+    expect(await shown("127.0.0.1")).toBe(false);
+  });
+
+  test.each<[string, Parameters<typeof authority.issue>[0], string?]>([
+    ["only in the common name", { commonName: "localhost" }],
+    ["only in the common name, beside a name of another kind", { commonName: "localhost", ipAddresses: ["127.0.0.1"] }],
+    ["another", { dnsNames: ["elsewhere.example"] }],
+  ])("is not that of a certificate that has it %s", async (_what, subject) => {
+    const issued = authority.issue(subject);
+    const peer = await listen({ tls: { cert: issued.chain, key: issued.key } });
+    await expect(over(peer, "localhost").open()).rejects.toMatchObject({ code: "ERR_TLS_HOST_NAME" });
+  });
+
+  test("an address is one of the certificate's addresses, not of its names", async () => {
+    const issued = authority.issue({ dnsNames: ["127.0.0.1"] });
+    const peer = await listen({ tls: { cert: issued.chain, key: issued.key } });
+    await expect(over(peer, "127.0.0.1").open()).rejects.toMatchObject({ code: "ERR_TLS_HOST_NAME" });
+  });
+
+  test("of whom to trust may come in a context of the caller's own", async () => {
+    const secureContext = createSecureContext({ ca: authority.certificate });
+    await over(await listen(), "localhost", { secureContext }).open();
+    await expect(over(await listen(), "localhost", {}).open()).rejects.toMatchObject({ code: "ERR_TLS_UNTRUSTED" });
+  });
+});
+
+test("TLS below 1.2 is refused", async () => {
+  const old = { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT:@SECLEVEL=0" } as const;
+  const peer = await listen({ tls: { cert: good.chain, key: good.key, ...old } });
+  const ciphers = "DEFAULT:@SECLEVEL=0";
+  const owner = new Recorder({ protocol: "mqtts", port: peer.port, tls: { ...trust, ciphers } });
+  await expect(owner.open()).rejects.toMatchObject({ code: "ERR_TLS_VERSION" });
+});
+
+describe("a stream below TLS", () => {
+  const line = async () => {
+    const peer = await listen();
+    let stream: Duplex | undefined;
+    const createConnection = (): Duplex => (stream = wrapped(connect(peer.port, "127.0.0.1")));
+    const owner = await new Recorder({
+      host: "localhost",
+      protocol: "mqtts",
+      port: 1,
+      tls: trust,
+      createConnection,
+    }).open();
+    return { owner, stream: stream! };
+  };
+
+  test("that fails ends the connection with what it failed with", async () => {
+    const { owner, stream } = await line();
+    const cause = Object.assign(new Error("gone"), { code: "EPIPE" });
+    stream.destroy(cause);
+    expect(await owner.closed()).toMatchObject({ code: "ERR_CONNECTION_LOST", cause });
+  });
+
+  test("that is destroyed ends it too, and is destroyed when TLS is over", async () => {
+    const first = await line();
+    first.stream.destroy();
+    expect((await first.owner.closed())?.code).toBe("ERR_CONNECTION_LOST");
+    const second = await line();
+    second.owner.connection.destroy();
+    await new Promise((resolve) => second.stream.once("close", resolve));
+    expect(second.stream.destroyed).toBe(true);
+  });
+});
+
 describe("an IPv6 address", () => {
   test("that the certificate names is accepted", async () => {
     const peer = await listen({ host: "::1" });
