@@ -202,7 +202,7 @@ function measure(name, position, names) {
     child.on("close", (status) => {
       clearInterval(ticking);
       show("");
-      resolve({ ...result, failed: status !== 0, seconds: (Date.now() - began) / 1e3 });
+      resolve({ ...result, failed: status !== 0, refused: status === 2, seconds: (Date.now() - began) / 1e3 });
     });
   });
 }
@@ -268,7 +268,7 @@ if (own.files["--from"]) {
   if (result.quick) console.log(`${NOT_TO_BE_QUOTED}\n`);
   const broken = [];
   for (const [position, name] of names.entries()) {
-    const { rows, skipped, versions, failed, seconds } = await measure(name, position, names);
+    const { rows, skipped, versions, failed, refused, seconds } = await measure(name, position, names);
     process.stdout.write(tables(rows, skipped));
     result.rows.push(...rows);
     result.skipped.push(...skipped.filter((reason) => !result.skipped.includes(reason)));
@@ -277,6 +277,7 @@ if (own.files["--from"]) {
     if (apart.length > 0) console.log(`versions of other peers: ${apart.join(", ")}`);
     result.seconds[name] = Number(seconds.toFixed(1));
     if (failed) broken.push(name);
+    if (refused) process.exitCode = 2;
     // A run that is cut short keeps what it has.
     if (own.files["--json"]) save(own.files["--json"], result);
   }
@@ -288,6 +289,6 @@ if (own.files["--from"]) {
   finish(result);
   if (broken.length > 0) {
     console.error(`bench: ${broken.join(", ")} did not end well`);
-    process.exitCode = 1;
+    process.exitCode ??= 1;
   }
 }

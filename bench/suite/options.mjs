@@ -84,6 +84,12 @@ export function split(args, takes) {
   return { words, options };
 }
 
+/** What is wrong with an argument, for who typed it; the process ends with status 2. */
+export function refuse(name, message) {
+  console.error(`bench: ${name}: ${message}`);
+  process.exit(2);
+}
+
 const LENGTHS = ["--smoke", "--quick"];
 
 /**
@@ -103,8 +109,7 @@ export function settings(file) {
       values[option.slice(2)] = kind === undefined ? true : isNumber(kind) ? Number(value) : value;
     }
   } catch (error) {
-    console.error(`bench: ${name}: ${error.message}`);
-    process.exit(2);
+    refuse(name, error.message);
   }
   return { values, pick: (full, quick, smoke) => (values.smoke ? smoke : values.quick ? quick : full) };
 }

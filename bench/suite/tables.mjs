@@ -86,6 +86,7 @@ function table(title, rows) {
   const cell = (row, peer, show) => (row.values[peer] ? show(row, peer) : "-");
   const absolute = ({ values }, peer) => {
     const list = values[peer];
+    if (list.length === 1) return number(list[0]);
     return `${number(median(list))} (${number(Math.min(...list))} to ${number(Math.max(...list))})`;
   };
   // The ratios first, then the absolute figures, whose unit the title says.
@@ -100,7 +101,8 @@ function table(title, rows) {
     ]),
   ];
   const legend = alone ? "" : `; "/ peer": how many times better ${ours} is`;
-  return `\n${title} (${unit}; ${better} is better${legend})\n\n${layout(lines)}\n\n${meaning(rows, ranking)}\n`;
+  const sentence = meaning(rows, ranking);
+  return `\n${title} (${unit}; ${better} is better${legend})\n\n${layout(lines)}\n${sentence && `\n${sentence}\n`}`;
 }
 
 export function tables(rows, skipped = []) {

@@ -93,6 +93,19 @@ test("a benchmark that is run alone refuses what the runner refuses", () => {
   expect({ status, stderr }).toEqual({ status: 2, stderr: 'bench: client: --qos takes 0 or 1 or 2, not "7"\n' });
 });
 
+test.each<[args: string[], message: string]>([
+  [["--connection-strings", "/nosuch"], "--connection-strings: ENOENT"],
+  [["--connection-strings", "/nosuch", "--host", "here"], "--connection-strings: ENOENT"],
+  [["--connection-strings", join(bench, "package.json"), "--plain"], "--plain does not go with --connection-strings"],
+  [["--connection-strings", join(bench, "package.json"), "--devices", "500"], "500 devices and "],
+  [["--ca", "/nosuch", "--host", "here"], "--ca: ENOENT"],
+])("a fleet refuses %j before a device connects", (args, message) => {
+  const { status, stderr } = spawnSync(process.execPath, [join(bench, "fleet.mjs"), ...args], { encoding: "utf8" });
+  expect(stderr).toMatch(/^bench: fleet: .*\n$/);
+  expect(stderr).toContain(message);
+  expect(status).toBe(2);
+});
+
 describe("help", () => {
   test("of the suite has a line for each benchmark", () => {
     const { status, stdout } = run("--help");
