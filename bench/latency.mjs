@@ -4,6 +4,8 @@
 // is so many turns. "99th, no collection" leaves out the messages into which a collection of garbage fell.
 //
 //   npm run bench -- latency [--messages N] [--rounds N]
+//                           [--mosquitto]   a real broker in place of the one that only answers
+import { noMosquitto, startMosquitto } from "./client/mosquitto.mjs";
 import { settings } from "./suite/options.mjs";
 import { libmosquitto } from "./suite/native.mjs";
 import { column, progress, report } from "./suite/report.mjs";
@@ -13,7 +15,12 @@ const { values, pick } = settings(import.meta.filename);
 const rounds = values.rounds ?? pick(9, 5, 1);
 const messages = values.messages ?? pick(10_000, 2_000, 400);
 const TURN = 200;
-const broker = await startBroker();
+if (values.mosquitto && noMosquitto) {
+  report([], [noMosquitto]);
+  process.exit();
+}
+const broker = values.mosquitto ? await startMosquitto() : await startBroker();
+const over = `One message at a time over TLS${values.mosquitto ? ", mosquitto" : ""}, QoS 1`;
 const native = libmosquitto();
 const common = { port: broker.tls, ca: broker.ca, messages, warmup: 0, payloadBytes: 100, qos: 1, window: 1 };
 
@@ -55,14 +62,14 @@ report(
       ["99th, no collection", ({ quiet }) => quiet],
     ].map(([what, of]) => ({
       ...row,
-      table: "One message at a time over TLS, QoS 1: until its acknowledgement",
+      table: `${over}: until its acknowledgement`,
       what,
       unit: "µs",
       values: column(results, of),
     })),
     {
       ...row,
-      table: "One message at a time over TLS, QoS 1: CPU of the client",
+      table: `${over}: CPU of the client`,
       what: "QoS 1",
       unit: "µs a message",
       values: column(results, ({ cpu }) => cpu),

@@ -158,7 +158,12 @@ function prepare(names) {
 
 function installPeers() {
   if (!existsSync(join(folder, "../dist/codec/index.js"))) fail("dist/ is missing; run npm run build first");
-  if (Object.entries(manifest.dependencies).every(([name, version]) => versionOf(name) === version)) return;
+  if (
+    Object.entries(manifest.dependencies).every(
+      ([name, version]) => versionOf(name) === version.replace(/^npm:.*@/, ""),
+    )
+  )
+    return;
   console.error("bench: installing the peers into bench/node_modules");
   const install = ["ci", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error"];
   const { status } = spawnSync("npm", install, { stdio: ["ignore", "ignore", "inherit"] });

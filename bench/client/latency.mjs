@@ -10,14 +10,18 @@ const payload = Buffer.alloc(100, "x");
 const peers = {
   async hubwire() {
     const { MqttClient } = await load("client/index.js");
-    const client = new MqttClient({ host: "localhost", port, clientId: "bench", tls: { ca } });
+    const client = new MqttClient({ host: "localhost", port, clientId: `bench-${process.pid}`, tls: { ca } });
     await client.connect();
     const options = { qos: 1 };
     return { send: () => client.publish(topic, payload, options), close: () => client.close({ force: true }) };
   },
   async "MQTT.js"() {
     const { default: mqtt } = await import("mqtt");
-    const client = await mqtt.connectAsync(`mqtts://localhost:${port}`, { clientId: "bench", ca, reconnectPeriod: 0 });
+    const client = await mqtt.connectAsync(`mqtts://localhost:${port}`, {
+      clientId: `bench-${process.pid}`,
+      ca,
+      reconnectPeriod: 0,
+    });
     const options = { qos: 1 };
     return { send: () => client.publishAsync(topic, payload, options), close: () => client.end(true) };
   },
@@ -28,7 +32,7 @@ const peers = {
     await new Promise((resolve) => socket.once("secureConnect", resolve));
     socket.setNoDelay(true);
     const answer = () => new Promise((resolve) => socket.once("data", resolve));
-    socket.write(encode({ type: "connect", clientId: "bench" }));
+    socket.write(encode({ type: "connect", clientId: `bench-${process.pid}` }));
     await answer();
     const one = encode({ type: "publish", topic, payload, qos: 1, packetId: 1 });
     const send = () => {

@@ -38,6 +38,8 @@ export async function startMosquitto() {
     `keyfile ${place}/key.pem`,
     "allow_anonymous true",
     "max_inflight_messages 0",
+    // Or it drops messages of QoS 0 that a client has not taken yet.
+    "max_queued_messages 0",
     ...(process.getuid?.() === 0 ? ["user root"] : []),
   ];
   writeFileSync(join(place, "mosquitto.conf"), `${lines.join("\n")}\n`);
@@ -46,9 +48,11 @@ export async function startMosquitto() {
     throw error;
   });
   const stop = () => {
+    process.off("exit", stop);
     child.kill();
-    rmSync(place, { recursive: true });
+    rmSync(place, { recursive: true, force: true });
   };
+  process.once("exit", stop);
   for (let attempt = 0; attempt < 100; attempt++) {
     if (await answers(tls)) return { tls, tcp, ca: authority.certificate, stop };
     await new Promise((resolve) => setTimeout(resolve, 50));

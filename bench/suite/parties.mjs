@@ -30,11 +30,18 @@ export async function startBroker(program = "client/broker.mjs", ...args) {
   return { ...(await message(child)), child, stop: () => child.disconnect() };
 }
 
+/** What publishes through mosquitto to clients that receive. */
+export const startFeeder = (port) => startBroker("client/feeder.mjs", `${port}`);
+
 /** The rows of other builds (--build of the runner): each runs where hubwire does. */
 export const others = Object.keys(builds);
 
 /** A folder for profiles of the client processes, which costs them time. */
 const profiles = process.env.HUBWIRE_PROFILES;
+
+/** Clients that run: without their benchmark they would try for ever to reach a server that is gone. */
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill()));
 
 /** Starts a client program with settings; a row of another build is hubwire of its files. */
 export function startClient(program, { peer, ...values }, flags = []) {
@@ -42,7 +49,10 @@ export function startClient(program, { peer, ...values }, flags = []) {
   const settings = JSON.stringify({ ...values, peer: dist ? "hubwire" : peer });
   const env = dist ? { ...process.env, HUBWIRE_DIST: dist } : process.env;
   const execArgv = profiles ? [...flags, "--cpu-prof", `--cpu-prof-dir=${resolve(profiles)}`] : flags;
-  return fork(join(folder, program), [settings], { execArgv, env });
+  const child = fork(join(folder, program), [settings], { execArgv, env });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
+  return child;
 }
 
 /** Runs a client program with settings to its end; resolves to its result. */

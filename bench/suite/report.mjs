@@ -6,6 +6,12 @@
 // both. `skipped` says of a peer why it is not there.
 import { tables } from "./tables.mjs";
 
+// Whose runner is gone (killed, or nobody reads on) measures for nobody; what it started goes with it.
+if (process.send) {
+  process.on("disconnect", () => process.exit(1));
+  process.channel.unref();
+}
+
 /**
  * Hands over rows; those of one table come in one call or in several. `versions` are of peers that npm does not install.
  */
