@@ -40,6 +40,16 @@ export function takeAll(head: Link): Link {
   return other;
 }
 
+/** Puts all members of `other` behind those of `head`; `other` is empty then. */
+export function append(head: Link, other: Link): void {
+  if (other.next === other) return;
+  other.next.prev = head.prev;
+  head.prev.next = other.next;
+  other.prev.next = head;
+  head.prev = other.prev;
+  other.next = other.prev = other;
+}
+
 /** The members in order, without a copy: the one in hand may leave its list, and no other may. */
 export function* walk<T extends Link>(head: Link): Iterable<T> {
   for (let link = head.next; link !== head;) {

@@ -3,8 +3,9 @@
  *
  * Invariants:
  * - A publication is in one list: `#queue` (not sent in this session), `#sent` (in order of sending, waits for PUBACK or
- *   PUBREC), `#released` (in order of PUBREC, waits for PUBCOMP) or `#held` (the one under suspicion, see `Suspect`).
- * - Messages leave in the order of `publish`: while anything waits in `#queue`, QoS 0 waits behind it.
+ *   PUBREC), `#again` (the same, but not yet sent on this connection; empty while there is none),
+ *   `#released` (in order of PUBREC, waits for PUBCOMP) or `#held` (the one under suspicion, see `Suspect`).
+ * - Messages leave in the order of `publish`: while anything waits in `#again` or `#queue`, QoS 0 waits behind it.
  * - A packet identifier is held from the first sending to the final acknowledgement, also when the user has given up.
  * - What waits is counted as the memory that it takes; what an earlier process left comes first in every list.
  */
@@ -13,14 +14,11 @@ import type { HubwireError } from "../errors.js";
 import { eachMillisecond, Expiry, firstSentAt, notConnected, queueFull } from "./expiry.js";
 import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored, settledNow } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
-import { forAll, insert, type Link, members, newList, unlink, walk, walkAll } from "./list.js";
+import { append, forAll, insert, type Link, members, newList, unlink, walk, walkAll } from "./list.js";
 import type { SessionParts } from "./parts.js";
 import { refusedMessage, sessionLost } from "./refusals.js";
 import { Suspect } from "./suspect.js";
 import { Window } from "./window.js";
-
-/** Bytes of output up to which one step takes from the queue, which may be long (policy 14). */
-const STEP = 256 * 1024;
 
 export class Outbound {
   /** Messages in flight for which somebody waits. */
@@ -31,21 +29,18 @@ export class Outbound {
   isWritable = true;
   /** No new PUBLISH leaves: a planned reconnect waits for acknowledgements. */
   isHolding = false;
-  /** More of the queue may go once the output has been taken. */
+  /** More may go once the output has been taken. */
   hasMore = false;
   readonly suspect = new Suspect();
   readonly #parts: SessionParts;
   readonly #queue = newList();
+  readonly #again = newList();
   readonly #sent = newList();
   readonly #released = newList();
   readonly #held = newList();
   readonly #full = eachMillisecond(queueFull);
   readonly #offline = eachMillisecond(notConnected);
   readonly #window: Window;
-  /** What was sent on earlier connections is not sent again yet: a suspicion has to be settled first. */
-  #isDeferred = false;
-  /** The accused that was sent on this connection. */
-  #goneAlone: Publication | undefined;
   #journal: SessionStore | undefined;
 
   constructor(parts: SessionParts) {
@@ -57,7 +52,7 @@ export class Outbound {
     return this.#queue.next === this.#queue;
   }
 
-  /** When the oldest unacknowledged message was sent, ms; Infinity without one. */
+  /** When the oldest unacknowledged message of this connection was sent, ms; Infinity without one. */
   get oldestSentAt(): number {
     return Math.min(firstSentAt(this.#sent), firstSentAt(this.#released));
   }
@@ -103,10 +98,14 @@ export class Outbound {
     return false;
   }
 
-  /** Whether it may go out now. */
+  /** Whether it may go out now, the first time. */
   #maySend(publication: Publication): boolean {
-    const mayAny = this.isOpen && this.isWritable && !this.isHolding && this.suspect.stage === "watching";
+    const mayAny = !this.isHolding && this.#mayWrite && this.#again.next === this.#again;
     return mayAny && this.#window.hasRoom(publication);
+  }
+
+  get #mayWrite(): boolean {
+    return this.isOpen && this.isWritable && this.suspect.stage === "watching";
   }
 
   /** It was sent the first time: from now on it is in flight. */
@@ -146,21 +145,21 @@ export class Outbound {
     time.schedule(publication.acceptedAt + maxAge);
   }
 
-  /** Sends what is queued, as far as it may be. */
+  /** Sends again what has to be, and then what is queued, as far as it may be. */
   pump(): void {
     const { time, output, ids } = this.#parts;
     if (this.suspect.stage === "alone") this.#trySuspect();
     this.hasMore = false;
+    this.#resend();
     while (!this.isQueueEmpty) {
       const publication = this.#queue.next as Publication;
-      const { qos } = publication;
       if (!this.#maySend(publication)) return;
-      this.hasMore = output.byteLength >= STEP;
-      if (this.hasMore || (qos && !ids.take(publication))) return;
+      this.hasMore = output.isFull;
+      if (this.hasMore || (publication.qos && !ids.take(publication))) return;
       output.publish(publication, false, time.now);
       unlink(publication);
       this.#window.count(publication, -1);
-      if (qos) {
+      if (publication.qos) {
         this.#track(publication);
         // Still before the packet leaves: a store that fails takes the output with it.
         this.#journal?.state(publication, publication.packetId);
@@ -185,7 +184,6 @@ export class Outbound {
     unlink(publication);
     insert(publication, this.#sent.next);
     publication.sentAt = Math.floor(time.now);
-    this.#goneAlone = publication;
     if (packetId) return;
     this.#window.count(publication, -1);
     this.#begin(publication);
@@ -199,9 +197,9 @@ export class Outbound {
     const publication = this.#held.next as Publication;
     if (publication !== (this.#held as Link)) {
       unlink(publication);
-      insert(publication, publication.packetId ? this.#sent.next : this.#queue.next);
+      const sent = this.isOpen ? this.#again : this.#sent;
+      insert(publication, publication.packetId ? sent.next : this.#queue.next);
     }
-    if (this.isOpen && this.#isDeferred) this.#resend();
   }
 
   // ---- the server's answers
@@ -232,49 +230,46 @@ export class Outbound {
     output.answer("pubrel", publication.packetId, time.now);
   }
 
-  /** PINGRESP: the connection lives. */
-  alive(): void {
-    if (this.suspect.stage === "watching") return;
-    this.suspect.alive(this.#parts.time.now);
-  }
-
   // ---- connections
 
   /** CONNACK: the server has the session, or has none (policy 6). Sends again what has to be. */
   opened(sessionPresent: boolean): void {
     this.isOpen = true;
-    const { suspect } = this;
-    suspect.opened(this.#parts.time);
-    this.#isDeferred = suspect.stage === "without";
-    if (this.#isDeferred && suspect.message) {
-      unlink(suspect.message);
-      insert(suspect.message, this.#held);
+    this.suspect.opened(this.#parts.time);
+    const { stage, message } = this.suspect;
+    if (stage === "without" && message) {
+      unlink(message);
+      insert(message, this.#held);
     }
     if (sessionPresent) this.#resume();
     else this.#startAnew();
   }
 
-  /** Re-sends what the server may not have, in order, with the same identifiers (MQTT-4.4.0-1). */
+  /** What the server may not have goes again, in order, with the same identifiers (MQTT-4.4.0-1). */
   #resume(): void {
     for (const publication of walk<Publication>(this.#released)) {
       this.#parts.metrics.resends++;
       this.release(publication);
     }
-    if (!this.#isDeferred) return this.#resend();
+    append(this.#again, this.#sent);
     // Their time runs from now on: they are late through no fault of this connection.
     const now = Math.floor(this.#parts.time.now);
-    for (const publication of walk<Publication>(this.#sent)) publication.sentAt = now;
+    for (const publication of walk<Publication>(this.#again)) publication.sentAt = now;
+    this.#resend();
   }
 
-  /** Sends again what was sent on an earlier connection. */
+  /** Sends again what was sent on an earlier connection, as far as may be in this step. */
   #resend(): void {
     const { output, time, metrics } = this.#parts;
-    this.#isDeferred = false;
-    for (const publication of walk<Publication>(this.#sent)) {
-      if (publication === this.#goneAlone) continue;
+    while (this.#again.next !== this.#again && this.#mayWrite && output.isOpen) {
+      this.hasMore = output.isFull;
+      if (this.hasMore) return;
+      const publication = this.#again.next as Publication;
       metrics.resends++;
-      publication.sentAt = Math.floor(time.now);
       output.publish(publication, true, time.now);
+      unlink(publication);
+      insert(publication, this.#sent);
+      publication.sentAt = Math.floor(time.now);
     }
   }
 
@@ -310,7 +305,7 @@ export class Outbound {
   lost(error: HubwireError, byPeer: boolean): void {
     const isJudged = this.isOpen && this.#parts.options.poisonDetection;
     if (this.isOpen) this.#window.pack(this.#queue);
-    this.#goneAlone = undefined;
+    append(this.#sent, this.#again);
     this.isOpen = this.isHolding = this.hasMore = false;
     this.isWritable = true;
     if (isJudged) this.#judge(byPeer);
@@ -342,7 +337,7 @@ export class Outbound {
   /** All that anybody waits for is over with `error`. */
   giveUpAll(error: HubwireError): void {
     try {
-      const sent = walkAll<Publication>([this.#held, this.#released, this.#sent]);
+      const sent = walkAll<Publication>([this.#held, this.#released, this.#sent, this.#again]);
       forAll(sent, (publication) => publication instanceof Restored || this.giveUp(publication, error));
     } finally {
       // The queue leaves at once; the owner tells who waits in its own time, for they may be many.
@@ -359,7 +354,7 @@ export class Outbound {
   /** Forgets everything but what the store has. */
   end(error: HubwireError): void {
     this.#window.clear();
-    this.#parts.settleAll(awaitedOf([this.#held, this.#sent, this.#released, this.#queue]), error);
+    this.#parts.settleAll(awaitedOf([this.#held, this.#sent, this.#again, this.#released, this.#queue]), error);
   }
 
   /** The end of a publication: frees its identifier or retires it, settles it and forgets it. */
@@ -394,6 +389,7 @@ export class Outbound {
     look.atUnsent(this.#queue, true);
     look.atUnsent(this.#held, false);
     look.atSent(this.#sent, true);
+    look.atSent(this.#again, true);
     look.atSent(this.#released, false);
     if (this.isOpen && this.suspect.tick(this.#parts)) this.goOn();
   }

@@ -9,6 +9,9 @@ import type { PacketInit } from "../codec/types.js";
 import type { Publication } from "./exchange.js";
 import type { SessionMetrics, Trace } from "./types.js";
 
+/** Bytes. */
+const STEP = 256 * 1024;
+
 /** The packets that are an identifier and that a client sends. */
 export type Answer = "puback" | "pubrec" | "pubrel" | "pubcomp";
 
@@ -28,9 +31,19 @@ export class Output {
     this.#owner = owner;
   }
 
+  /** Whether anything may be written. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   /** Bytes that wait to be taken. */
   get byteLength(): number {
     return this.#writer.byteLength;
+  }
+
+  /** A step has written enough: what else is to be sent, which may be much, waits until this is taken (policy 14). */
+  get isFull(): boolean {
+    return this.byteLength >= STEP;
   }
 
   /** A connection begins with CONNECT. Throws ERR_INVALID_PACKET, and has written nothing then. */

@@ -132,10 +132,10 @@ export class ServerPackets<S extends Route> implements Required<PacketSink> {
   }
 
   pingresp(): void {
-    const { keepAlive, outbound } = this.#to;
+    const { keepAlive, outbound, parts } = this.#to;
     this.#took("pingresp", 0, 2);
     keepAlive.pingresp();
-    outbound.alive();
+    outbound.suspect.alive(parts.time.now);
   }
 
   connect(): void {

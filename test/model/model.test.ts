@@ -24,6 +24,7 @@ const scenarios: Record<string, Scenario> = {
   "all QoS, window of one": { ...base, publishes: [1, 2, 0, 1], maxInflight: 1, cancels: 1, cuts: 1 },
   "window of one for QoS 2": { ...base, publishes: [2, 2, 1], maxInflightQos2: 1, cuts: 1 },
   "killed with a store, inbound": { ...base, publishes: [2], sends: [2, 2], store: true, kills: 2, cuts: 0 },
+  "stalled, and cut twice": { ...base, publishes: [1, 2], stalls: 1 },
   "stalled transport": { ...base, publishes: [2, 0, 1], stalls: 2, cuts: 1 },
   subscribing: { ...base, publishes: [1], sends: [2], subscribe: true },
   "both ways": { ...base, publishes: [2, 1], sends: [2, 1], cuts: 1 },
@@ -63,8 +64,13 @@ const mutants: Record<string, Mutation> = {
   ],
   "re-sends in the wrong order": [
     "outbound.ts",
-    "for (const publication of walk<Publication>(this.#sent)) {",
-    "for (const publication of [...walk<Publication>(this.#sent)].reverse()) {",
+    "const publication = this.#again.next as Publication;",
+    "const publication = this.#again.prev as Publication;",
+  ],
+  "what was not sent again in time forgotten with the connection": [
+    "outbound.ts",
+    "append(this.#sent, this.#again);",
+    "",
   ],
   "a release that is not sent again": ["outbound.ts", "resends++;\n      this.release(publication);", "resends++;"],
   "an identifier that is free as soon as the user gives up": [

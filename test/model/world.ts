@@ -138,7 +138,7 @@ function newStore(SessionStore: any, records = new Map<number, Uint8Array>()): S
 const LOST = new HubwireError("ERR_CONNECTION_LOST", "cut");
 const ABORTED = new HubwireError("ERR_ABORTED", "cancelled");
 const SUBSCRIBE = 100;
-const LISTS = ["__queue", "__held", "__sent", "__released", "__unsent"];
+const LISTS = ["__queue", "__held", "__again", "__sent", "__released", "__unsent"];
 
 /** A request of the session with the number of its message. */
 interface Named {

@@ -696,3 +696,102 @@ describe("a long queue", () => {
     expect(other.session.hasMore).toBe(false);
   });
 });
+
+describe("much that goes again", () => {
+  const lost = (count = 1_000): Harness => {
+    const h = new Harness({ maxInflight: 1_000, queue: { maxBytes: 1e9 } }).connect();
+    for (let at = 0; at < count; at++) h.session.send(`t/${at}`, "x".repeat(1_000), 1, false, `${at}`, h.now);
+    // As many bytes as one step takes of the queue.
+    while (h.session.hasMore) {
+      h.sent();
+      h.session.writable(true, h.now);
+    }
+    h.sent();
+    expect(h.session.metrics.inflight).toBe(count);
+    return h.lose();
+  };
+  const resume = (h: Harness): Harness => {
+    h.open().sent();
+    h.session.receive(Uint8Array.of(0x20, 2, 1, 0), h.now);
+    return h;
+  };
+  const topics = (h: Harness): string[] =>
+    h
+      .sent()
+      .map((packet) => (packet.type === "publish" ? `${packet.dup ? "again " : ""}${packet.topic}` : packet.type));
+  const again = (from: number, to: number): string[] =>
+    Array.from({ length: to - from }, (_, at) => `again t/${from + at}`);
+
+  test("[MQTT-4.4.0-1] leaves in steps of 256 KiB, in order, and what is new behind it", () => {
+    const h = resume(lost());
+    h.session.send("new", "", 0, false, "new", h.now);
+    const sent: string[] = [];
+    for (let step = 0; step < 4; step++) {
+      expect(h.session.outputBytes).toBeLessThan(257 * 1024);
+      expect(h.session.hasMore).toBe(step < 3);
+      sent.push(...topics(h));
+      h.session.writable(true, h.now);
+    }
+    expect(sent).toEqual([...again(0, 1_000), "new"]);
+    expect(h.session.metrics.resends).toBe(1_000);
+  });
+
+  test("waits for a transport that takes no more", () => {
+    const h = resume(lost());
+    const first = topics(h).length;
+    h.session.writable(false, h.now);
+    expect(topics(h)).toEqual([]);
+    h.session.writable(true, h.now);
+    expect(topics(h)[0]).toBe(`again t/${first}`);
+  });
+
+  test("is in order after a second cut in the middle of it", () => {
+    const h = resume(lost());
+    const first = topics(h).length;
+    h.feed({ type: "puback", packetId: 1 });
+    const second = topics(h);
+    expect(second).toEqual(again(first, first + second.length));
+    resume(h.lose());
+    const sent: string[] = [];
+    for (let step = 0; step < 4; step++) {
+      sent.push(...topics(h));
+      h.session.writable(true, h.now);
+    }
+    expect(sent).toEqual(again(1, 1_000));
+    expect(h.results()).toEqual(["0:ok"]);
+  });
+
+  test("is acknowledged, given up or late before it was sent again", () => {
+    const h = resume(lost());
+    h.feed({ type: "puback", packetId: 1_000 });
+    h.session.cancelNamed("998", aborted, h.now);
+    h.session.writable(false, h.now);
+    h.now += 30_001;
+    h.session.tick(h.now);
+    const results = h.results();
+    expect(results.slice(0, 2)).toEqual(["999:ok", "998:ERR_ABORTED"]);
+    expect(new Set(results.slice(2))).toEqual(new Set(Array.from({ length: 998 }, (_, at) => `${at}:ERR_TIMEOUT`)));
+  });
+
+  test("is not sent behind a DISCONNECT, and becomes new in a new session", () => {
+    const h = resume(lost(600));
+    topics(h);
+    h.session.disconnect(h.now);
+    h.session.writable(true, h.now);
+    expect(topics(h)).toEqual(["disconnect"]);
+    h.lose().open().sent();
+    h.session.receive(Uint8Array.of(0x20, 2, 0, 0), h.now);
+    const sent: string[] = [];
+    for (let step = 0; step < 3; step++) {
+      sent.push(...topics(h));
+      h.session.writable(true, h.now);
+    }
+    expect(sent).toEqual(Array.from({ length: 600 }, (_, at) => `t/${at}`));
+  });
+
+  test("is over with the client", () => {
+    const h = resume(lost(600));
+    h.session.end(aborted);
+    expect(h.results()).toHaveLength(600);
+  });
+});
