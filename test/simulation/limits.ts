@@ -10,7 +10,7 @@ import type { ClientEvent } from "./program.js";
 import { code } from "./subject.js";
 import type { World } from "./world.js";
 
-/** Bytes of output that may wait in the stream behind a peer that doesn't read, besides one message of the user's own and what is sent again. */
+/** Bytes of output that may wait in the stream behind a peer that doesn't read, besides one message of the user's own. */
 const OUTPUT = 1_048_576;
 /** Bytes that may be read while the answers to them can't be written. */
 const INPUT_WHILE_BLOCKED = 1_048_576;
@@ -69,8 +69,6 @@ export class Limits {
   #sentBefore = 0;
   /** Those that it had received before. */
   #receivedBefore = 0;
-  /** The most bytes that were queued on this connection. */
-  #queuedBefore = 0;
   #siege: Siege | undefined;
   /** Strays on their way, and whether the client ever told of one. */
   readonly #strays: { line: Line; end: number; wasRead: boolean }[] = [];
@@ -95,7 +93,6 @@ export class Limits {
     this.#opened = line;
     this.#sentBefore = client.metrics.bytesSent;
     this.#receivedBefore = client.metrics.bytesReceived;
-    this.#queuedBefore = client.metrics.queuedBytes;
     const { keepAlive, connectTimeout } = program.options;
     if (keepAlive === 0) return;
     const before = this.#sentBefore;
@@ -225,9 +222,7 @@ export class Limits {
     const line = lines.at(-1);
     if (line && !line.over && this.#opened === line) {
       const waiting = bytesSent - this.#sentBefore - line.taken;
-      // What is queued leaves at once when the line takes more.
-      this.#queuedBefore = Math.max(this.#queuedBefore, queuedBytes);
-      const most = OUTPUT + this.#world.atOnce + this.#queuedBefore;
+      const most = OUTPUT + this.#world.atOnce;
       report.check(waiting <= most, () => `${waiting} bytes of output wait`);
     }
     if (queue) {

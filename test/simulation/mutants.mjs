@@ -154,6 +154,14 @@ export const mutants = [
     ],
   },
   {
+    name: "what is in flight goes again in one piece",
+    edits: [["src/session/outbound.ts", "this.hasMore = output.isFull;\n      if (this.hasMore) return;", ""]],
+  },
+  {
+    name: "a new message overtakes what goes again",
+    edits: [["src/session/outbound.ts", " && this.#again.next === this.#again", ""]],
+  },
+  {
     name: "each abort looks at the whole queue",
     edits: [
       [

@@ -95,6 +95,26 @@ export const SCENES: Record<string, Scene> = {
       { do: "cut", how: "reset" },
     ],
   },
+  /** More is in flight than one step sends again, and the connection goes once more in the middle of that. */
+  again: {
+    weight: 1.5,
+    options: () => ({ ...soon, cleanSession: false, maxInflight: 1_000, operationTimeout: 30_000, queue: patient }),
+    make: (draft) => {
+      const qos = draft.random.pick([1, 2] as const);
+      const line = (capacity: number): Op => ({ do: "line", latency: 100, rate: 10_000, capacity, pieces: [] });
+      return [
+        line(10_000_000),
+        { do: "publish", topic: "up/0", qos, size: 10_000, times: 300 },
+        rest(draft.random.pick([20, 150])),
+        line(draft.random.pick([0, 10_000_000])),
+        { do: "listen", event: "connect", nth: 1, op: { do: "publish", topic: "up/1", qos, size: 10, times: 5 } },
+        { do: "cut", how: "reset" },
+        rest(draft.random.pick([250, 350])),
+        { do: "cut after", way: "up", bytes: draft.random.pick([300_000, 900_000]) },
+        rest(30_000),
+      ];
+    },
+  },
   /** The server has lost the session, and the store fails as the client follows. */
   "lost session": {
     weight: 1.5,

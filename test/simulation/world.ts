@@ -71,16 +71,13 @@ export class World {
   /** What the network and the server did wrong. */
   faults = 0;
   readonly #store: MemoryStore | undefined;
-  /** Bytes that may be written at once: the largest message, and all that is sent again on a new connection. */
+  /** Bytes that may be written at once besides: the largest message. */
   readonly atOnce: number;
 
   constructor(program: Program, subject: Subject, tracing: boolean) {
     this.program = program;
     const { options } = program;
-    this.atOnce = program.steps.reduce(
-      (most, { op }) => (op.do === "publish" ? Math.max(most, op.size) + (op.qos > 0 ? op.size * op.times : 0) : most),
-      0,
-    );
+    this.atOnce = program.steps.reduce((most, { op }) => (op.do === "publish" ? Math.max(most, op.size) : most), 0);
     this.report = new Report(tracing, () => this.scheduler.now());
     const rules = new ClientRules(this.scheduler, options, this.facts);
     this.calls = new Calls(this.report, this.scheduler, this.facts, rules);
