@@ -9,7 +9,7 @@
  */
 import type { QoS } from "../codec/types.js";
 import { insert, type Link, takeAll, unlink, walk, walkAll } from "./list.js";
-import { isFrugal, messageMemory, packed, SIGNAL_MEMORY } from "./memory.js";
+import { isFrugal, messageMemory, ownTopic, packed, SIGNAL_MEMORY } from "./memory.js";
 
 /** What an exchange waits for: to be sent, or the packet type (section 2.2.1) that moves it on. */
 export const QUEUED = 0;
@@ -115,6 +115,7 @@ export class Publication implements Link {
 
   private pack(): void {
     if (this.bits & PACKED) return;
+    this.topic = ownTopic(this.topic);
     const text = packed(this.content);
     if (text !== undefined) {
       this.content = text;

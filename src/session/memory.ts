@@ -52,6 +52,14 @@ export function packed(payload: Uint8Array | string): string | undefined {
   return bytes.length < SMALL ? bytes.toString("latin1") : undefined;
 }
 
+let lastOwn = "";
+
+/** The topic as a text of its own: it may be a piece of one that is much longer. Mostly it is that of the message before. */
+export function ownTopic(topic: string): string {
+  if (topic !== lastOwn) lastOwn = Buffer.from(topic).toString();
+  return lastOwn;
+}
+
 /**
  * Whether `payload` keeps hardly more memory alive than it is long. Node's pool for small arrays is everybody's. A large
  * text may be a piece of a much larger one, which nobody can see.

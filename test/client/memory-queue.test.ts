@@ -23,7 +23,7 @@ test("queuedBytes is what messages take, whatever their size and form", async ()
     sizes.map((size): [string, number] => [form, size]),
   );
   // Pieces of something larger, and a signal for each.
-  cases.push(["view", 20_000], ["slice", 100], ["slice", 20_000], ["signal", 100]);
+  cases.push(["view", 20_000], ["slice", 100], ["slice", 20_000], ["signal", 100], ["topic", 100]);
   let wrong: Result[] = [];
   // What a collection leaves behind differs from process to process; a wrong estimate does not.
   for (let tries = 0; tries < 4 && cases.length > 0; tries++) {

@@ -35,6 +35,10 @@ function payloadOf(form, size, index) {
 function send(client, form, size, index) {
   const payload = payloadOf(form, size, index);
   const { signal } = form === "signal" ? new AbortController() : {};
+  if (form === "topic") {
+    const line = Buffer.alloc(500, `plant/line/${index} `).toString();
+    return client.publish(line.slice(0, line.indexOf(" ")), payload, { qos: 1 });
+  }
   if (form !== "properties") return client.publish(topic, payload, { qos: 1, signal });
   const properties = { alert: "false", room: `room ${index & 15}`, unit: "°C", sequence: `${index}` };
   return client.sendTelemetry(payload, { properties, messageId: `m-${index}`, contentType: "application/json" });
