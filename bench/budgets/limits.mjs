@@ -1,17 +1,17 @@
 // The limits that continuous integration holds. A limit is only ever lowered, or raised by a commit that says why.
 
-// The design asks for less in some places than is held today: codec 6,500, MqttClient 18,000, DeviceClient 27,000 bytes;
+// The design asks for less in some places than is held today: MqttClient 18,000, DeviceClient 27,000 bytes;
 // a fifth of MQTT.js's heap; 1.25 times a bare socket. The limits below are what is held, so that it
 // becomes no worse unnoticed: WebSocket, proxies, the suspicion of poisonous messages and a session cut by its owners came
 // in, and the heap of an import follows the amount of code.
 
 /** Bytes, minified and gzipped by esbuild, with all that is loaded later. The README promises some of them. */
 export const size = {
-  codec: 7000,
-  MqttClient: 36_700,
-  DeviceClient: 52_700,
-  encode: 4200,
-  decode: 5800,
+  codec: 6500,
+  MqttClient: 36_300,
+  DeviceClient: 52_200,
+  encode: 4100,
+  decode: 5400,
   createSasToken: 2090,
   parseConnectionString: 2330,
   HubwireError: 500,

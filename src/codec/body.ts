@@ -13,8 +13,6 @@ import { stringLength } from "./utf8.js";
 import { checkBoolean, checkInteger, dataLength, plainBytes } from "./values.js";
 import type { AcknowledgementPacket, PacketInit, PacketType } from "./types.js";
 
-const byte = (value: number): Uint8Array => Uint8Array.of(value);
-
 function word(value: number, name: string): Uint8Array {
   checkInteger(value, name, 0xffff);
   return Uint8Array.of(value >> 8, value);
@@ -76,12 +74,12 @@ const PARTS: { readonly [Type in PacketType]?: (packet: Extract<PacketInit, { ty
   subscribe: ({ packetId, subscriptions }) =>
     entries(packetId, subscriptions, "subscriptions", ({ topicFilter, qos = 0 }) => {
       checkInteger(qos, "qos", 2, "3-8.3-4");
-      return [...text(topicFilter, "topicFilter"), byte(qos)];
+      return [...text(topicFilter, "topicFilter"), Uint8Array.of(qos)];
     }),
   suback: ({ packetId, returnCodes }) =>
     entries(packetId, returnCodes, "returnCodes", (code) => {
-      checkInteger(code, "a return code", 0x80, "3.9.3-2");
-      return [byte(code)];
+      checkInteger(code, "returnCode", 0x80, "3.9.3-2");
+      return [Uint8Array.of(code)];
     }),
   unsubscribe: ({ packetId, topicFilters }) =>
     entries(packetId, topicFilters, "topicFilters", (filter) => text(filter, "topicFilter")),

@@ -13,7 +13,7 @@ import { checkBoolean, checkInteger, dataLength } from "./values.js";
 /** The size of a packet with that remaining length, bytes. Throws ERR_INVALID_PACKET for more than there can be. */
 export function wholeSize(length: number): number {
   const size = length + (length < 0x80 ? 2 : length < 0x4000 ? 3 : length < 0x200000 ? 4 : 5);
-  if (size > MAX_PACKET_SIZE) throw fault(INVALID, "packet is over 268,435,460 bytes");
+  if (size > MAX_PACKET_SIZE) throw fault(INVALID, `packet is over ${MAX_PACKET_SIZE} bytes`);
   return size;
 }
 
@@ -30,7 +30,7 @@ export function checkFlags(qos: QoS, retain: boolean, dup: boolean, packetId: nu
   checkBoolean(dup, "dup");
   if (qos > 0) checkPacketId(packetId);
   else if (dup) throw fault(INVALID, "DUP with QoS 0", "3.3.1-2");
-  else if (packetId !== 0) throw fault(INVALID, "packet identifier with QoS 0", "2.3.1-5");
+  else if (packetId !== 0) throw fault(INVALID, "packetId with QoS 0", "2.3.1-5");
 }
 
 /** The remaining length of a PUBLISH with a topic of that many bytes and a payload of that many. */

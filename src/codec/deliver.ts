@@ -45,7 +45,7 @@ export function deliver(
       const payload = qos === 0 ? topicEnd : topicEnd + 2;
       // Of a body of less than two bytes the topic's length is not its own, and this refuses it whatever it
       // is.
-      if (topicStart > next || payload > next) throw fault(MALFORMED, "publish shorter than its fields");
+      if (topicStart > next || payload > next) throw fault(MALFORMED, "packet shorter than its fields");
       view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       const topic = topics.get(bytes, view, topicStart, topicEnd, next, end);
       const packetId = qos === 0 ? 0 : nonZero(word(bytes, topicEnd));

@@ -16,9 +16,11 @@ export const ARGUMENT = "ERR_INVALID_ARGUMENT";
 
 /** The error to throw; `statement` is the id of the broken statement without its `MQTT-`. */
 export function fault(code: ErrorCode, message: string, statement?: string): HubwireError {
-  if (statement === undefined) return new HubwireError(code, message);
-  statement = "MQTT-" + statement;
-  return new HubwireError(code, `${message} (${statement})`, { statement });
+  if (statement) {
+    statement = "MQTT-" + statement;
+    message += ` (${statement})`;
+  }
+  return new HubwireError(code, message, { statement });
 }
 
 export function invalidArgument(message: string): HubwireError {

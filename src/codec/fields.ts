@@ -47,10 +47,6 @@ export class Fields {
     const length = this.word();
     return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + this.#take(length), length);
   }
-
-  done(): void {
-    if (this.more) throw fault(MALFORMED, "packet longer than its fields");
-  }
 }
 
 export function word(bytes: Uint8Array, at: number): number {
@@ -59,6 +55,6 @@ export function word(bytes: Uint8Array, at: number): number {
 
 /** `packetId`. Throws `code` where it is 0: MQTT-2.3.1-1. */
 export function nonZero(packetId: number, code: ErrorCode = MALFORMED): number {
-  if (packetId === 0) throw fault(code, "packet identifier 0", "2.3.1-1");
+  if (packetId === 0) throw fault(code, "packetId 0", "2.3.1-1");
   return packetId;
 }

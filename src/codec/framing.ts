@@ -60,14 +60,13 @@ export class Decoder {
   readonly #maxPacketSize: number;
   readonly #topics = new TopicCache();
   /**
-   * Before `#free` the block is delivered. From there on lie the first `#held` bytes of a packet; but if it
-   * is a large one, of `#size` bytes, they are in `#large`, which has room for some or all of them.
+   * Before `#free` the block is delivered. From there on lie the first `#held` bytes of a packet. If it is a large one,
+   * of `#size` bytes, the block is its own, and has room for some or all of them.
    */
   #block = EMPTY;
-  #blockView: DataView | undefined;
+  #view: DataView | undefined;
   #free = 0;
   #held = 0;
-  #large = EMPTY;
   #size = 0;
   #busy = false;
   #failure: { error: unknown } | undefined;
@@ -75,18 +74,18 @@ export class Decoder {
   /** Throws ERR_INVALID_ARGUMENT. */
   constructor(sink: PacketSink, options: DecoderOptions = {}) {
     if (typeof sink !== "object" || sink === null) throw invalidArgument("sink must be an object");
-    for (const name of NAMES) {
-      if (name && !["function", "undefined"].includes(typeof read(name, () => sink[name]))) {
+    for (const name of NAMES.slice(1) as (keyof PacketSink)[]) {
+      const method = read(name, () => sink[name]);
+      if (method !== undefined && typeof method !== "function")
         throw invalidArgument(`sink.${name} must be a function`);
-      }
     }
     if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
     const [maxPacketSize, others] = read("options", () => {
       const { maxPacketSize = MAX_PACKET_SIZE, ...others } = options;
       return [maxPacketSize, Object.keys(others)];
     });
-    if (others.length > 0) throw invalidArgument("there is no option but maxPacketSize");
-    if (!(typeof maxPacketSize === "number" && maxPacketSize >= 2)) {
+    if (others.length) throw invalidArgument("there is no option but maxPacketSize");
+    if (typeof maxPacketSize !== "number" || !(maxPacketSize >= 2)) {
       throw invalidArgument("maxPacketSize must be a number over 1");
     }
     this.#sink = sink;
@@ -102,7 +101,7 @@ export class Decoder {
    * ERR_INVALID_ARGUMENT for anything but a Uint8Array and for a call from inside a sink's method.
    */
   push(chunk: Uint8Array): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#failure) throw this.#failure.error;
     const bytes = checkBytes(chunk);
     if (this.#busy) throw invalidArgument("push from inside a sink method");
     this.#busy = true;
@@ -110,8 +109,7 @@ export class Decoder {
       this.#take(bytes);
     } catch (error) {
       this.#failure = { error };
-      this.#block = this.#large = EMPTY;
-      this.#blockView = undefined;
+      this.#drop();
       throw error;
     } finally {
       this.#busy = false;
@@ -123,119 +121,94 @@ export class Decoder {
    * where it lies; and holds what is left.
    */
   #take(chunk: Uint8Array): void {
+    const { length } = chunk;
+    const held = this.#held;
     let at = 0;
     // Acknowledgements need no view, and an idle client no block.
-    const isCopied = chunk.length <= SMALL_CHUNK && chunk[0]! >> 4 === 3;
-    if (this.#size === 0 && (this.#held > 0 || isCopied)) {
-      at = this.#join(chunk);
-      // Whoever got the packet may have transferred its memory, and with it the copy of the rest.
-      if (this.#size === 0 && chunk.length <= SMALL_CHUNK && this.#block.length > 0) {
+    const isCopied = length <= SMALL_CHUNK && chunk[0]! >> 4 === 3;
+    if (!this.#size && (held || isCopied)) {
+      this.#gather(chunk, 0, Math.min(length, SMALL_CHUNK));
+      const block = this.#block;
+      if (held) {
         const start = this.#free;
-        const end = start + chunk.length - at;
-        at = this.#deliver(this.#block, start, end, this.#blockView, chunk, start - at);
-        if (at < end) this.#hold(this.#block, at, end);
-        return;
+        const size = packetSize(block, start, start + this.#held, this.#maxPacketSize);
+        if (size > SMALL) this.#begin(size, block, start, start + held);
+        else if (size > 0 && size <= this.#held) {
+          at = size - held;
+          this.#free += size;
+          this.#deliver(block, start, start + size, this.#view);
+        } else return; // A long chunk would have completed it.
+      }
+      // Whoever got the packet may have transferred its memory, and with it the copy of the rest.
+      if (!this.#size && length <= SMALL_CHUNK && block.length) {
+        const start = this.#free;
+        const end = start + length - at;
+        return this.#hold(block, this.#deliver(block, start, end, this.#view, chunk, start - at), end);
       }
     }
-    if (this.#size > 0) {
-      at = this.#gather(chunk, at, chunk.length);
+    if (this.#size) {
+      at = Math.min(length, this.#size - this.#held);
+      this.#gather(chunk, 0, at);
       if (this.#held < this.#size) return;
-      const large = this.#large;
-      this.#large = EMPTY;
-      this.#held = this.#size = 0;
+      const large = this.#block;
+      this.#drop();
       this.#deliver(large, 0, large.length);
     }
-    at = this.#deliver(chunk, at, chunk.length);
-    if (at < chunk.length) this.#hold(chunk, at, chunk.length);
+    this.#hold(chunk, this.#deliver(chunk, at, length), length);
   }
 
   #deliver(bytes: Uint8Array, start: number, end: number, view?: DataView, owner?: Uint8Array, shift?: number): number {
     return deliver(bytes, start, end, this.#sink, this.#maxPacketSize, this.#topics, view, owner, shift);
   }
 
-  /**
-   * Puts a copy of the chunk, or of the beginning of a long one, behind what is held, and delivers the packet
-   * that it completes. Returns how much of the chunk was used; the copy of the next byte is at `#free`.
-   */
-  #join(chunk: Uint8Array): number {
-    const head = chunk.length > SMALL_CHUNK ? chunk.subarray(0, SMALL_CHUNK) : chunk;
-    const held = this.#held;
-    const there = held + head.length;
-    this.#makeRoom(there);
-    const block = this.#block;
-    const start = this.#free;
-    block.set(head, start + held);
-    if (held === 0) return 0;
-    const size = packetSize(block, start, start + there, this.#maxPacketSize);
-    if (size > SMALL) {
-      this.#begin(size, block, start, start + held);
-      return 0;
-    }
-    if (size === 0 || size > there) {
-      // A long chunk would have completed it.
-      this.#held = there;
-      return chunk.length;
-    }
-    this.#free = start + size;
-    this.#held = 0;
-    this.#deliver(block, start, start + size, this.#blockView);
-    return size - held;
-  }
-
-  /** Keeps the beginning of a packet, `bytes[at, end)`. */
+  /** Keeps the beginning of a packet, `bytes[at, end)`, and nothing else. */
   #hold(bytes: Uint8Array, at: number, end: number): void {
-    const length = end - at;
-    if (length > SMALL) return this.#begin(packetSize(bytes, at, end, this.#maxPacketSize), bytes, at, end);
-    if (bytes !== this.#block) {
-      this.#makeRoom(length);
-      this.#block.set(bytes.subarray(at, end), this.#free);
-    } else if (at > this.#free) bytes.copyWithin(this.#free, at, end);
-    this.#held = length;
-  }
-
-  /** Makes room in the block for `needed` bytes from `#free` on, where `#held` ones are. */
-  #makeRoom(needed: number): void {
-    const start = this.#free;
-    const old = this.#block;
-    if (old.length - start >= needed) return;
-    const size = old.length === 0 && needed <= FIRST_BLOCK ? FIRST_BLOCK : BLOCK;
-    // A plain array, as sinks expect it; what it begins with is written over before it is read.
-    const block = new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
-    if (this.#held > 0) {
-      if (old.length === 0) throw invalidArgument("memory of a delivered packet was transferred");
-      block.set(old.subarray(start, start + this.#held));
+    this.#held = 0;
+    if (at === end) return;
+    if (end - at > SMALL) this.#begin(packetSize(bytes, at, end, this.#maxPacketSize), bytes, at, end);
+    else if (bytes !== this.#block) this.#gather(bytes, at, end);
+    else {
+      bytes.copyWithin(this.#free, at, end);
+      this.#held = end - at;
     }
-    this.#block = block;
-    this.#blockView = new DataView(block.buffer);
-    this.#free = 0;
   }
 
   /** Begins to gather a packet of `size` bytes in memory of its own. */
   #begin(size: number, bytes: Uint8Array, at: number, end: number): void {
+    this.#drop();
     this.#size = size;
-    this.#held = 0;
     this.#gather(bytes, at, end);
   }
 
-  /** Gathers from `bytes[at, end)` up to the end of the packet; returns the position reached. */
-  #gather(bytes: Uint8Array, at: number, end: number): number {
-    const held = this.#held;
-    const count = Math.min(this.#size - held, end - at);
-    this.#reserve(held + count);
-    if (count === 1) this.#large[held] = bytes[at]!;
-    else this.#large.set(bytes.subarray(at, at + count), held);
-    this.#held = held + count;
-    return at + count;
+  /** Leaves the block to those who got packets in it. */
+  #drop(): void {
+    this.#block = EMPTY;
+    this.#view = undefined;
+    this.#free = this.#held = this.#size = 0;
   }
 
-  /** Makes room for the first `needed` bytes of the packet. */
-  #reserve(needed: number): void {
-    const old = this.#large;
-    if (needed <= old.length) return;
-    const grown = new Uint8Array(
-      needed > GROW_LIMIT ? this.#size : Math.min(this.#size, Math.max(needed, FIRST_SIZE, 2 * old.length)),
-    );
-    grown.set(old);
-    this.#large = grown;
+  /** Puts `bytes[at, end)` behind what is held, in a new block where there is no room in this one. */
+  #gather(bytes: Uint8Array, at: number, end: number): void {
+    const old = this.#block;
+    const start = this.#free;
+    const held = this.#held;
+    const needed = held + end - at;
+    if (old.length - start < needed) {
+      const size = this.#size;
+      let room = old.length === 0 && needed <= FIRST_BLOCK ? FIRST_BLOCK : BLOCK;
+      if (size) room = needed > GROW_LIMIT ? size : Math.min(size, Math.max(needed, FIRST_SIZE, 2 * old.length));
+      // A plain array, as sinks expect it; what it begins with is written over before it is read.
+      const block = new Uint8Array(Buffer.allocUnsafeSlow(room).buffer);
+      if (held) {
+        if (!old.length) throw invalidArgument("delivered memory was transferred");
+        block.set(old.subarray(start, start + held));
+      }
+      this.#block = block;
+      this.#view = new DataView(block.buffer);
+      this.#free = 0;
+    }
+    // A view of it takes longer than the copy of a small chunk.
+    this.#block.set(end - at < bytes.length ? bytes.subarray(at, end) : bytes, this.#free + held);
+    this.#held = needed;
   }
 }

@@ -41,7 +41,7 @@ function checkFlags(first: number): void {
     if ((first & 14) === 8) throw fault(MALFORMED, "DUP with QoS 0", "3.3.1-2");
     return;
   }
-  if (type === 0 || type === 15) throw fault(MALFORMED, `reserved packet type ${type}`);
+  if (!NAMES[type]) throw fault(MALFORMED, `reserved packet type ${type}`);
   // Only the four with a statement of their own are even and over 5, but for PINGREQ.
   const own = type > 5 && type % 2 === 0 && type !== 12;
   throw fault(MALFORMED, `${NAMES[type]} with wrong flags`, own ? `3.${type}.1-1` : "2.2.2-2");
@@ -58,7 +58,7 @@ export function packetSize(bytes: Uint8Array, at: number, end: number, maxPacket
   const only = LENGTHS[type]!;
   let length = 0;
   for (let size = 1; ; size++) {
-    if (size > 4) throw fault(MALFORMED, "remaining length over four bytes");
+    if (size > 4) throw fault(MALFORMED, "remaining length over 4 bytes");
     if (at + size >= end) return 0;
     const byte = bytes[at + size]!;
     length |= (byte & 0x7f) << (7 * (size - 1));

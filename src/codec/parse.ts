@@ -21,7 +21,7 @@ export function parse(sink: PacketSink, type: number, fields: Fields): void {
   if (type === 2) return parseConnack(sink, fields.byte(), fields.byte());
   const packetId = nonZero(fields.word());
   const list = LISTS[type];
-  if (list === undefined) return sink[NAMES[type] as "unsuback"]?.(packetId);
+  if (!list) return sink[NAMES[type] as "unsuback"]?.(packetId);
   const [statement, next] = list;
   if (!fields.more) throw fault(MALFORMED, `empty ${NAMES[type]}`, statement);
   // Kept only where somebody waits for them.
@@ -44,9 +44,7 @@ const LISTS: { readonly [type: number]: readonly [statement: string, next: (fiel
   };
 
 function parseFilter(fields: Fields): string {
-  const filter = fields.text();
-  checkFilter(filter, MALFORMED);
-  return filter;
+  return checkFilter(fields.text(), MALFORMED);
 }
 
 function parseSubscription(fields: Fields): SubscriptionRequest {
@@ -58,42 +56,41 @@ function parseSubscription(fields: Fields): SubscriptionRequest {
 
 function parseReturnCode(fields: Fields): number {
   const code = fields.byte();
-  if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback return code ${code}`, "3.9.3-2");
+  if (code > 2 && code !== 0x80) throw fault(MALFORMED, `suback returnCode ${code}`, "3.9.3-2");
   return code;
 }
 
 function parseConnack(sink: PacketSink, flags: number, returnCode: number): void {
-  if (flags > 1) throw fault(MALFORMED, "connack with reserved flags");
-  if (returnCode > 5) throw fault(MALFORMED, `connack return code ${returnCode}`);
-  if (flags && returnCode) throw fault(MALFORMED, "session present with a refusal", "3.2.2-4");
+  if (flags > 1) throw fault(MALFORMED, "connack with wrong flags");
+  if (returnCode > 5) throw fault(MALFORMED, `connack returnCode ${returnCode}`);
+  if (flags && returnCode) throw fault(MALFORMED, "sessionPresent with returnCode", "3.2.2-4");
   sink.connack?.(flags === 1, returnCode);
 }
 
 function parseConnect(sink: PacketSink, fields: Fields): void {
-  if (fields.text() !== "MQTT") throw fault(MALFORMED, "protocol name is not MQTT", "3.1.2-1");
+  if (fields.text() !== "MQTT") throw fault(MALFORMED, "protocol name not MQTT", "3.1.2-1");
   const level = fields.byte();
   if (level !== 4) throw fault(MALFORMED, `protocol level ${level}`, "3.1.2-2");
   const flags = fields.byte();
-  if (flags & 1) throw fault(MALFORMED, "reserved connect flag", "3.1.2-3");
+  if (flags & 1) throw fault(MALFORMED, "connect with wrong flags", "3.1.2-3");
   const qos = (flags >> 3) & 3;
   if (!(flags & 4)) {
     if (qos) throw fault(MALFORMED, "will QoS without a will", "3.1.2-13");
     if (flags & 0x20) throw fault(MALFORMED, "will retain without a will", "3.1.2-15");
   }
   if (qos === 3) throw fault(MALFORMED, "will QoS 3", "3.1.2-14");
-  if ((flags & 0xc0) === 0x40) throw fault(MALFORMED, "password without user name", "3.1.2-22");
+  if ((flags & 0xc0) === 0x40) throw fault(MALFORMED, "password without username", "3.1.2-22");
   const keepAlive = fields.word();
   const clientId = fields.text();
   const cleanSession = (flags & 2) !== 0;
-  if (clientId === "" && !cleanSession) throw fault(MALFORMED, "empty client id with a kept session", "3.1.3-7");
+  if (clientId === "" && !cleanSession) throw fault(MALFORMED, "empty clientId without cleanSession", "3.1.3-7");
   const packet: ConnectPacket = { type: "connect", clientId, cleanSession, keepAlive };
   if (flags & 4) {
-    const topic = fields.text();
-    checkName(topic, MALFORMED);
+    const topic = checkName(fields.text(), MALFORMED);
     packet.will = { topic, payload: fields.binary(), qos: qos as QoS, retain: (flags & 0x20) !== 0 };
   }
   if (flags & 0x80) packet.username = fields.text();
   if (flags & 0x40) packet.password = fields.binary();
-  fields.done();
+  if (fields.more) throw fault(MALFORMED, "packet longer than its fields");
   sink.connect?.(packet);
 }

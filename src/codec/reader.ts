@@ -10,20 +10,17 @@ import { NAMES, packetSize } from "./header.js";
 import { TopicCache } from "./topic-cache.js";
 import type { Packet, PacketSink } from "./types.js";
 
-const NOTHING = /* @__PURE__ */ new ArrayBuffer(0);
-
 /** A sink that makes packet objects; `forget` keeps no chunk alive that nobody else needs. */
 type Maker = Required<PacketSink> & { forget(): void };
 
 function packetMaker(onPacket: (packet: Packet) => void): Maker {
   // The last `bytes`, and what is asked of them for each payload: the answers take longer than all the rest.
   let last: Uint8Array | undefined;
-  let buffer: ArrayBufferLike = NOTHING;
+  let buffer: ArrayBufferLike | undefined;
   let offset = 0;
   const maker = {
     forget() {
-      last = undefined;
-      buffer = NOTHING;
+      last = buffer = undefined;
     },
     connect: onPacket,
     connack: (sessionPresent, returnCode) => onPacket({ type: "connack", sessionPresent, returnCode }),
@@ -33,7 +30,7 @@ function packetMaker(onPacket: (packet: Packet) => void): Maker {
         buffer = bytes.buffer;
         offset = bytes.byteOffset;
       }
-      const payload = new Uint8Array(buffer, offset + start, end - start);
+      const payload = new Uint8Array(buffer!, offset + start, end - start);
       onPacket(
         qos === 0
           ? { type: "publish", topic, payload, qos, retain, dup }

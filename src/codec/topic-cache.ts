@@ -8,15 +8,21 @@
  * strings of short ones are cut out of a text of several packets, of at most STRETCH bytes: asking the platform for
  * a string costs more than its characters.
  *
+ * A word that begins before the topic reads into its length, and of less than 6 bytes into the fixed header, which must then
+ * be the same too: there are four bytes at least. Words are compared as floating point numbers, eight bytes at a time: legal
+ * UTF-8 without U+0000 makes none that is zero or a NaN.
+ *
  * The constants were chosen with `npm run bench -- codec`.
  */
 import { MALFORMED } from "./fault.js";
 import { checkName } from "./topics.js";
 import { native, readUtf8 } from "./utf8.js";
 
-const SLOTS = 256;
-/** Room for so many words of 8 bytes; as strings the same topics take twice as much at most. */
-const MAX_WORDS = 1024;
+declare const WebAssembly: unknown;
+/** Without a compiler any loop here costs more than what it saves; there is no WebAssembly then. */
+const COMPILED = typeof WebAssembly === "object";
+/** Once there are so many words of 8 bytes all are forgotten; as strings the same topics take twice as much at most. */
+const MAX_WORDS = 960;
 /** Longer topics are decoded each time, and so are those of less than 4 bytes. */
 const MAX_TOPIC = 512;
 /** After so many topics that were not found, none is looked for until ROUND have come. */
@@ -25,51 +31,27 @@ const ROUND = 4096;
 /** Bytes of a text that topics are cut out of, and that each of them keeps alive. */
 const STRETCH = 512;
 /** Bytes from a topic to the end of its packet up to which it is cut: of longer ones too few share a text. */
-const SHORT = 128;
+const SHORT = 127;
 
-// What a cache has before its first topic; never written to.
-const NO_SLOTS = /* @__PURE__ */ new Int32Array(2 * SLOTS);
-const NO_WORDS = /* @__PURE__ */ new Float64Array(1);
-
-/** A hash over all bytes of a topic of up to 8 bytes, and over some of a longer one: where identifiers mostly are. */
-function hashOf(view: DataView, start: number, end: number): number {
-  const length = end - start;
-  let hash = mix(length ^ view.getInt32(end - 4, true)) ^ view.getInt32(start, true);
-  if (length >= 8) {
-    const middle = start + (length >> 1);
-    hash ^= view.getInt32(end - 8, true) + Math.imul(view.getInt32(start + (length >> 2), true), 3);
-    hash = mix(hash) ^ (view.getInt32(middle - 4, true) + Math.imul(view.getInt32(middle, true), 5));
-    hash = mix(hash ^ view.getInt32(start + 4, true));
-    // Bits only move up in a product; this brings them down again.
-    hash ^= hash >>> 15;
-  }
-  return mix(hash);
-}
-
-const mix = (bits: number): number => Math.imul(bits, 0x9e3779b1);
+const pairAt = (view: DataView, at: number): number =>
+  view.getInt32(at, true) ^ Math.imul(view.getInt32(at + 4, true), 5);
 
 export class TopicCache {
-  /** By slot, of two: the hash of the topic that was there last, and where its words are, or 0. */
-  #slots = NO_SLOTS;
+  /** By slot, the hash's first bits: hash of the topic that was there last, where its words are, or 0, and its string. */
+  #hashes: number[] = [];
+  #places: number[] = [];
   #topics: string[] = [];
-  /**
-   * By topic: its length, bytes; then its bytes in words of 8, of which the last may overlap the one before,
-   * or the first four and the last four of less than 8 bytes. As floating point numbers, which are compared 8
-   * bytes at a time: legal UTF-8 without U+0000 makes no word that is zero or a NaN.
-   */
-  #words = NO_WORDS;
-  #used = 1;
+  /** By topic: its length and bytes; the last word may overlap the one before. The first of all equals nothing. */
+  #words = [NaN];
   #misses = 0;
-  /** The bytes from `#from` on, each a character. */
+  /** The bytes `[#from, #to)`, each a character. */
   #text = "";
   #from = 0;
-  /** SHORT, or 0 once there was a topic that is not ASCII, up to the next look. */
-  #short = SHORT;
+  #to = 0;
 
   /** Other bytes come. */
   begin(): void {
-    this.#text = "";
-    this.#from = 0;
+    this.#to = 0;
   }
 
   /**
@@ -79,48 +61,55 @@ export class TopicCache {
    */
   get(bytes: Uint8Array, view: DataView, start: number, end: number, next: number, limit: number): string {
     const length = end - start;
-    if (length < 4 || length > MAX_TOPIC) return this.#decode(bytes, start, end);
+    if (!COMPILED || length < 4 || length > MAX_TOPIC) return this.#decode(bytes, start, end);
     if (this.#misses >= PATIENCE) {
-      return this.#decode(
-        bytes,
-        start,
-        end,
-        next - start > this.#short ? undefined : this.#cut(bytes, view, start, end, limit),
-      );
+      const text = next - start > SHORT ? undefined : this.#cut(bytes, view, start, end, limit);
+      return this.#decode(bytes, start, end, text);
     }
-    const hash = hashOf(view, start, end);
-    const slot = (hash >>> 23) & ~1;
-    const again = this.#slots[slot] === hash;
-    if (again && this.#same(this.#slots[slot + 1]!, view, start, end)) {
+    // All of a topic of up to 71 bytes, and evenly some of a longer one.
+    const step = Math.max(8, length >> 3);
+    let hash = pairAt(view, end - 8);
+    for (let place = start; place < end - 8; place += step) {
+      hash = Math.imul(hash, 0x85ebca6b) ^ pairAt(view, place);
+    }
+    hash = Math.imul(hash, 0x85ebca6b);
+    const slot = hash >>> 24;
+    const again = this.#hashes[slot] === hash;
+    if (again && this.#same(this.#places[slot]!, view, start, end)) {
       this.#misses = 0;
       return this.#topics[slot]!;
     }
     const topic = this.#decode(bytes, start, end);
-    if (again) this.#remember(slot, topic, view, start, end);
-    else {
-      this.#short = SHORT;
-      if (this.#slots === NO_SLOTS) this.#slots = new Int32Array(2 * SLOTS);
-      this.#slots[slot] = hash;
-      this.#slots[slot + 1] = 0;
+    if (this.#words.length > MAX_WORDS) {
+      // Full: begins anew with the topics that come from now on.
+      this.#hashes = [];
+      this.#places = [];
+      this.#topics = [];
+      this.#words = [NaN];
+    }
+    const words = this.#words;
+    this.#hashes[slot] = hash;
+    this.#places[slot] = again ? words.length : 0;
+    if (again) {
+      this.#topics[slot] = topic;
+      for (let place = start - 2; place < end - 8; place += 8) words.push(view.getFloat64(place, true));
+      words.push(view.getFloat64(end - 8, true));
     }
     return topic;
   }
 
   #decode(bytes: Uint8Array, start: number, end: number, text?: string): string {
     this.#misses = (this.#misses + 1) & (ROUND - 1);
-    const topic = readUtf8(bytes, start, end, text);
-    checkName(topic, MALFORMED);
-    return topic;
+    return checkName(readUtf8(bytes, start, end, text), MALFORMED);
   }
 
   /** The topic cut out of a text of several packets; undefined where it is not ASCII. */
   #cut(bytes: Uint8Array, view: DataView, start: number, end: number, limit: number): string | undefined {
-    let bits = view.getInt32(end - 4, true);
-    for (let at = start; at < end - 4; at += 4) bits |= view.getInt32(at, true);
-    if (bits & 0x80808080) return void (this.#short = 0);
-    if (end - this.#from > this.#text.length) {
-      this.#text = native.latin1Slice.call(bytes, start, Math.min(limit, start + STRETCH));
+    for (let at = end - 4; at > start - 4; at -= 4) if (view.getInt32(at) & 0x80808080) return;
+    if (end > this.#to) {
       this.#from = start;
+      this.#to = Math.min(limit, start + STRETCH);
+      this.#text = native.latin1Slice.call(bytes, start, this.#to);
     }
     return this.#text.slice(start - this.#from, end - this.#from);
   }
@@ -128,41 +117,9 @@ export class TopicCache {
   /** Whether the topic whose words begin at `at` is the one in `view[start, end)`. */
   #same(at: number, view: DataView, start: number, end: number): boolean {
     const words = this.#words;
-    const length = end - start;
-    if (words[at++] !== length) return false;
-    if (length < 8) return words[at] === view.getInt32(start, true) && words[at + 1] === view.getInt32(end - 4, true);
-    const last = end - 8;
-    for (; start < last; start += 8) if (words[at++] !== view.getFloat64(start, true)) return false;
-    return words[at] === view.getFloat64(last, true);
-  }
-
-  #remember(slot: number, topic: string, view: DataView, start: number, end: number): void {
-    const length = end - start;
-    let at = this.#used;
-    this.#used += (length >> 3) + 3;
-    if (this.#used > MAX_WORDS) {
-      // Full: begins anew with the topics that come from now on.
-      this.#slots.fill(0);
-      this.#topics = [];
-      this.#used = 1;
-      return;
+    for (let place = start - 2; place < end - 8; place += 8) {
+      if (words[at++] !== view.getFloat64(place, true)) return false;
     }
-    if (this.#used > this.#words.length) {
-      const grown = new Float64Array(Math.min(MAX_WORDS, 2 * this.#used));
-      grown.set(this.#words);
-      this.#words = grown;
-    }
-    this.#slots[slot + 1] = at;
-    this.#topics[slot] = topic;
-    const words = this.#words;
-    words[at++] = length;
-    if (length < 8) {
-      words[at] = view.getInt32(start, true);
-      words[at + 1] = view.getInt32(end - 4, true);
-      return;
-    }
-    const last = end - 8;
-    for (; start < last; start += 8) words[at++] = view.getFloat64(start, true);
-    words[at] = view.getFloat64(last, true);
+    return words[at] === view.getFloat64(end - 8, true);
   }
 }

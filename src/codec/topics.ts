@@ -12,32 +12,34 @@ const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Throws `code` where `topic`, known to be a legal string, is no topic name. */
-export function checkName(topic: string, code: ErrorCode): void {
-  if (topic === "") throw fault(code, "empty topic name", "4.7.3-1");
-  if (topic.includes("+") || topic.includes("#")) throw fault(code, "wildcard in a topic name", "3.3.2-2");
+/** `topic`, known to be a legal string. Throws `code` where it is no topic name. */
+export function checkName(topic: string, code: ErrorCode): string {
+  if (topic === "") throw fault(code, "empty topic", "4.7.3-1");
+  if (topic.includes("+") || topic.includes("#")) throw fault(code, "wildcard in topic", "3.3.2-2");
+  return topic;
 }
 
 /** A wildcard behind or before anything but a slash, or `#` before anything. */
 const MISPLACED = /[^/][+#]|\+[^/]|#[^]/;
 
-/** Throws `code` where `filter`, known to be a legal string, is no topic filter. */
-export function checkFilter(filter: string, code: ErrorCode): void {
-  if (filter === "") throw fault(code, "empty topic filter", "4.7.3-1");
+/** `filter`, known to be a legal string. Throws `code` where it is no topic filter. */
+export function checkFilter(filter: string, code: ErrorCode): string {
+  if (filter === "") throw fault(code, "empty topicFilter", "4.7.3-1");
   const wildcard = MISPLACED.exec(filter);
-  if (wildcard !== null) {
+  if (wildcard) {
     const statement = wildcard[0].includes("#") ? "4.7.1-2" : "4.7.1-3";
     throw fault(code, "misplaced wildcard", statement);
   }
+  return filter;
 }
 
 // The last good topic name: several ask about the same one, and most of a program's messages go to one topic.
-let lastName = "";
+let lastName: string | number = NaN;
 let lastLength = 0;
 
 /** Checks a topic name and returns its bytes in UTF-8. Throws `code`. */
 export function topicLength(topic: string, code: ErrorCode): number {
-  if (topic === lastName && topic !== "") return lastLength;
+  if (topic === lastName) return lastLength;
   const length = stringLength(topic, "topic", code);
   checkName(topic, code);
   lastName = topic;

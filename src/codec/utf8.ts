@@ -29,7 +29,7 @@ export function readUtf8(
   text: string = native.utf8Slice.call(bytes, start, end),
 ): string {
   // Whatever is ill-formed was replaced by U+FFFD, and only what is well-formed comes back as it was.
-  if (text.includes("\ufffd") && Buffer.from(text).compare(bytes, start, end) !== 0) {
+  if (text.includes("\ufffd") && Buffer.from(text).compare(bytes, start, end)) {
     throw fault(MALFORMED, "ill-formed UTF-8", "1.5.3-1");
   }
   if (text.includes("\0")) throw fault(MALFORMED, "string with U+0000", "1.5.3-2");

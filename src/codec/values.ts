@@ -20,7 +20,7 @@ export function checkInteger(value: unknown, name: string, max: number, statemen
 
 // The platform's own answers. A caller's class may say what it likes, and run what it likes to say so; and
 // memory behind the bytes is not the peer's to see.
-const { prototype } = Object.getPrototypeOf(Uint8Array) as { prototype: object };
+const prototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
 const own = (name: string | symbol) => Object.getOwnPropertyDescriptor(prototype, name)!.get!;
 const tagOf = own(Symbol.toStringTag);
 const lengthOf = own("byteLength");

@@ -43,9 +43,8 @@ export class PacketWriter {
   #at = 0;
   #full: Uint8Array[] = [];
   #fullBytes = 0;
-  #nextSlab = FIRST_SLAB;
   /** The last topic name, checked, and its bytes in UTF-8. */
-  #topic = "";
+  #topic: string | number = NaN;
   #topicLength = 0;
   /** What it is written from: its bytes, which begin `#topicMemory`, once it came twice. */
   #topicData: Uint8Array | string = "";
@@ -94,8 +93,8 @@ export class PacketWriter {
   #reserve(size: number): void {
     if (this.#slab.length - this.#at >= size) return;
     this.#seal();
-    this.#begin(Buffer.allocUnsafeSlow(Math.max(size, this.#nextSlab)));
-    this.#nextSlab = Math.min(MAX_SLAB, this.#nextSlab * 2);
+    const next = Math.min(MAX_SLAB, 2 * this.#slab.length);
+    this.#begin(Buffer.allocUnsafeSlow(Math.max(size, next, FIRST_SLAB)));
   }
 
   #begin(slab: typeof NOTHING): void {
@@ -114,6 +113,14 @@ export class PacketWriter {
     return at;
   }
 
+  /** Writes two bytes at `at`, and returns the position behind them. */
+  #word(at: number, value: number): number {
+    const slab = this.#slab;
+    slab[at] = value >> 8;
+    slab[at + 1] = value;
+    return at + 2;
+  }
+
   /** Checks a topic name. */
   #check(topic: string): void {
     this.#topicLength = topicLength(topic, INVALID);
@@ -125,7 +132,7 @@ export class PacketWriter {
     const length = this.#topicLength;
     if (this.#topicMemory.length < length) this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
     const bytes = this.#topicMemory.subarray(0, length);
-    (bytes as NativeBuffer).utf8Write(this.#topic, 0, length);
+    (bytes as NativeBuffer).utf8Write(this.#topic as string, 0, length);
     this.#topicData = bytes;
   }
 
@@ -155,7 +162,7 @@ export class PacketWriter {
     packetId: number,
     lend: number = LEND,
   ): number {
-    if (topic !== this.#topic || topic === "") this.#check(topic);
+    if (topic !== this.#topic) this.#check(topic);
     else if (typeof this.#topicData === "string") this.#learn();
     checkFlags(qos, retain, dup, packetId);
     const payloadLength = dataLength(payload, "payload");
@@ -165,14 +172,8 @@ export class PacketWriter {
     const size = wholeSize(length);
     this.#reserve(size - lent);
     let at = this.#fixedHeader(0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0), length);
-    const slab = this.#slab;
-    slab[at++] = topicBytes >> 8;
-    slab[at++] = topicBytes;
-    at = this.#data(at, this.#topicData, topicBytes);
-    if (qos !== 0) {
-      slab[at++] = packetId >> 8;
-      slab[at++] = packetId;
-    }
+    at = this.#data(this.#word(at, topicBytes), this.#topicData, topicBytes);
+    if (qos !== 0) at = this.#word(at, packetId);
     this.#at = at;
     if (lent) {
       this.#seal();
@@ -184,13 +185,7 @@ export class PacketWriter {
   #acknowledge(first: number, packetId: number): number {
     checkPacketId(packetId);
     this.#reserve(4);
-    const slab = this.#slab;
-    const at = this.#at;
-    slab[at] = first;
-    slab[at + 1] = 2;
-    slab[at + 2] = packetId >> 8;
-    slab[at + 3] = packetId;
-    this.#at = at + 4;
+    this.#at = this.#word(this.#fixedHeader(first, 2), packetId);
     return 4;
   }
 
@@ -255,20 +250,12 @@ export class PacketWriter {
         return this.#acknowledge(first, (packet as AcknowledgementPacket).packetId);
       const body = type > 11 ? NOTHING : bodyOf(type, packet);
       return onlyCheck ? wholeSize(body.length) : this.#whole(first, body);
-    } catch (error) {
-      throw refusal(error);
+    } catch (cause) {
+      // What the decoder's rules refuse is the caller's fault here; and a getter of the caller's object may throw anything.
+      if (cause instanceof HubwireError) throw new HubwireError(INVALID, cause.message, { statement: cause.statement });
+      throw new HubwireError(INVALID, "packet cannot be read", { cause });
     }
   }
-}
-
-/**
- * What to throw for what came up while a packet was read: a getter of the caller's object may throw anything,
- * and what the decoder's rules refuse is the caller's fault here.
- */
-function refusal(cause: unknown): HubwireError {
-  if (!(cause instanceof HubwireError)) return new HubwireError(INVALID, "packet can't be read", { cause });
-  const { code, message, statement } = cause;
-  return code === INVALID ? cause : new HubwireError(INVALID, message, { statement });
 }
 
 const shared = new PacketWriter();

@@ -58,7 +58,7 @@ test("the largest packet that there can be, and one byte more", () => {
   ]) {
     expect(refusal(action)).toMatchObject({
       code: "ERR_INVALID_PACKET",
-      message: "packet is over 268,435,460 bytes",
+      message: "packet is over 268435460 bytes",
     });
   }
 });

@@ -113,10 +113,10 @@ test("a packet that ends where a piece of memory does, or does not quite fit int
 test.each([
   [[1, true, 5, 1], "dup must be a boolean"],
   [[1, "yes", false, 1], "retain must be a boolean"],
-  [[2, false, false, 0], "packet identifier 0 (MQTT-2.3.1-1)"],
+  [[2, false, false, 0], "packetId 0 (MQTT-2.3.1-1)"],
   [[3, false, false, 1], "qos must be an integer from 0 to 2 (MQTT-3.3.1-4)"],
   [[0, false, true, 0], "DUP with QoS 0 (MQTT-3.3.1-2)"],
-  [[0, false, false, 7], "packet identifier with QoS 0 (MQTT-2.3.1-5)"],
+  [[0, false, false, 7], "packetId with QoS 0 (MQTT-2.3.1-5)"],
 ])("%o is no PUBLISH, and the message says why", ([qos, retain, dup, packetId], message) => {
   const writer = new PacketWriter();
   const call = () => writer.publish("t", "", qos as QoS, retain as boolean, dup as boolean, packetId as number);
