@@ -320,7 +320,7 @@ describe("a subscription that is iterated", () => {
     receive("90 03 00 01 01 90 03 00 02 01");
     desk.run(() => desk.session.lost(undefined, 0));
     const stop = new AbortController();
-    const ends = [ask(UNSUBACK, route, stop.signal), ask(UNSUBACK, handled, stop.signal)];
+    const ends = [ask(UNSUBACK, handled, stop.signal), ask(UNSUBACK, route, stop.signal)];
     mailbox.ending();
     expect(isEnding()).toBe(true);
     stop.abort();
