@@ -53,7 +53,6 @@ const isPlain = (value: object): boolean =>
 function comparable(this: Record<string, unknown>, name: string): unknown {
   // Not the second argument, which a method `toJSON` may have made.
   const value = this[name];
-  if (typeof value === "string") return `s${value}`;
   if (ArrayBuffer.isView(value)) {
     return `b${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1")}`;
   }

@@ -1,5 +1,5 @@
 /** Which TLS session may be offered again: under terms that are equal in all that decides trust, and once. */
-import type { ConnectionOptions } from "node:tls";
+import { createSecureContext, type ConnectionOptions, type SecureContext } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { termsOf, TlsSessions } from "../../src/transport/tls-sessions.js";
 
@@ -37,6 +37,7 @@ describe("terms", () => {
     ["another byte", { ca: Buffer.from("x") }, { ca: Buffer.from("y") }],
     ["bytes for text", { ca: Buffer.from("x") }, { ca: "x" }],
     ["text that looks like bytes", { ca: "bx" }, { ca: Buffer.from("x") }],
+    ["text that looks like text", { ca: "string x" }, { ca: "x" }],
     ["a text for a number", { a: "1" }, { a: 1 }],
     ["a text that looks like a number", { a: "number 1" }, { a: 1 }],
     ["null for undefined", { a: null }, { a: undefined }],
@@ -82,4 +83,17 @@ test("a session is offered once, under its own terms; asked for others it is for
   sessions.put("a", first);
   sessions.put("b", second);
   expect(sessions.take("b")).toBe(second);
+});
+
+test("the context of certificates is made once for equal terms, and anew for others", () => {
+  const sessions = new TlsSessions();
+  let made = 0;
+  const make = (): SecureContext => {
+    made++;
+    return createSecureContext();
+  };
+  const first = sessions.context("a", make);
+  expect([sessions.context("a", make) === first, made]).toEqual([true, 1]);
+  expect([sessions.context("b", make) === first, made]).toEqual([false, 2]);
+  expect([sessions.context("a", make) === first, made]).toEqual([false, 3]);
 });

@@ -307,16 +307,6 @@ describe("a TLS session", () => {
     expect([await round(peer, endpoint, sessions), await round(peer, endpoint, sessions)]).toEqual([false, true]);
   });
 
-  test("and the context of certificates is made once for equal terms, and anew for others", () => {
-    const sessions = new TlsSessions();
-    const make = () => createSecureContext({ ca: authority.certificate });
-    const first = sessions.context("a", make);
-    expect(sessions.context("a", make)).toBe(first);
-    const other = sessions.context("b", make);
-    expect(other).not.toBe(first);
-    expect(sessions.context("a", make)).not.toBe(first);
-  });
-
   test("survives options that are equal in value", async () => {
     const peer = await listen();
     const sessions = new TlsSessions();
