@@ -2,13 +2,16 @@
 import { connect } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
+import { createSelfSigned } from "../../src/emulator/index.js";
 import { provisionDevice, type ProvisioningOptions } from "../../src/hub/index.js";
-import { verifySasToken } from "../../src/wire/sas.js";
+import { deriveGroupKey, verifySasToken } from "../../src/wire/sas.js";
 import { FakeClock } from "../support/clock.js";
 import { Peer, type PeerConnection, soon, utf8 } from "../support/peer.js";
 import { failure } from "./lab.js";
 
 const key = Buffer.alloc(32, 9).toString("base64");
+const own = createSelfSigned({ commonName: "reg", client: true });
+const x509 = { cert: own.certificate, key: own.key };
 const REGISTER = "$dps/registrations/PUT/iotdps-register/";
 const STATUS = "$dps/registrations/GET/iotdps-get-operationstatus/";
 const ASSIGNED = { status: "assigned", registrationState: { assignedHub: "hub.example", deviceId: "dev" } };
@@ -138,6 +141,28 @@ describe("what is said", () => {
   });
 });
 
+describe("what it comes to", () => {
+  test.each<[string, Partial<ProvisioningOptions>, string, object]>([
+    ["a key", {}, `SharedAccessKey=${key}`, { sharedAccessKey: key }],
+    [
+      "the key of a group",
+      { symmetricKey: undefined, groupKey: key },
+      `SharedAccessKey=${deriveGroupKey(key, "reg")}`,
+      { sharedAccessKey: deriveGroupKey(key, "reg") },
+    ],
+    ["a certificate", { symmetricKey: undefined, x509 }, "x509=true", { x509 }],
+  ])("with %s is what a device client takes, not to be seen by chance", async (_what, options, secret, proof) => {
+    const { begin, answer, result } = await scene(options);
+    await begin();
+    await answer(1, 200, ASSIGNED);
+    const assigned = await soon(result, "the end");
+    expect(assigned.connectionString).toBe(`HostName=hub.example;DeviceId=dev;${secret}`);
+    expect(assigned.deviceOptions).toEqual({ hostName: "hub.example", deviceId: "dev", ...proof });
+    expect(Object.keys(assigned)).not.toContain("connectionString");
+    expect(Object.keys(assigned)).not.toContain("deviceOptions");
+  });
+});
+
 describe("what fails", () => {
   test("is asked again after pauses that grow, to half a minute, and begin anew after an answer", async () => {
     const { begin, answer, asked, isQuiet, clock } = await scene();
@@ -204,6 +229,21 @@ describe("what fails", () => {
     expect(await soon(failure(result), "the deadline")).toMatchObject({ code: "ERR_TIMEOUT" });
   });
 
+  test("at the deadline, why there is no connection is told", async () => {
+    const { begin, clock, result, connection, peer } = await scene();
+    await begin();
+    connection().destroy();
+    await peer.close();
+    // Attempts are made, and refused, until the time is over.
+    let isOver = false;
+    result.catch(() => (isOver = true));
+    while (!isOver) {
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(100);
+    }
+    expect((await failure(result)).code).toMatch(/^ERR_(CONNECT|UNREACHABLE)/);
+  });
+
   test.each([
     ["without a body", undefined],
     ["that names no hub", { status: "assigned", registrationState: { deviceId: "dev" } }],
@@ -259,6 +299,13 @@ describe("arguments", () => {
     ["no registration id", { registrationId: undefined }, /idScope and a registrationId/],
     ["129 characters", { registrationId: "r".repeat(129) }, /idScope and a registrationId/],
     ["half a character", { registrationId: "r\ud800" }, /idScope and a registrationId/],
+    ["a key that is not base64", { symmetricKey: "hunter2!" }, /^symmetricKey is not base64$/],
+    ["no time", { timeout: 0 }, /timeout/],
+    ["port 0", { port: 0 }, /port/],
+    ["no time for an attempt", { connectTimeout: 0 }, /connectTimeout/],
+    ["no time for an answer", { operationTimeout: 0 }, /operationTimeout/],
+    ["a keep alive that CONNECT cannot hold", { keepAlive: 65_536 }, /keepAlive/],
+    ["a certificate without its key", { symmetricKey: undefined, x509: { cert: "c" } }, /./],
     ["a certificate beside a key", { x509: { cert: "c", key: "k" } }, /exactly one of/],
     ["a payload that is no JSON", { payload: 1n }, /the payload/],
     ["an unknown name", { scopeId: "s" }, /unknown option "scopeId"/],
