@@ -104,12 +104,13 @@ export class Mailbox {
     for (const { resolve } of this.#waiting.splice(0)) resolve(END);
   }
 
-  /** Iteration ends at once, and what the consumer has not finished stays unacknowledged. */
+  /** The client is closed, and acknowledges nothing any more: iteration ends at once, and what waits is let go of. */
   close(): void {
     this.#state = "ended";
+    const deliveries = this.#deliveries.splice(0).slice(this.#head);
     this.#messages = [];
-    this.#deliveries = [];
     this.#head = 0;
+    for (const delivery of deliveries) delivery?.done();
     for (const { resolve } of this.#waiting.splice(0)) resolve(END);
   }
 

@@ -238,6 +238,18 @@ describe("iteration", () => {
     expect(await at.connection.settle()).toEqual([]);
   });
 
+  test("what waits for a loop when the client closes is not acknowledged, and kept and counted no longer", async () => {
+    const at = await scene({ cleanSession: false });
+    await subscribe(at, "t");
+    at.connection.send(publish(1, "t", "a"));
+    at.connection.send(publish(2, "t", "b"));
+    while (at.client.metrics.messagesReceived < 2) await new Promise(setImmediate);
+    expect(at.client.metrics.undelivered).toBe(2);
+    await at.client.close({ force: true });
+    expect(at.client.metrics).toMatchObject({ undelivered: 0, undeliveredBytes: 0 });
+    expect((await at.connection.packet()).toString("hex")).toBe("e000");
+  });
+
   test("a subscription with a handler cannot be iterated", async () => {
     const at = await scene();
     const subscription = await subscribe(at, "t", () => {});
