@@ -195,7 +195,8 @@ describe("a name", () => {
   const over = (peer: Peer, host: string, tls: Endpoint["tls"] = trust): Recorder =>
     new Recorder({ host, protocol: "mqtts", port: 1, tls, createConnection: () => connect(peer.port, "127.0.0.1") });
   const shown = async (host: string): Promise<unknown> => {
-    const peer = await listen();
+    const issued = authority.issue({ dnsNames: ["localhost", "hub.example"], ipAddresses: ["127.0.0.1"] });
+    const peer = await listen({ tls: { cert: issued.chain, key: issued.key } });
     const opened = over(peer, host).open();
     const { socket } = await peer.next();
     await opened;
@@ -204,6 +205,7 @@ describe("a name", () => {
 
   test("is sent without a dot at its end, an address is not sent at all", async () => {
     expect(await shown("localhost.")).toBe("localhost");
+    expect(await shown("hub.example")).toBe("hub.example");
     expect(await shown("127.0.0.1")).toBe(false);
   });
 
