@@ -8,6 +8,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { checkValue } from "../check.js";
+import { encodeJson } from "../wire/json.js";
 import { deriveGroupKey, verifySasToken } from "../wire/sas.js";
 import {
   authenticationOf,
@@ -86,6 +87,11 @@ export interface Credentials {
   readonly clockSkew: number;
 }
 
+/** Throws ERR_INVALID_ARGUMENT for what cannot be sent to the device with the result. */
+export function checkPayload(payload: unknown): void {
+  if (payload !== undefined) encodeJson(payload, "an enrolment's payload");
+}
+
 export class Enrollments {
   readonly #idScope: string;
   readonly #onChange: () => void;
@@ -100,6 +106,7 @@ export class Enrollments {
   /** Enrols one registration id, or with null a group. Throws ERR_INVALID_ARGUMENT. */
   add(registrationId: string | null, options: EnrollmentOptions): Enrollment {
     checkValue(registrationId, "string|null", "the registration id");
+    checkPayload(options.payload);
     const record = { registrationId: registrationId ?? undefined, authentication: authenticationOf(options), options };
     if (registrationId === null) this.#groups.push(record);
     else this.#individuals.set(registrationId.toLowerCase(), record);

@@ -44,9 +44,7 @@ import type { AcceptedPatch, Twin } from "./twin.js";
 export interface SentMessage {
   /** The one given, or the one that was made. */
   messageId: string;
-  /**
-   * How it ends: PUBACK, expiry, or purge (clean session, removal, close of the hub).
-   */
+  /** How it ends: PUBACK, expiry, or purge (clean session, removal, close of the hub). */
   completion: Promise<CloudOutcome>;
 }
 
@@ -91,6 +89,7 @@ export class HubEmulator extends Emitter<HubEvents> {
   private constructor(setup: Setup) {
     super("HubEmulator", HUB_EVENTS);
     const { options } = setup;
+    this.setMaxListeners(0); // One is each iteration over telemetry, of which a test may have one a device.
     this.hostName = setup.hostName;
     this.caCertificate = setup.authority.certificate;
     this.#setup = setup;

@@ -10,6 +10,7 @@
 import { checkTopicName } from "../codec/index.js";
 import { checkValue } from "../check.js";
 import { HubwireError } from "../errors.js";
+import { encodeJson } from "../wire/json.js";
 import { methodTopic } from "../wire/topics.js";
 import type { HubContext } from "./events.js";
 import type { Json } from "./twin.js";
@@ -155,13 +156,5 @@ export class MethodCalls {
 /** A call without a payload has an empty body. */
 function toJson(payload: unknown): string {
   if (payload === undefined) return "";
-  let text: string | undefined;
-  let cause: unknown;
-  try {
-    text = JSON.stringify(payload);
-  } catch (error) {
-    cause = error;
-  }
-  if (text === undefined) throw new HubwireError("ERR_INVALID_ARGUMENT", "a method payload must be JSON", { cause });
-  return text;
+  return encodeJson(payload, "a method's payload");
 }

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import type { ConnectPacket, QoS } from "../codec/index.js";
 import { parseOutbound, PROVISIONING_FILTER, provisioningResponseTopic } from "../wire/topics.js";
 import { BAD_USERNAME_OR_PASSWORD, NOT_AUTHORIZED } from "./admission.js";
-import { Enrollments, type Registrant } from "./enrollments.js";
+import { checkPayload, type EnrollmentOptions, Enrollments, type Registrant } from "./enrollments.js";
 import type { HubContext } from "./events.js";
 import type { Faults } from "./faults.js";
 import { violation, type Endpoint, type Link, type Verdict } from "./link.js";
@@ -160,29 +160,33 @@ export class ProvisioningService {
     if (options.enabled === false) {
       return { status: "disabled", registrationState: { ...state, status: "disabled" } };
     }
+    let chosen: EnrollmentOptions;
+    let deviceId: string;
     try {
-      const chosen = { ...options, ...options.allocate?.({ registrationId, payload }) };
-      const deviceId = chosen.deviceId ?? registrationId;
+      chosen = { ...options, ...options.allocate?.({ registrationId, payload }) };
+      checkPayload(chosen.payload);
+      deviceId = chosen.deviceId ?? registrationId;
       if (chosen.assignedHub === undefined) this.#assign(deviceId, authentication);
-      const event = { registrationId, deviceId };
-      this.#context.events.emit("registered", payload === undefined ? event : { ...event, payload });
-      return {
-        status: "assigned",
-        registrationState: {
-          ...state,
-          assignedHub: chosen.assignedHub ?? this.#hubName,
-          deviceId,
-          status: "assigned",
-          substatus: "initialAssignment",
-          etag: randomUUID(),
-          ...(chosen.payload === undefined ? {} : { payload: chosen.payload }),
-        },
-      };
     } catch (error) {
       const errorMessage = error instanceof Error ? error.message : String(error);
       const failed = { ...state, status: "failed", errorCode: 400_207, errorMessage };
       return { status: "failed", registrationState: failed };
     }
+    // What a listener throws is no failure of the registration.
+    const event = { registrationId, deviceId };
+    this.#context.events.emit("registered", payload === undefined ? event : { ...event, payload });
+    return {
+      status: "assigned",
+      registrationState: {
+        ...state,
+        assignedHub: chosen.assignedHub ?? this.#hubName,
+        deviceId,
+        status: "assigned",
+        substatus: "initialAssignment",
+        etag: randomUUID(),
+        ...(chosen.payload === undefined ? {} : { payload: chosen.payload }),
+      },
+    };
   }
 }
 

@@ -209,12 +209,15 @@ export class Lane {
 
   #run(): void {
     const now = this.#clock.now();
-    const next = this.#queue.findIndex(({ due }) => due > now);
-    const due = this.#queue.splice(0, next < 0 ? this.#queue.length : next);
-    if (this.#queue[0] !== undefined) this.#alarm.set(this.#queue[0].due);
-    for (const { bytes, run } of due) {
-      this.#throttles.release(bytes);
-      run();
+    try {
+      for (let first = this.#queue[0]; first !== undefined && first.due <= now; first = this.#queue[0]) {
+        this.#queue.shift();
+        this.#throttles.release(first.bytes);
+        first.run();
+      }
+    } finally {
+      // Also where a listener threw: what comes after it is still to be done.
+      if (this.#queue[0] !== undefined) this.#alarm.set(this.#queue[0].due);
     }
   }
 }

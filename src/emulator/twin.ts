@@ -7,6 +7,7 @@
  * other.
  */
 import { HubwireError } from "../errors.js";
+import { encodeJson } from "../wire/json.js";
 import { twinObjection, twinSize } from "../wire/twin-limits.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import type { Limits } from "./limits.js";
@@ -295,14 +296,7 @@ export class TwinDocument {
   }
 
   #checked(patch: unknown, text?: string): JsonObject {
-    let written = text;
-    let own: unknown;
-    try {
-      written ??= JSON.stringify(patch);
-      own = JSON.parse(written);
-    } catch (cause) {
-      throw new HubwireError("ERR_INVALID_ARGUMENT", "a twin patch must be JSON", { cause });
-    }
+    const own: unknown = JSON.parse(text ?? encodeJson(patch, "a twin patch", true));
     if (!isObject(own)) throw new HubwireError("ERR_INVALID_ARGUMENT", "a twin patch must be a JSON object");
     // A patch of what was read from the twin and is sent back carries what the hub added.
     delete own["$version"];

@@ -170,7 +170,13 @@ export class Uplink {
     const taken =
       delay !== Infinity &&
       this.#lane.add(delay, bytes, () => {
-        run();
+        try {
+          run();
+        } catch (error) {
+          // As where nothing is delayed: a client that has no answer must not wait for one.
+          link?.close("violation", violation("a listener of the hub threw"));
+          throw error;
+        }
         if (qos === 1) link?.acknowledge(packetId);
       });
     if (taken && first) this.#throttled(operation, "delayed");

@@ -55,8 +55,10 @@ export function explainError(error: HubwireError, activity: Activity, identity: 
   if (error.code === "ERR_CONNECTION_LOST") {
     return wrap(`the connection closed without a reason; likely: ${likelyCauses(activity).join("; ")}`);
   }
-  if (error.code === "ERR_TAKEOVER")
-    return wrap(`another client keeps connecting as ${identity}; only one can be connected`);
+  if (error.code === "ERR_TAKEOVER") {
+    const causes = likelyCauses({ ...activity, shortLived: 2 }).join("; ");
+    return wrap(`the hub keeps closing connections of ${identity} soon after it accepted them; likely: ${causes}`);
+  }
   if (!isRefusal(error)) return error;
   return wrap(
     `the hub refused ${identity}: check that it exists there and is enabled, that the key or certificate is ` +

@@ -2,7 +2,8 @@
 import { MqttClient } from "../client/client.js";
 import { checkX509 } from "./credentials.js";
 import { isRefusal } from "./explain.js";
-import { encodeJson, parseObject } from "./json.js";
+import { parseObject } from "./json.js";
+import { encodeJson } from "../wire/json.js";
 import type { ProvisioningOptions, ProvisioningResult } from "./provisioning.js";
 export { HubwireError } from "../errors.js";
 export type { ErrorCode, ErrorDetails, ErrorKind } from "../errors.js";

@@ -1,5 +1,5 @@
 /** JSON as it comes from the hub and goes there. */
-import { attempt, invalid } from "../check.js";
+import { attempt } from "../check.js";
 
 export type JsonObject = Record<string, unknown>;
 
@@ -15,23 +15,6 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   if (value instanceof Uint8Array) return value;
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
   return ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : undefined;
-}
-
-/** What JSON writes as {} although there is something in it. */
-export const isEmptiedByJson = (value: unknown): boolean =>
-  value instanceof Map || value instanceof Set || value instanceof Promise;
-
-/** `what` it is, for errors. Throws ERR_INVALID_ARGUMENT for what JSON cannot say. */
-export function encodeJson(value: unknown, what: string): string {
-  let json: string | undefined;
-  try {
-    if (!isEmptiedByJson(value)) json = JSON.stringify(value);
-  } catch (cause) {
-    throw invalid(`${what} cannot be written as JSON`, { cause });
-  }
-  if (json === undefined)
-    throw invalid(`${what} is missing, or no JSON value; text, bytes or a JSON value can be sent`);
-  return json;
 }
 
 export const isJsonObject = (value: unknown): value is JsonObject =>

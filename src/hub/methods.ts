@@ -9,10 +9,11 @@
  */
 import { checkOptions, checkValue, invalid, orInvalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
+import { encodeJson } from "../wire/json.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { methodResponseTopic } from "../wire/topics.js";
 import { asHubwireError, type HubAccess } from "./access.js";
-import { bytesOf, encodeJson, textOf } from "./json.js";
+import { bytesOf, textOf } from "./json.js";
 
 /** A call of a direct method. */
 export interface MethodRequest {

@@ -13,7 +13,8 @@ import type { MqttClientOptions } from "../client/options.js";
 import { HubwireError } from "../errors.js";
 import type { checkX509, DeviceOptions, X509 } from "./credentials.js";
 import type { isRefusal } from "./explain.js";
-import type { encodeJson, parseObject } from "./json.js";
+import type { parseObject } from "./json.js";
+import type { encodeJson } from "../wire/json.js";
 import { deriveGroupKey, isBase64, signSasToken } from "../wire/sas.js";
 import { operationTopic, parseInbound, PROVISIONING_FILTER, registerTopic, webSocketPath } from "../wire/topics.js";
 

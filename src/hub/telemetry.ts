@@ -7,9 +7,10 @@ import { checkSignal } from "../abort.js";
 import { trustTopic } from "../client/arguments.js";
 import { checkOptions, invalid, orInvalid, type Rules } from "../check.js";
 import { HubwireError } from "../errors.js";
+import { encodeJson } from "../wire/json.js";
 import { HUB_LIMITS } from "../wire/limits.js";
 import { BagKey, BagWriter, isPlain, type PropertiesInit, SYSTEM_PROPERTIES } from "../wire/property-bag.js";
-import { bytesOf, encodeJson } from "./json.js";
+import { bytesOf } from "./json.js";
 import { messageIdObjection } from "../wire/twin-limits.js";
 
 /** Text and bytes are sent as they are, anything else as JSON. */

@@ -141,6 +141,16 @@ describe("telemetry as an iterator", () => {
     expect(() => hub.telemetry()).toThrow(expect.objectContaining({ code: "ERR_CLOSED" }));
   });
 
+  it("may be read in as many places as there are devices, without a warning of too many listeners", async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error): number => warnings.push(warning);
+    process.on("warning", warned);
+    for (let i = 0; i < 30; i++) hub.telemetry({ deviceId: `d${i}` });
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", warned);
+    expect(warnings).toEqual([]);
+  });
+
   it("stops collecting when the loop is left", async () => {
     const client = await connected();
     const stream = hub.telemetry();

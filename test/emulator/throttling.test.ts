@@ -93,6 +93,24 @@ describe("telemetry over the rate", () => {
     expect(bodies).toEqual(["1", "2", "3", "4"]);
   });
 
+  it("that a listener throws at ends the connection as without a delay, and what is behind it is done", async () => {
+    await start({ sendsPerSecond: 2 });
+    await connected();
+    const bodies: string[] = [];
+    hub.on("telemetry", ({ payload }: TelemetryMessage) => {
+      bodies.push(Buffer.from(payload).toString());
+      if (bodies.length === 3) throw new Error("from the listener");
+    });
+    const gone = event(hub, "disconnected");
+    client.send(...[1, 2, 3, 4].map((index) => publish(index)));
+    for (const packetId of [1, 2]) expect(await client.next()).toEqual({ type: "puback", packetId });
+    expect(await client.nothingElse()).toBe(true);
+    expect(() => clock.advance(1_000)).toThrow("from the listener");
+    expect(await gone).toMatchObject({ reason: "violation" });
+    clock.advance(1_000);
+    expect(bodies).toEqual(["1", "2", "3", "4"]);
+  });
+
   it("that does not stop ends the connection; what was accepted arrives all the same", async () => {
     await start({ sendsPerSecond: 2 });
     await connected();

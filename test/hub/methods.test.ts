@@ -208,6 +208,8 @@ describe("from a hub that a test plays", () => {
     ["a status that is no integer", { status: 2.5 }],
     ["a status of more than 32 bits, over which the hub closes the connection", { status: 2 ** 31 }],
     ["a payload that was not waited for", { status: 200, payload: Promise.resolve(1) }],
+    ["a payload that JSON would empty within", { status: 200, payload: { a: new Map([[1, 2]]) } }],
+    ["a payload with NaN", { status: 200, payload: [Number.NaN] }],
     ["a status that is text", { status: "200" as never }],
     ["a payload over 128 KiB", { status: 200, payload: "x".repeat(131_072) }],
     ["a payload that is no JSON", { status: 200, payload: 1n }],

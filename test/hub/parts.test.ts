@@ -4,7 +4,7 @@ import { HubwireError } from "../../src/errors.js";
 import { asHubwireError } from "../../src/hub/access.js";
 import { sendBatch, type TelemetryMessage } from "../../src/hub/batch.js";
 import { Busy } from "../../src/hub/busy.js";
-import { bytesOf, encodeJson, isJsonObject, parseObject, textOf } from "../../src/hub/json.js";
+import { bytesOf, isJsonObject, parseObject, textOf } from "../../src/hub/json.js";
 import { Subscriptions } from "../../src/hub/subscriptions.js";
 import { FakeClock } from "../support/clock.js";
 
@@ -127,16 +127,6 @@ describe("JSON", () => {
     for (const other of ["text", [1], undefined, null, { buffer: all.buffer }]) expect(bytesOf(other)).toBeUndefined();
     expect(textOf(Buffer.from("xäy").subarray(1, 3))).toBe("ä");
     expect(textOf(Uint8Array.of(0x61, 0xff))).toBe("a\ufffd");
-  });
-
-  test("is written of what it can say", () => {
-    for (const value of [null, 0, "", false, [], {}, { a: undefined }])
-      expect(encodeJson(value, "it")).toBe(JSON.stringify(value));
-    for (const value of [undefined, () => 1, Symbol("s"), new Map(), new Set(), Promise.resolve()])
-      expect(() => encodeJson(value, "it")).toThrow("it is missing, or no JSON value");
-    expect(() => encodeJson(1n, "it")).toThrow(
-      expect.objectContaining({ message: "it cannot be written as JSON", cause: expect.any(TypeError) }),
-    );
   });
 
   test("objects are those with members, and no deeper than a hundred levels", () => {

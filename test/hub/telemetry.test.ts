@@ -149,6 +149,8 @@ describe("encodeTelemetry", () => {
     ["no body", undefined, {}],
     ["a function", () => {}, {}],
     ["a cycle", cycle, {}],
+    ["a reading that is NaN", { temperature: Number.NaN }, {}],
+    ["a Map within", { a: [new Map([[1, 2]])] }, {}],
     ["a number as message id", "x", { messageId: 7 }],
     ["an invalid date", "x", { expiry: new Date(Number.NaN) }],
     ["a property that is a number", "x", { properties: { a: 1 } }],
