@@ -28,7 +28,7 @@ export function checkFilter(filter: string, code: ErrorCode): string {
   const wildcard = MISPLACED.exec(filter);
   if (wildcard) {
     const statement = wildcard[0].includes("#") ? "4.7.1-2" : "4.7.1-3";
-    throw fault(code, "misplaced wildcard", statement);
+    throw fault(code, "wildcard misplaced", statement);
   }
   return filter;
 }

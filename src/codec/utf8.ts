@@ -43,7 +43,7 @@ const LONE_SURROGATE = /[\ud800-\udfff]/u;
 export function utf8Length(text: string, code: ErrorCode): number {
   const length = Buffer.byteLength(text);
   if (length !== text.length && LONE_SURROGATE.test(text)) {
-    throw fault(code, "string with a lone surrogate", "1.5.3-1");
+    throw fault(code, "string with lone surrogate", "1.5.3-1");
   }
   return length;
 }

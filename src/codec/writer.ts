@@ -252,8 +252,8 @@ export class PacketWriter {
       return onlyCheck ? wholeSize(body.length) : this.#whole(first, body);
     } catch (cause) {
       // What the decoder's rules refuse is the caller's fault here; and a getter of the caller's object may throw anything.
-      if (cause instanceof HubwireError) throw new HubwireError(INVALID, cause.message, { statement: cause.statement });
-      throw new HubwireError(INVALID, "packet cannot be read", { cause });
+      if (!(cause instanceof HubwireError)) throw new HubwireError(INVALID, "packet cannot be read", { cause });
+      throw cause.code === INVALID ? cause : new HubwireError(INVALID, cause.message, { statement: cause.statement });
     }
   }
 }
