@@ -11,6 +11,7 @@ import {
   type EnrollmentOptions,
   type Faults,
   type HubEmulator,
+  type IssuedCertificate,
   restoreAuthority,
   type SendOptions,
   type Twin,
@@ -46,7 +47,8 @@ const credentials: Fields = {
 function bytesOf({ body: value, base64 }: Values): Buffer {
   if (base64 !== undefined) {
     if (value !== undefined) throw badArgument("give body or base64, not both");
-    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) throw badArgument("base64 is not base64");
+    // Of a byte there are two characters at least.
+    if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2,3}={0,2})?$/.test(base64)) throw badArgument("base64 is not base64");
     return Buffer.from(base64 as string, "base64");
   }
   return Buffer.from(typeof value === "string" ? value : value === undefined ? "" : json(value));
@@ -72,14 +74,14 @@ function showCertificate(hub: HubEmulator, kind: string): void {
   const authority = restoreAuthority(root, privateKey);
   const day = 86_400_000;
   const names = { commonName: hub.hostName, dnsNames: [hub.hostName, "localhost"], ipAddresses: ["127.0.0.1", "::1"] };
-  const make = {
+  const make: Record<string, () => IssuedCertificate | undefined> = {
     own: () => undefined,
     expired: () => authority.issue({ ...names, notBefore: Date.now() - 2 * day, notAfter: Date.now() - day }),
     otherName: () => authority.issue({ commonName: "elsewhere.invalid", dnsNames: ["elsewhere.invalid"] }),
     otherAuthority: () => createAuthority().issue(names),
-  }[kind];
-  if (make === undefined) throw badArgument("kind is own, expired, otherName or otherAuthority");
-  const made = make();
+  };
+  if (!Object.hasOwn(make, kind)) throw badArgument("kind is own, expired, otherName or otherAuthority");
+  const made = make[kind]?.();
   hub.useCertificate(made && { certificate: made.chain, key: made.key });
 }
 
@@ -229,8 +231,9 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     fields: { deviceId: "text?", moduleId: "text?", set: "object?", clear: "boolean?" },
     run(hub, values) {
       const faults = faultsAt(hub, values);
-      if (values["clear"]) faults.clear();
-      faults.set(values["set"] ?? {});
+      // At once, so that a wrong one changes nothing.
+      const gone = values["clear"] ? { seed: undefined, ...faults.settings() } : {};
+      faults.set({ ...Object.fromEntries(Object.keys(gone).map((name) => [name, undefined])), ...values["set"] });
       return { faults: faults.settings() };
     },
   },
@@ -238,8 +241,9 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     help: "show another certificate from now on: kind is expired, otherName, otherAuthority, or own; or one of yours (PEM)",
     fields: { kind: "text?", certificate: "text?", key: "text?" },
     run(hub, { kind, certificate, key }) {
+      if ((certificate === undefined) !== (key === undefined) || (key !== undefined && kind !== undefined))
+        throw badArgument("certificate needs its key, and no kind");
       if (certificate === undefined) showCertificate(hub, kind ?? "own");
-      else if (key === undefined || kind !== undefined) throw badArgument("certificate needs its key, and no kind");
       else hub.useCertificate({ certificate, key });
       return {};
     },

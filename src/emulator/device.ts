@@ -139,8 +139,8 @@ export class Device implements IdentityRecord, Endpoint {
   enqueue(body: Uint8Array | string, options: SendOptions): { messageId: string; completion: Promise<CloudOutcome> } {
     const { deviceId, moduleId } = this;
     const { inputName } = options;
-    if ((moduleId === undefined) !== (inputName === undefined) || inputName?.includes("/")) {
-      const rule = "inputName goes with a module, which needs it, and has no slash";
+    if ((moduleId === undefined) !== (inputName === undefined) || inputName?.includes("/") || inputName === "") {
+      const rule = "inputName goes with a module, which needs it, and has a character or more, and no slash";
       throw new HubwireError("ERR_INVALID_ARGUMENT", rule);
     }
     const topic = (bag: string): string =>

@@ -7,7 +7,7 @@
  * Invariant: an individual enrolment goes before every group; what a device proved is decided at CONNECT.
  */
 import type { X509Certificate } from "node:crypto";
-import { checkValue } from "../check.js";
+import { checkValue, invalid } from "../check.js";
 import { encodeJson } from "../wire/json.js";
 import { deriveGroupKey, verifySasToken } from "../wire/sas.js";
 import {
@@ -87,6 +87,9 @@ export interface Credentials {
   readonly clockSkew: number;
 }
 
+/** By "Device Provisioning Service: terminology" (registration ID). */
+const REGISTRATION_ID = /^[\w.:-]{0,127}[A-Za-z0-9-]$/;
+
 /** Throws ERR_INVALID_ARGUMENT for what cannot be sent to the device with the result. */
 export function checkPayload(payload: unknown): void {
   if (payload !== undefined) encodeJson(payload, "an enrolment's payload");
@@ -106,6 +109,9 @@ export class Enrollments {
   /** Enrols one registration id, or with null a group. Throws ERR_INVALID_ARGUMENT. */
   add(registrationId: string | null, options: EnrollmentOptions): Enrollment {
     checkValue(registrationId, "string|null", "the registration id");
+    if (registrationId !== null && !REGISTRATION_ID.test(registrationId)) {
+      throw invalid("a registration id has 1 to 128 of A-Z a-z 0-9 - . _ : and ends with a letter, digit or dash");
+    }
     checkPayload(options.payload);
     const record = { registrationId: registrationId ?? undefined, authentication: authenticationOf(options), options };
     if (registrationId === null) this.#groups.push(record);

@@ -72,8 +72,9 @@ const RULES: Readonly<Record<keyof FaultSettings, readonly [fits: (value: unknow
   closeAfter: [isCount, "a number of packets"],
   stall: [isBoolean, "true or false"],
   delay: [
-    (value) => isDelay(value) || (Array.isArray(value) && value.length === 2 && value.every(isDelay)),
-    "milliseconds, or two of them",
+    (value) =>
+      isDelay(value) || (Array.isArray(value) && value.length === 2 && value.every(isDelay) && value[0] <= value[1]),
+    "milliseconds, or [least, most] of them",
   ],
   corrupt: [isBoolean, "true or false"],
   halfOpen: [isBoolean, "true or false"],

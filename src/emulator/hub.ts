@@ -23,6 +23,7 @@ import { limitsOf } from "./limits.js";
 import { Link, type LinkOwner, type Verdict } from "./link.js";
 import type { InvokeOptions, MethodResponse } from "./methods.js";
 import {
+  checkCertificate,
   checkMethod,
   optionsOf,
   setUp,
@@ -293,6 +294,7 @@ export class HubEmulator extends Emitter<HubEvents> {
    */
   useCertificate(given: ServerCertificate = this.#setup.server): void {
     try {
+      checkCertificate(given);
       this.#server?.setCertificate(given.certificate, given.key);
     } catch (cause) {
       throw new HubwireError("ERR_INVALID_ARGUMENT", "not a certificate and its key (PEM)", { cause });

@@ -3,7 +3,7 @@
  *
  * Invariant: a misspelt option, or a value that cannot be meant, is an error: one that is silently ignored costs more time.
  */
-import { attempt, checkOptions, invalid, type Rule, type Rules } from "../check.js";
+import { attempt, checkOptions, checkValue, invalid, type Rule, type Rules } from "../check.js";
 import type { Clock } from "../clock.js";
 import { checkTexts, createAuthority, restoreAuthority, type Authority } from "./certificates.js";
 import type { Limits } from "./limits.js";
@@ -131,6 +131,12 @@ export function checkMethod(value: unknown, name: string, text: string): void {
   if (attempt(() => typeof (value as Record<string, unknown>)[name] !== "function", true)) throw invalid(text);
 }
 
+/** Throws ERR_INVALID_ARGUMENT: where one is missing, TLS would do without a certificate, and fail at each client. */
+export function checkCertificate({ certificate, key }: ServerCertificate): void {
+  checkValue(certificate, "string", "the certificate (PEM)");
+  checkValue(key, "string", "the certificate's key (PEM)");
+}
+
 /** Throws ERR_INVALID_ARGUMENT for an unknown option and for what cannot be meant. */
 function checkHubOptions(given: HubOptions): HubOptions {
   const options = checkOptions(given, OPTIONS, "HubEmulator.start");
@@ -144,6 +150,7 @@ function checkHubOptions(given: HubOptions): HubOptions {
     const rule = "option authority of HubEmulator.start must be of createAuthority or restoreAuthority";
     checkMethod(options.authority, "issue", rule);
   }
+  if (options.certificate !== undefined) checkCertificate(options.certificate);
   if (options.state !== undefined) checkState(options.state);
   checkOptions(options.provisioning, PROVISIONING, "provisioning");
   return options;

@@ -216,6 +216,15 @@ describe("commands", () => {
     expect((await ask(hub, { command: "enrollments" }))["enrollments"]).toHaveLength(2);
   });
 
+  test("faults that are wrong change nothing, also where they were to be cleared first", async () => {
+    const hub = await emulate();
+    await ask(hub, { command: "faults", set: { connack: 3, rate: 0.5 } });
+    expect((await ask(hub, { command: "faults", clear: true, set: { nope: 1 } }))["type"]).toBe("error");
+    expect((await ask(hub, { command: "faults" }))["faults"]).toEqual({ connack: 3, rate: 0.5 });
+    expect((await ask(hub, { command: "faults", clear: true, set: { twin: 429 } }))["faults"]).toEqual({ twin: 429 });
+    expect((await ask(hub, { command: "faults", clear: true }))["faults"]).toEqual({});
+  });
+
   test("faults, for all and for one, and certificates that must not be trusted", async () => {
     const hub = await emulate(["--faults", '{"puback":"drop"}']);
     expect(await ask(hub, { command: "faults" })).toMatchObject({ faults: { puback: "drop" } });
@@ -254,6 +263,9 @@ describe("commands", () => {
     ['{"command":"method","deviceId":"device-1","name":"x"}', /not connected/],
     ['{"command":"faults","moduleId":"m"}', /needs its deviceId|need its deviceId/],
     ['{"command":"certificate","certificate":"x","key":"y"}', /not a certificate/],
+    ['{"command":"certificate","key":"y"}', /certificate needs its key/],
+    ['{"command":"certificate","kind":"constructor"}', /kind is own, expired/],
+    ['{"command":"c2d","deviceId":"device-1","base64":"a"}', /base64 is not base64/],
     ["dance pump", /the commands are/],
     ["desired device-1 {", /JSON/],
     ["x".repeat(2 * 1024 * 1024), /longer than/],

@@ -6,6 +6,7 @@ let hub: HubEmulator;
 beforeAll(async () => {
   hub = await HubEmulator.start();
   hub.createDevice("d1");
+  hub.createModule("d1", "m1");
 });
 afterAll(() => hub.close());
 
@@ -17,11 +18,20 @@ it.each<[string, () => unknown]>([
   ["start", () => HubEmulator.start({ alternativeNames: {} as never })],
   ["faults.set", () => hub.faults.set(null as never)],
   ["useCertificate", () => hub.useCertificate(null as never)],
+  ["useCertificate", () => hub.useCertificate({} as never)],
+  ["useCertificate", () => hub.useCertificate({ ...createSelfSigned(), key: undefined } as never)],
+  ["start", () => HubEmulator.start({ certificate: {} as never })],
+  ["start", () => HubEmulator.start({ certificate: { certificate: createSelfSigned().certificate } as never })],
+  ["faults.set", () => hub.faults.set({ delay: [5, 1] })],
   ["createDevice", () => hub.createDevice(symbol)],
   ["createDevice", () => hub.createDevice("n", { thumbprint: {} as never })],
   ["createModule", () => hub.createModule("d1", symbol)],
   ["createEnrollment", () => hub.createEnrollment(undefined as never)],
   ["createEnrollment", () => hub.createEnrollment(5 as never)],
+  ["createEnrollment", () => hub.createEnrollment("sensor!")],
+  ["createEnrollment", () => hub.createEnrollment("sensor.")],
+  ["createEnrollment", () => hub.createEnrollment("x".repeat(129))],
+  ["sendToDevice", () => hub.sendToDevice("d1", "x", { moduleId: "m1", inputName: "" })],
   ["twin", () => hub.twin(symbol)],
   ["invokeMethod", () => hub.invokeMethod("d1", undefined as never)],
   ["updateDesiredProperties", () => hub.updateDesiredProperties("d1", { a: new Map([["b", 1]]) })],
