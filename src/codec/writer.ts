@@ -44,7 +44,7 @@ export class PacketWriter {
   #full: Uint8Array[] = [];
   #fullBytes = 0;
   /** The last topic name, checked, and its bytes in UTF-8. */
-  #topic: string | number = NaN;
+  #topic = "";
   #topicLength = 0;
   /** What it is written from: its bytes, which begin `#topicMemory`, once it came twice. */
   #topicData: Uint8Array | string = "";
@@ -132,7 +132,7 @@ export class PacketWriter {
     const length = this.#topicLength;
     if (this.#topicMemory.length < length) this.#topicMemory = Buffer.allocUnsafeSlow(2 * length);
     const bytes = this.#topicMemory.subarray(0, length);
-    (bytes as NativeBuffer).utf8Write(this.#topic as string, 0, length);
+    (bytes as NativeBuffer).utf8Write(this.#topic, 0, length);
     this.#topicData = bytes;
   }
 
@@ -162,7 +162,7 @@ export class PacketWriter {
     packetId: number,
     lend: number = LEND,
   ): number {
-    if (topic !== this.#topic) this.#check(topic);
+    if (topic !== this.#topic || !topic) this.#check(topic);
     else if (typeof this.#topicData === "string") this.#learn();
     checkFlags(qos, retain, dup, packetId);
     const payloadLength = dataLength(payload, "payload");
