@@ -37,14 +37,16 @@ export interface TlsFacts {
 /** The addresses of a name in one family, as the operating system finds them. Rejects with ERR_DNS where there is none. */
 export async function resolveName(host: string, family: 4 | 6, signal: AbortSignal): Promise<string[]> {
   const { lookup } = await import("node:dns/promises");
+  const none = `${host} has no IPv${family} address`;
   const found = lookup(host, { family, all: true }).catch((cause: unknown): LookupAddress[] => {
     const code = codeOf(cause);
-    const text = /^(ENOTFOUND|ENODATA|EAI_(NODATA|NONAME|ADDRFAMILY))$/.test(code)
-      ? `${host} has no IPv${family} address`
-      : `${host} cannot be looked up (${code})`;
-    throw new HubwireError("ERR_DNS", text, { cause });
+    const isNone = /^(ENOTFOUND|ENODATA|EAI_(NODATA|NONAME|ADDRFAMILY))$/.test(code);
+    throw new HubwireError("ERR_DNS", isNone ? none : `${host} cannot be looked up (${code})`, { cause });
   });
-  return (await abortable(signal, found)).map(({ address }) => address);
+  // An address in place of a name comes back whatever its family.
+  const addresses = (await abortable(signal, found)).filter((each) => each.family === family);
+  if (addresses.length === 0) throw new HubwireError("ERR_DNS", none);
+  return addresses.map(({ address }) => address);
 }
 
 /** Opens a TCP connection to the target, or a tunnel to it. */

@@ -116,7 +116,8 @@ export interface SasToken {
 
 /**
  * Reads a token: fields in any order, escapes in either case, `+` is itself. Throws ERR_SAS_TOKEN for a field that
- * is missing, unknown, empty or there twice, and for an expiry that is no integer; never echoes the token.
+ * is missing, unknown, empty or there twice, and for an expiry that is no integer; never echoes the token. An empty
+ * `skn` is none.
  */
 export function parseSasToken(token: string): SasToken {
   const refuse = (what: string): HubwireError => new HubwireError("ERR_SAS_TOKEN", `the SAS token ${what}`);
@@ -129,7 +130,8 @@ export function parseSasToken(token: string): SasToken {
     // The name is not echoed: in a mangled token it may be a piece of the signature.
     if (!/^(sr|sig|se|skn)$/.test(name)) throw refuse("has an unknown field; sr, sig, se and skn are known");
     if (fields.has(name)) throw refuse(`has two ${name} fields`);
-    if (equals === field.length - 1) throw refuse(`has an empty ${name}`);
+    // Microsoft's C SDK ends a token of a device's own key with an empty skn.
+    if (equals === field.length - 1 && name !== "skn") throw refuse(`has an empty ${name}`);
     fields.set(name, field.slice(equals + 1));
   }
   const required = (name: string): string => {
@@ -147,7 +149,7 @@ export function parseSasToken(token: string): SasToken {
     encodedResource,
     signature,
     expiry: Number(expiry),
-    ...(keyName === undefined ? {} : { keyName: percentDecode(keyName) }),
+    ...(keyName ? { keyName: percentDecode(keyName) } : {}),
   };
 }
 

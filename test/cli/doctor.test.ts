@@ -104,6 +104,17 @@ describe("a way that works", () => {
     expect((await arrived)[0]).toMatchObject({ deviceId: "sensor-7" });
   });
 
+  test("to an address in place of a name, which is of one family", async () => {
+    const env = { IOTHUB_DEVICE_CONNECTION_STRING: connectionString.replace("localhost", "127.0.0.1") };
+    const told = await doctor(["--no-telemetry"], { env });
+    expect(told).toMatchObject({ status: 0, verdict: { works: true } });
+    expect(told.steps["dns v6"]).toMatchObject({
+      outcome: "skipped",
+      text: expect.stringContaining("127.0.0.1 has no IPv6 address"),
+    });
+    expect(told.steps["tcp v6"]).toBeUndefined();
+  });
+
   test("for people, and without telemetry", async () => {
     const running = new Running(["doctor", "--no-telemetry", "--websocket", "--ca", ca, "--port", String(hub.port)], {
       env: { IOTHUB_DEVICE_CONNECTION_STRING: connectionString },

@@ -98,6 +98,11 @@ describe("parseSasToken", () => {
     });
   });
 
+  test("an empty skn, with which Microsoft's C SDK ends a token of a device's own key, is none", () => {
+    expect(parseSasToken(`${TOKEN}&skn=`)).toEqual(parseSasToken(TOKEN));
+    expect(() => parseSasToken(`${TOKEN}&skn=&skn=`)).toThrow("has two skn fields");
+  });
+
   const secret = "c2VjcmV0";
   test.each([
     ["no prefix", `sr=h&sig=${secret}&se=5`],
