@@ -165,7 +165,8 @@ export class ProvisioningService {
     try {
       chosen = { ...options, ...options.allocate?.({ registrationId, payload }) };
       checkPayload(chosen.payload);
-      deviceId = chosen.deviceId ?? registrationId;
+      // A registration id knows no case: one enrolment is one device, whatever case it comes in.
+      deviceId = chosen.deviceId ?? record.registrationId ?? registrationId;
       if (chosen.assignedHub === undefined) this.#assign(deviceId, authentication);
     } catch (error) {
       const errorMessage = error instanceof Error ? error.message : String(error);

@@ -82,6 +82,15 @@ async function register(client: RawClient, registrationId: string, payload?: unk
 }
 
 describe("an individual enrolment", () => {
+  it("makes one device of one enrolment, in whatever case its registration id comes", async () => {
+    const { primaryKey } = hub.createEnrollment("Case-1");
+    for (const registrationId of ["case-1", "CASE-1", "Case-1"]) {
+      const { client } = await dps(dpsConnect(registrationId, primaryKey));
+      expect(await register(client, registrationId)).toMatchObject({ registrationState: { deviceId: "Case-1" } });
+    }
+    expect(hub.identities().filter(({ deviceId }) => /^case-1$/i.test(deviceId))).toHaveLength(1);
+  });
+
   it("with a key assigns a device that can connect with it", async () => {
     const { idScope, primaryKey } = hub.createEnrollment("r1", {
       deviceId: "thermostat-1",
