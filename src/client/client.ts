@@ -172,7 +172,7 @@ export class MqttClient extends Emitter<ClientEvents> {
    * Ends all subscriptions with this filter that there are now. Resolves with UNSUBACK; iteration ends after the messages
    * that wait. Without a connection the request waits, as long as a message would.
    * @throws HubwireError (as a rejection) ERR_TIMEOUT (the subscriptions have ended here all the same), ERR_ABORTED,
-   * ERR_CLOSED, ERR_QUEUE_FULL, ERR_INVALID_ARGUMENT.
+   * ERR_CLOSED, ERR_QUEUE_FULL, ERR_SUBSCRIBE_REFUSED (the subscriptions stay), ERR_INVALID_ARGUMENT.
    */
   async unsubscribe(topicFilter: string, options?: SignalOptions): Promise<void> {
     const { signal } = unsubscribeArguments(topicFilter, options);

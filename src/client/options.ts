@@ -76,8 +76,9 @@ export interface MqttClientOptions extends Credentials, Address {
    */
   handlerTimeout?: number | undefined;
   /**
-   * Whether a message on which the server ends every connection is given up with ERR_MESSAGE_REFUSED, so that it does not
-   * hold up all others for ever (a knowing breach of MQTT-4.4.0-1). Default true.
+   * Whether a message on which the server ends every connection is given up with ERR_MESSAGE_REFUSED, a SUBSCRIBE or
+   * UNSUBSCRIBE with ERR_SUBSCRIBE_REFUSED, so that it does not hold up all others for ever (a knowing breach of
+   * MQTT-4.4.0-1). Default true.
    */
   poisonDetection?: boolean | undefined;
   /** Keeps QoS 1 and 2 messages beyond the life of the process; one client's at a time. */

@@ -13,10 +13,11 @@ import { checkPublish } from "../codec/index.js";
 import type { HubwireError } from "../errors.js";
 import { eachMillisecond, Expiry, firstSentAt, notConnected, queueFull } from "./expiry.js";
 import { awaitedOf, PUBACK, PUBCOMP, PUBREC, Publication, QUEUED, Restored, settledNow } from "./exchange.js";
+import type { Exchange } from "./exchange.js";
 import type { SessionStore } from "./journal.js";
 import { append, forAll, insert, type Link, members, newList, unlink, walk, walkAll } from "./list.js";
 import type { SessionParts } from "./parts.js";
-import { refusedMessage, sessionLost } from "./refusals.js";
+import { refused, sessionLost } from "./refusals.js";
 import { Suspect } from "./suspect.js";
 import { Window } from "./window.js";
 
@@ -171,7 +172,7 @@ export class Outbound {
   #trySuspect(): void {
     const publication = this.#held.next as Publication;
     if (publication === (this.#held as Link) || !this.isOpen || this.#released.next !== this.#released) return;
-    this.suspect.sentAlone(this.#parts.time);
+    this.suspect.sent(publication, this.#parts.time);
     this.#sendHeld(publication);
   }
 
@@ -236,10 +237,10 @@ export class Outbound {
   opened(sessionPresent: boolean): void {
     this.isOpen = true;
     this.suspect.opened(this.#parts.time);
-    const { stage, message } = this.suspect;
-    if (stage === "without" && message) {
-      unlink(message);
-      insert(message, this.#held);
+    const { stage, accused } = this.suspect;
+    if (stage === "without" && accused instanceof Publication) {
+      unlink(accused);
+      insert(accused, this.#held);
     }
     if (sessionPresent) this.#resume();
     else this.#startAnew();
@@ -301,27 +302,29 @@ export class Outbound {
     insert(publication, before);
   }
 
-  /** The connection is gone. `byPeer`: through the other end's doing, as far as this end can know. */
-  lost(error: HubwireError, byPeer: boolean): void {
+  /** The connection is gone. `byPeer`: by the other end's doing, as far as this end can know. Returns a condemned request. */
+  lost(error: HubwireError, byPeer: boolean, asking: Exchange | undefined): Exchange | undefined {
     const isJudged = this.isOpen && this.#parts.options.poisonDetection;
     if (this.isOpen) this.#window.pack(this.#queue);
     append(this.#sent, this.#again);
     this.isOpen = this.isHolding = this.hasMore = false;
     this.isWritable = true;
-    if (isJudged) this.#judge(byPeer);
-    if (this.#parts.options.queue.qos0) return;
+    const condemned = isJudged ? this.#judge(byPeer, asking) : undefined;
+    if (this.#parts.options.queue.qos0) return condemned;
     for (const publication of walk<Publication>(this.#queue)) if (!publication.qos) this.giveUp(publication, error);
+    return condemned;
   }
 
-  #judge(byPeer: boolean): void {
+  #judge(byPeer: boolean, asking: Exchange | undefined): Exchange | undefined {
     const oldest = this.#sent.next === this.#sent ? undefined : (this.#sent.next as Publication);
-    const condemned = this.suspect.ended(this.#parts.time.now, oldest, byPeer);
+    const condemned = this.suspect.ended(this.#parts.time.now, oldest, asking, byPeer);
     this.#releaseHeld();
-    if (!condemned) return;
-    const error = refusedMessage();
+    if (!(condemned instanceof Publication)) return condemned;
+    const error = refused("ERR_MESSAGE_REFUSED");
     if (condemned.settled) this.#parts.event({ type: "abandoned", error });
     // The server may have it, and only its PUBREC be lost: the next of the same identifier would be taken for it.
     this.#drop(condemned, error, condemned.qos > 1);
+    return undefined;
   }
 
   // ---- the end of a message
@@ -341,8 +344,8 @@ export class Outbound {
       forAll(sent, (publication) => publication instanceof Restored || this.giveUp(publication, error));
     } finally {
       // The queue leaves at once; the owner tells who waits in its own time, for they may be many.
-      const { message } = this.suspect;
-      if (message && !message.packetId) this.suspect.clear();
+      const { accused } = this.suspect;
+      if (accused && !accused.packetId) this.suspect.clear();
       const gone = settledNow(this.#queue);
       this.#window.clearQueue();
       for (const restored of walk<Publication>(this.#queue)) this.#window.count(restored, 1);
@@ -361,7 +364,7 @@ export class Outbound {
   #drop(publication: Publication, error: HubwireError | undefined, isRetired = false): void {
     const { ids, event } = this.#parts;
     const { packetId } = publication;
-    if (publication === this.suspect.message) this.suspect.clear();
+    if (publication === this.suspect.accused) this.suspect.clear();
     // Nobody waits for it here, but it must not vanish silently.
     if (error && !publication.settled && publication instanceof Restored) event({ type: "abandoned", error });
     unlink(publication);

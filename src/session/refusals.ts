@@ -36,11 +36,8 @@ export const isByPeer = (error: HubwireError | undefined): boolean =>
   error?.kind === "network" && error.code !== "ERR_TIMEOUT" && error.code !== "ERR_KEEP_ALIVE_TIMEOUT";
 
 /** Policy 12. */
-export const refusedMessage = (): HubwireError =>
-  new HubwireError(
-    "ERR_MESSAGE_REFUSED",
-    "the server ended every connection on which this message was sent, and none without it",
-  );
+export const refused = (code: ErrorCode): HubwireError =>
+  new HubwireError(code, "the server ended every connection on which this was sent, and none without it");
 
 /** Policy 6. */
 export const sessionLost = (): HubwireError =>

@@ -66,7 +66,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
       event: (event) => void this.#events.push(event),
     };
     this.#outbound = new Outbound(this.#parts);
-    this.#subscriptions = new Subscriptions(this.#parts);
+    this.#subscriptions = new Subscriptions(this.#parts, this.#outbound.suspect);
     this.#arrivals = new Arrivals(this.#parts, this.#subscriptions.filters, sink);
     this.#answers = new Answers(this.#parts, this.#outbound);
     this.#watch = new Watch(this.#parts, this.#answers.liveness);
@@ -138,9 +138,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     try {
       this.#packets.receive(decoder, chunk);
       // What waited for room in the window, or for an identifier.
-      this.#outbound.goOn();
-      this.#subscriptions.sendAll();
-      this.#drain.check();
+      this.#goOn();
     } catch (cause) {
       // Another decoder, or none: the owner ended this connection from inside the sink.
       if (decoder !== this.#decoder) return;
@@ -149,10 +147,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     }
   }
 
-  /**
-   * The transport is gone; what a reconnect can finish is kept. `error` undefined: as planned. Ignored when that is known
-   * already.
-   */
+  /** The transport is gone; what a reconnect can finish is kept. `error` undefined: as planned. Ignored when that is known. */
   lost(error: HubwireError | undefined, now: number): void {
     if (this.#state === "closed") return;
     const { time, output } = this.#parts;
@@ -161,9 +156,11 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#decoder = undefined;
     output.close();
     this.#arrivals.lost();
-    this.#subscriptions.lost();
+    const asking = this.#subscriptions.lost();
     try {
-      this.#outbound.lost(error ?? new HubwireError("ERR_CONNECTION_LOST", "the connection was lost"), isByPeer(error));
+      const reason = error ?? new HubwireError("ERR_CONNECTION_LOST", "the connection was lost");
+      const condemned = this.#outbound.lost(reason, isByPeer(error), asking);
+      if (condemned) this.#subscriptions.condemn(condemned as A);
     } catch (storeError) {
       this.#parts.event({ type: "abandoned", error: storeError as HubwireError });
     }
@@ -218,8 +215,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
         if (request instanceof Publication) this.#outbound.giveUp(request, error);
         else this.#subscriptions.giveUp(request, error);
       });
-      this.#outbound.pump();
-      this.#drain.check();
+      this.#goOn();
     });
   }
 
@@ -257,10 +253,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
   /** Whether the transport takes more; while not, new PUBLISH wait in the queue. True after `open`; goes on with the queue. */
   writable(ready: boolean, now: number): void {
     this.#outbound.isWritable = ready;
-    this.#guard(now, () => {
-      this.#outbound.pump();
-      this.#drain.check();
-    });
+    this.#guard(now, () => this.#goOn());
   }
 
   /** `bytes` of output were handed to the transport. */
@@ -334,7 +327,7 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
       this.#subscriptions.tick();
       const oldest = Math.min(this.#outbound.oldestSentAt, this.#subscriptions.oldestSentAt);
       if (this.#state === "connected") this.#watch.check(oldest);
-      this.#drain.check();
+      this.#goOn();
     });
   }
 
@@ -377,6 +370,12 @@ export class Session<P extends Publication, A extends Asking<S>, S extends Route
     this.#arrivals.restore(store, inbound);
     this.#outbound.restore(store, publications);
     this.#parts.ids.restore(publications);
+  }
+
+  #goOn(): void {
+    this.#outbound.goOn();
+    this.#subscriptions.sendAll();
+    this.#drain.check();
   }
 
   /** For calls that don't throw: where the store fails, so does the connection. */

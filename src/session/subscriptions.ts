@@ -14,7 +14,9 @@ import { Asking, OwnAsking, SUBACK, UNSUBACK } from "./exchange.js";
 import { Filters, isWanted, wantedQos } from "./filters.js";
 import { insert, type Link, members, newList, unlink } from "./list.js";
 import type { SessionParts } from "./parts.js";
+import { refused } from "./refusals.js";
 import type { Route } from "./route.js";
+import type { Suspect } from "./suspect.js";
 
 /**
  * Topic filters that are out at one time: what one step sends, and the answers that may come in one chunk, stay few. Each
@@ -40,9 +42,11 @@ export class Subscriptions<R extends Route> {
   readonly #parts: SessionParts;
   readonly #unsent = newList();
   readonly #sent = newList();
+  readonly #suspect: Suspect;
 
-  constructor(parts: SessionParts) {
+  constructor(parts: SessionParts, suspect: Suspect) {
     this.#parts = parts;
+    this.#suspect = suspect;
   }
 
   /** When the oldest unanswered request was sent, ms; Infinity without one. */
@@ -85,7 +89,8 @@ export class Subscriptions<R extends Route> {
     const { ids, output, time, options } = this.#parts;
     while (this.#isOpen && this.#out < WINDOW && this.#unsent.next !== this.#unsent) {
       const asking = this.#unsent.next as Asking<R>;
-      if (!ids.take(asking)) return;
+      // Policy 12: what the user asks for waits while somebody is under suspicion; what the session asks for does not.
+      if ((!(asking instanceof OwnAsking) && this.#suspect.holds(asking)) || !ids.take(asking)) return;
       const { topicFilters, packetId } = asking;
       output.packet(
         asking.awaits === SUBACK
@@ -95,6 +100,7 @@ export class Subscriptions<R extends Route> {
       );
       asking.sentAt = Math.floor(time.now);
       asking.wasSent = true;
+      this.#suspect.sent(asking, time);
       unlink(asking);
       insert(asking, this.#sent);
       this.#out += topicFilters.length;
@@ -201,6 +207,7 @@ export class Subscriptions<R extends Route> {
   #settle(asking: Asking<R>, error: HubwireError | undefined, returnCodes?: readonly number[]): void {
     if (asking.settled) return;
     asking.settled = true;
+    if (asking === this.#suspect.accused) this.#suspect.clear();
     if (asking instanceof OwnAsking) return;
     this.awaited--;
     this.#bytes -= memoryOf(asking);
@@ -232,9 +239,10 @@ export class Subscriptions<R extends Route> {
     }
   }
 
-  /** The connection is gone: everything is asked again under a new identifier, in the same order. */
-  lost(): void {
+  /** The connection is gone: everything is asked again under a new identifier, in the same order. Returns the user's oldest. */
+  lost(): Asking<R> | undefined {
     this.#isOpen = false;
+    let oldest: Asking<R> | undefined;
     const first = this.#unsent.next;
     for (const asking of members<Asking<R>>(this.#sent)) {
       if (this.#wasHeard(asking)) {
@@ -244,7 +252,15 @@ export class Subscriptions<R extends Route> {
       this.#remove(asking);
       // Nobody wants what it asked for; an UNSUBSCRIBE still has to reach a server that kept the session.
       if (!asking.settled || asking.awaits === UNSUBACK) insert(asking, first);
+      if (!asking.settled && !(asking instanceof OwnAsking)) oldest ??= asking;
     }
+    return oldest;
+  }
+
+  /** Policy 12. The server has not granted it, and is not to hear of it again. */
+  condemn(asking: Asking<R>): void {
+    asking.wasSent = false;
+    this.giveUp(asking, refused("ERR_SUBSCRIBE_REFUSED"));
   }
 
   /** The server came to this UNSUBSCRIBE, for it has granted what was asked for behind it: it must not be sent again. */

@@ -153,8 +153,8 @@ const mutants: Record<string, Mutation> = {
   ],
   "a stalled transport that stays stalled": [
     "session.ts",
-    "this.#outbound.isWritable = ready;\n    this.#guard(now, () => {\n      this.#outbound.pump();",
-    "this.#outbound.isWritable = ready;\n    this.#guard(now, () => {",
+    "this.#outbound.isWritable = ready;\n    this.#guard(now, () => this.#goOn());",
+    "this.#outbound.isWritable = ready;",
   ],
 };
 

@@ -309,3 +309,114 @@ describe("alone", () => {
     });
   });
 });
+
+describe("a request on which the server ends every connection", () => {
+  const ask = (h: Harness, name: string): void => h.session.subscribe([{ topicFilter: name, qos: 1 }], name, h.now);
+  /** The server answers messages, and ends each connection on SUBSCRIBE. */
+  function dying(times: number, overrides: ConstructorParameters<typeof Harness>[0] = {}): Harness {
+    const h = new Harness(overrides).connect();
+    ask(h, "bad");
+    ask(h, "good");
+    for (let round = 0; round < times; round++) {
+      h.publish(`m${round}`);
+      const [id] = h.sent().flatMap((packet) => (packet.type === "publish" ? [packet.packetId!] : []));
+      h.feed({ type: "puback", packetId: id! }).advance(LIFE).lose();
+      if (round + 1 < times) h.connect(true);
+    }
+    h.settled = [];
+    return h;
+  }
+  /** The connection without them thrived: the first has gone by itself. */
+  function suspected(): Harness {
+    const h = dying(5).connect(true).publish("c");
+    expect(h.sentLines()).toEqual([]);
+    h.advance(PROBE);
+    expect(h.sentLines()).toEqual(["pingreq"]);
+    h.feed({ type: "pingresp" });
+    expect(h.sent()).toMatchObject([{ type: "subscribe", subscriptions: [{ topicFilter: "bad" }] }]);
+    return h;
+  }
+  const both = [expect.stringContaining("subscribe"), expect.stringContaining("subscribe")];
+
+  test("is given up; what was asked for beside it and all messages go on, and the server hears no more of it", () => {
+    const h = suspected().advance(LIFE).lose();
+    expect(h.results()).toEqual(["bad:ERR_SUBSCRIBE_REFUSED"]);
+    h.connect(true);
+    expect(h.sent()).toMatchObject([
+      { type: "subscribe", subscriptions: [{ topicFilter: "good" }] },
+      { type: "publish", qos: 1 },
+    ]);
+    expect(h.session.match("bad")).toEqual([]);
+  });
+
+  test("is told from the messages beside it, whichever of them are acknowledged", () => {
+    const h = new Harness().connect();
+    ask(h, "bad");
+    for (let round = 0; round < 5; round++) {
+      h.publish(`m${round}`);
+      const ids = h.sent().flatMap((packet) => (packet.type === "publish" ? [packet.packetId!] : []));
+      if (round % 2 === 0) for (const packetId of ids) h.feed({ type: "puback", packetId });
+      h.advance(LIFE).lose().connect(true);
+    }
+    expect(h.sentLines(), "with neither").toEqual([]);
+  });
+
+  test("that is answered when it goes alone is cleared, and all go on at once", () => {
+    const h = dying(5).connect(true).publish("c").advance(PROBE);
+    h.feed({ type: "pingresp" });
+    const [, subscribe] = h.sent();
+    h.feed({ type: "suback", packetId: (subscribe as { packetId: number }).packetId, returnCodes: [1] });
+    expect(h.results()).toEqual(["bad:ok"]);
+    expect(h.sent().map(({ type }) => type)).toEqual(["subscribe", "publish"]);
+  });
+
+  test.each([
+    ["four connections", () => dying(4)],
+    ["a connection without it that ended as well", () => dying(5).connect(true).advance(LIFE).lose()],
+    [
+      "a connection with it alone that this end gave up",
+      () => {
+        const h = suspected();
+        end(h, "ERR_KEEP_ALIVE_TIMEOUT");
+        return h;
+      },
+    ],
+    ["any number, with `poisonDetection: false`", () => dying(20, { poisonDetection: false })],
+  ])("%s: it is asked for again", (_what, make) => {
+    const h = make();
+    h.connect(true);
+    expect(h.sentLines().filter((line) => !line.startsWith("publish"))).toEqual(both);
+    expect(h.results()).toEqual([]);
+  });
+
+  test("whose caller gives it up meanwhile holds up nothing", () => {
+    const h = dying(5).connect(true).publish("c");
+    h.session.cancelNamed("bad", new HubwireError("ERR_ABORTED", "mine"), h.now);
+    // The server may have heard of it.
+    expect(h.sent().map(({ type }) => type)).toEqual(["subscribe", "unsubscribe", "publish"]);
+  });
+
+  test("an UNSUBSCRIBE leaves the subscription as it was", () => {
+    const h = new Harness().connect();
+    ask(h, "s");
+    const [subscribe] = h.sent();
+    h.feed({ type: "suback", packetId: (subscribe as { packetId: number }).packetId, returnCodes: [1] });
+    h.session.unsubscribe(["s"], "u", h.now);
+    for (let round = 0; round < 5; round++) h.advance(LIFE).lose().connect(true).sent();
+    h.advance(PROBE).feed({ type: "pingresp" });
+    expect(h.sent().map(({ type }) => type)).toEqual(["pingreq", "unsubscribe"]);
+    h.advance(LIFE).lose();
+    expect(h.results()).toEqual(["s:ok", "u:ERR_SUBSCRIBE_REFUSED"]);
+    expect(h.connect(true).sentLines()).toEqual([]);
+    expect(h.session.match("s")).toHaveLength(1);
+  });
+
+  test("a message under suspicion goes without any request beside it", () => {
+    const h = after(5);
+    ask(h, "s");
+    h.connect(true).advance(PROBE).feed({ type: "pingresp" });
+    expect(h.sentLines()).toEqual(["pingreq", "publish#1 dup q1 poison"]);
+    h.feed({ type: "puback", packetId: 1 });
+    expect(h.sent().map(({ type }) => type)).toEqual(["publish", "subscribe"]);
+  });
+});

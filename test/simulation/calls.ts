@@ -65,6 +65,8 @@ export interface Facts {
   limit: number;
   /** Accepted connections that the client did not end, where the server closed some on a PUBLISH, whichever it was. */
   endings: () => number;
+  /** The same where it closed some on a SUBSCRIBE or UNSUBSCRIBE. */
+  requestEndings: () => number;
   /** Nothing has been wrong with the network or the server so far, nothing that an answer could be late for. */
   isCalm: boolean;
   /** A session ended while messages were on their way. */
@@ -72,7 +74,7 @@ export interface Facts {
 }
 
 /** At the begin of a run. */
-export const newFacts = (endings: () => number): Facts => ({
+export const newFacts = (endings: () => number, requestEndings: () => number): Facts => ({
   connects: 0,
   closeAsked: false,
   closed: false,
@@ -82,6 +84,7 @@ export const newFacts = (endings: () => number): Facts => ({
   limit: Infinity,
   isCalm: true,
   endings,
+  requestEndings,
   sessionsLost: 0,
 });
 
@@ -261,7 +264,7 @@ export class ClientRules implements CallRules {
           ? ""
           : "the message is none that the server refuses";
       case "ERR_SUBSCRIBE_REFUSED":
-        return facts.refusedFilters.size > 0 ? "" : "the server refused none";
+        return facts.refusedFilters.size > 0 || facts.requestEndings() > DOUBTS ? "" : "the server refused none";
       default:
         if (store && facts.storeFailed) return "";
         // It was on its way when the connection was lost, and must not wait for the next.

@@ -2,7 +2,7 @@
 import type { PacketType } from "../../src/codec/types.js";
 import type { Answer, WorldOp } from "./program.js";
 
-/** Connections that end on one message before that is accused of it (policy 12). */
+/** Connections that end on one message or request before that is accused of it (policy 12). */
 export const DOUBTS = 5;
 
 interface Armed {
@@ -16,6 +16,8 @@ export class Faults {
   /** How often something went wrong by intention. */
   count = 0;
   closedOnPublish = 0;
+  /** On SUBSCRIBE or UNSUBSCRIBE. */
+  closedOnRequest = 0;
   /** The largest payload that the server takes. */
   limit = Infinity;
   downgrades = false;
@@ -61,6 +63,7 @@ export class Faults {
   closesOn(type: PacketType): boolean {
     if (this.#use(this.#closing, type) === undefined) return false;
     if (type === "publish") this.closedOnPublish++;
+    if (type === "subscribe" || type === "unsubscribe") this.closedOnRequest++;
     return true;
   }
 

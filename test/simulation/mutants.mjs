@@ -137,8 +137,8 @@ export const mutants = [
     edits: [
       [
         "src/session/session.ts",
-        "this.#outbound.isWritable = ready;\n    this.#guard(now, () => {\n      this.#outbound.pump();\n      this.#drain.check();",
-        "this.#outbound.isWritable = ready;\n    this.#guard(now, () => {\n      this.#outbound.pump();",
+        "this.#outbound.isWritable = ready;\n    this.#guard(now, () => this.#goOn());",
+        "this.#outbound.isWritable = ready;\n    this.#guard(now, () => this.#outbound.goOn());",
       ],
     ],
   },

@@ -34,6 +34,20 @@ export const SCENES: Record<string, Scene> = {
       ];
     },
   },
+  /** The server ends every connection on which it is asked for something. */
+  "forbidden request": {
+    weight: 1,
+    options: () => ({ ...soon, queue: patient }),
+    make: (draft) => {
+      const type = draft.random.pick(["subscribe", "unsubscribe"] as const);
+      const id = draft.newSub();
+      const subscribe = { do: "subscribe", id, filter: "forbidden", qos: 1 } as const;
+      const closes = { do: "close on", type, times: 100 } as const;
+      const wanted = { do: "publish", topic: "up/0", qos: draft.qos(), size: 10, times: 2 } as const;
+      if (type === "subscribe") return [closes, subscribe, wanted, rest(60_000)];
+      return [subscribe, rest(1_000), closes, { do: "end", sub: id }, wanted, rest(60_000)];
+    },
+  },
   siege: { weight: 0.7, make: () => [{ do: "siege", times: 500_000 }] },
   /** One message that takes longer than a keep alive, over a line that takes a little at a time. */
   "slow upload": {

@@ -67,7 +67,10 @@ export class World {
   readonly arrivals: Arrivals;
   readonly limits: Limits;
   readonly network: Network;
-  readonly facts = newFacts(() => (this.broker.faults.closedOnPublish > 0 ? this.broker.ended : 0));
+  readonly facts = newFacts(
+    () => (this.broker.faults.closedOnPublish > 0 ? this.broker.ended : 0),
+    () => (this.broker.faults.closedOnRequest > 0 ? this.broker.ended : 0),
+  );
   /** What the network and the server did wrong. */
   faults = 0;
   readonly #store: MemoryStore | undefined;

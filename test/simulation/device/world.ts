@@ -47,7 +47,10 @@ export class DeviceWorld {
   readonly errors: Secrets;
   /** Telemetry of which the device was told that it has left. */
   readonly promised = new Set<number>();
-  readonly facts = newFacts(() => 0);
+  readonly facts = newFacts(
+    () => 0,
+    () => 0,
+  );
   faults = 0;
   #sasFailures = 0;
   /** The device told on this connection that a subscription was refused, or not answered. */
