@@ -9,7 +9,7 @@
 export const size = {
   codec: 6500,
   MqttClient: 36_300,
-  DeviceClient: 52_200,
+  DeviceClient: 52_300,
   encode: 4100,
   decode: 5400,
   createSasToken: 2090,

@@ -17,25 +17,19 @@ const isEmptied = (value: unknown): boolean =>
   !/^(Object|Array|Number|String|Boolean)$/.test(tagOf(value)) &&
   Object.keys(value).length === 0;
 
-/** For `JSON.stringify`: throws ERR_INVALID_ARGUMENT for what would be written as something else. */
-function refuseLost(this: Record<string, unknown>, name: string, value: unknown): unknown {
-  const given = this[name];
-  const isLost =
-    (typeof value === "number" && !Number.isFinite(value)) ||
-    (value === null && tagOf(given) === "Date") ||
-    isEmptied(value);
-  if (isLost) throw refused(name, typeof value === "number" ? `${value}` : `a ${tagOf(given)}`);
-  return value;
-}
-
-/** The same, and for what would be left out. */
-function refuseLeftOut(this: Record<string, unknown>, name: string, value: unknown): unknown {
-  if (typeof value === "function" || typeof value === "symbol") throw refused(name, `a ${typeof value}`);
-  return refuseLost.call(this, name, value);
-}
-
-const refused = (name: string, what: string): HubwireError =>
-  invalid(`JSON cannot say ${what}${name && `, which ${JSON.stringify(name).slice(0, 60)} is`}`);
+/** For `JSON.stringify`: throws ERR_INVALID_ARGUMENT for what would be written as something else, or with `whole` left out. */
+const refuseLost = (whole: boolean) =>
+  function (this: Record<string, unknown>, name: string, value: unknown): unknown {
+    const given = tagOf(this[name]);
+    const isLost =
+      (typeof value === "number" && !Number.isFinite(value)) ||
+      (value === null && given === "Date") ||
+      isEmptied(value) ||
+      (whole && /^(function|symbol)$/.test(typeof value));
+    if (!isLost) return value;
+    const what = typeof value === "number" ? value : `a ${given}`;
+    throw invalid(`JSON cannot say ${what}${name && `, which ${JSON.stringify(name)} is`}`);
+  };
 
 /**
  * The JSON text of `value`; `what` it is, for errors. Throws ERR_INVALID_ARGUMENT for what JSON cannot say, in any part of
@@ -44,9 +38,9 @@ const refused = (name: string, what: string): HubwireError =>
 export function encodeJson(value: unknown, what: string, whole = false): string {
   let json: string | undefined;
   try {
-    json = JSON.stringify(value, whole ? refuseLeftOut : undefined);
+    json = JSON.stringify(value, whole ? refuseLost(true) : undefined);
     // Looked at part by part only where something may be lost, because that takes several times as long.
-    if (!whole && json !== undefined && /null|\{\}/.test(json)) json = JSON.stringify(value, refuseLost);
+    if (!whole && json !== undefined && /null|\{\}/.test(json)) json = JSON.stringify(value, refuseLost(false));
   } catch (cause) {
     const why = cause instanceof HubwireError ? `: ${cause.message}` : "";
     throw invalid(`${what} cannot be written as JSON${why}`, { cause });

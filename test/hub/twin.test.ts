@@ -97,7 +97,7 @@ describe("encodeReported", () => {
   test("the error says why it is no JSON", () => {
     expect(() => encodeReported({ a: () => 1 })).toThrow(
       expect.objectContaining({
-        message: 'the reported properties cannot be written as JSON: JSON cannot say a function, which "a" is',
+        message: 'the reported properties cannot be written as JSON: JSON cannot say a Function, which "a" is',
       }),
     );
   });

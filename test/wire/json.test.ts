@@ -39,7 +39,7 @@ test.each<[string, unknown, string]>([
 test("functions and symbols are refused where nothing may be left out", () => {
   for (const value of [{ a: () => 1 }, { a: Symbol("s") }]) {
     expect(() => encodeJson(value, "it", true)).toThrow(
-      /^it cannot be written as JSON: JSON cannot say a (function|symbol), which "a" is$/,
+      /^it cannot be written as JSON: JSON cannot say a (Function|Symbol), which "a" is$/,
     );
   }
 });
