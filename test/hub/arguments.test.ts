@@ -40,7 +40,7 @@ interface Parameter {
 
 const OPTIONS = ["undefined", "object", "an object of nothing", "date", "map"];
 const TEXT = ["text", "empty text", "a lone surrogate"];
-const NOT_JSON = ["symbol", "bigint", "function", "map", "an object that throws", "cycle"];
+const NOT_JSON = ["NaN", "date", "symbol", "bigint", "function", "map", "an object that throws", "cycle"];
 const NOT_SENT = ["a lone surrogate", "undefined", ...NOT_JSON];
 const telemetry = [
   "properties",
