@@ -51,6 +51,9 @@ export let explainPublishes: (client: MqttClient, explain: (error: HubwireError)
  */
 export let succeed: (client: MqttClient, other: MqttClient) => boolean;
 
+/** Likewise: whether a subscription to that filter was asked for and has not ended, as by a refusal to restore it. */
+export let isSubscribing: (client: MqttClient, topicFilter: string) => boolean;
+
 /**
  * An MQTT 3.1.1 client. Every promise it returns settles once: with success, a HubwireError, or its own
  * deadline or signal. Errors that belong to no call are `error` events; without a listener they are process
@@ -60,6 +63,7 @@ export class MqttClient extends Emitter<ClientEvents> {
   static {
     explainPublishes = (client, explain) => void (client.#engine.desk.explain = explain);
     succeed = (client, other) => client.#engine.succeed(other.#engine);
+    isSubscribing = (client, topicFilter) => client.#engine.session.routesToEnd(topicFilter)!.length > 0;
   }
 
   readonly #engine: Engine;

@@ -6,7 +6,7 @@
  * or connected. Whether there is a connection, and whether the client has given up, is the MqttClient's to know.
  */
 import type { ClientEvents, CloseOptions } from "../client/api.js";
-import { CONNECT, explainPublishes, MqttClient, succeed } from "../client/client.js";
+import { CONNECT, explainPublishes, isSubscribing, MqttClient, succeed } from "../client/client.js";
 import { closedError, stoppedError } from "../client/failures.js";
 import type { MqttClientOptions } from "../client/options.js";
 import { invalid, readOptions } from "../check.js";
@@ -97,6 +97,11 @@ export class HubConnection {
     await this.#moving?.catch(() => {});
     if (this.#closed) throw closedError();
     if (this.#stopped) throw stoppedError(this.#stopped);
+  }
+
+  /** Whether the present MQTT client was asked for it, and no refusal has ended it. */
+  isSubscribing(topicFilter: string): boolean {
+    return isSubscribing(this.#mqtt, topicFilter);
   }
 
   /** Settles with SUBACK of the present MQTT client. */

@@ -106,6 +106,7 @@ export class DeviceClient extends Emitter<DeviceEvents> {
     this.#subscriptions = new Subscriptions({
       filters: () => this.#filters,
       subscribe: (topicFilter) => this.#connection.subscribe(topicFilter, topicFilter.startsWith("$iothub/") ? 0 : 1),
+      isSubscribing: (topicFilter) => this.#connection.isSubscribing(topicFilter),
       recover: (error) => this.#connection.recover(error),
       report: (error) => this.#report(error),
     });

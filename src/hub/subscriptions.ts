@@ -2,8 +2,8 @@
  * What the device is subscribed to: what its handlers need.
  *
  * Invariants: the filters follow from the handlers that there are, and are kept nowhere else; each is asked of an MQTT
- * client once, which restores it after a reconnect by itself; a refusal is an `error` event besides what rejects, so
- * that a promise may be ignored.
+ * client once, which restores it after a reconnect by itself, and again where the hub has refused it; a refusal is an
+ * `error` event besides what rejects, so that a promise may be ignored.
  */
 import type { HubwireError } from "../errors.js";
 
@@ -12,6 +12,8 @@ export interface SubscriptionsOwner {
   filters(): readonly string[];
   /** Asks the present MQTT client; settles with SUBACK. */
   subscribe(topicFilter: string): Promise<unknown>;
+  /** Whether that client was asked, and nothing has ended it since. */
+  isSubscribing(topicFilter: string): boolean;
   /** Resolves when a refused identity was replaced; rejects with any other error, explained. */
   recover(error: unknown): Promise<void>;
   report(error: HubwireError): void;
@@ -30,7 +32,8 @@ export class Subscriptions {
   async granted(topicFilter: string): Promise<void> {
     const asked = this.#asked;
     let granted = asked.get(topicFilter);
-    if (!granted) {
+    // The hub may have refused what was to be restored on a later connection.
+    if (!granted || !this.#owner.isSubscribing(topicFilter)) {
       granted = this.#owner.subscribe(topicFilter);
       asked.set(topicFilter, granted);
     }

@@ -3,7 +3,7 @@
  *
  * Invariants: every request settles once: by the hub's answer, its deadline, its signal or the end of the client. One
  * that had no answer when the connection went is sent again on the next, which is safe because both kinds may be
- * repeated.
+ * repeated; under another id, for a late answer to the first tells of an earlier state.
  */
 import { abortable, throwIfAborted } from "../abort.js";
 import { setAlarm } from "../clock.js";
@@ -20,7 +20,10 @@ export interface Answer {
 
 interface Request {
   what: string;
-  topic: string;
+  topicOf(requestId: string): string;
+  /** Under which it waits, and is asked. */
+  id: string;
+  wasSent: boolean;
   payload: string;
   resolve(answer: Answer): void;
   reject(error: unknown): void;
@@ -48,11 +51,12 @@ export class TwinRequests {
   ): Promise<Answer> {
     throwIfAborted(signal);
     const { clock, timeout } = this.#hub;
-    const id = (++this.#lastId).toString(36);
+    let request: Request;
     let cancel: () => void;
     const answer = new Promise<Answer>((resolve, reject) => {
-      const request: Request = { what, topic: topicOf(id), payload, resolve, reject, ready: false, leaving: undefined };
-      this.#waiting.set(id, request);
+      const state = { id: "", wasSent: false, ready: false, leaving: undefined };
+      request = { what, topicOf, payload, resolve, reject, ...state };
+      this.#name(request);
       cancel = setAlarm(clock, timeout, () =>
         reject(new HubwireError("ERR_TIMEOUT", `the hub did not answer ${what} within ${timeout} ms`)),
       );
@@ -60,13 +64,19 @@ export class TwinRequests {
     });
     return abortable(signal, answer).finally(() => {
       cancel();
-      this.#waiting.delete(id);
+      this.#waiting.delete(request.id);
     });
+  }
+
+  #name(request: Request): void {
+    this.#waiting.delete(request.id);
+    request.id = (++this.#lastId).toString(36);
+    this.#waiting.set(request.id, request);
   }
 
   /** A connection is up: asks again for what had no answer. */
   connected(): void {
-    for (const request of this.#waiting.values()) this.#send(request);
+    for (const request of [...this.#waiting.values()]) this.#send(request);
   }
 
   /** Another hub, which knows of no request and no subscription. */
@@ -97,6 +107,8 @@ export class TwinRequests {
 
   #send(request: Request): void {
     if (!request.ready || request.leaving || !this.#hub.connected()) return;
+    if (request.wasSent) this.#name(request);
+    request.wasSent = true;
     const leaving = (request.leaving = {});
     // What was on its way to another hub has been begun anew.
     const left = (error?: HubwireError): void => {
@@ -105,7 +117,7 @@ export class TwinRequests {
       // A lost connection is no answer: the next one asks again.
       if (error?.retryable === false) request.reject(error);
     };
-    this.#hub.publish(request.topic, request.payload).then(() => left(), left);
+    this.#hub.publish(request.topicOf(request.id), request.payload).then(() => left(), left);
   }
 }
 

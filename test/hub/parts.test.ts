@@ -166,9 +166,14 @@ describe("subscriptions", () => {
   function scene() {
     const asked: { filter: string; grant: () => void; refuse: (code?: string) => void }[] = [];
     const reported: string[] = [];
-    const state = { filters: ["a"], recover: (error: unknown): Promise<void> => Promise.reject(error) };
+    const state = {
+      filters: ["a"],
+      ended: false,
+      recover: (error: unknown): Promise<void> => Promise.reject(error),
+    };
     const subscriptions = new Subscriptions({
       filters: () => state.filters,
+      isSubscribing: () => !state.ended,
       subscribe: (filter) =>
         new Promise<void>((resolve, reject) => {
           const refuse = (code = "ERR_SUBSCRIBE_REFUSED"): void =>
@@ -197,6 +202,22 @@ describe("subscriptions", () => {
     subscriptions.moved();
     void subscriptions.all();
     expect(asked, "another client knows of none").toHaveLength(4);
+  });
+
+  test("that the hub refused to restore are asked for again", async () => {
+    const { subscriptions, asked, state } = scene();
+    void subscriptions.all();
+    asked[0]?.grant();
+    await turn();
+    state.ended = true;
+    const again = ends(subscriptions.all());
+    expect(asked).toHaveLength(2);
+    state.ended = false;
+    asked[1]?.grant();
+    await turn();
+    expect(again).toEqual([undefined]);
+    await subscriptions.all();
+    expect(asked).toHaveLength(2);
   });
 
   test("that are refused are told once, and asked for again by the next who needs them", async () => {

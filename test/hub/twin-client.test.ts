@@ -74,12 +74,14 @@ describe("a request", () => {
     expect(took()).toEqual(['PATCH/properties/reported/?$rid=1 {"a":1}']);
     twin.connected();
     await turn();
-    expect(took()).toEqual(['PATCH/properties/reported/?$rid=1 {"a":1}']);
+    expect(took(), "under another id").toEqual(['PATCH/properties/reported/?$rid=2 {"a":1}']);
     state.isUp = false;
     twin.connected();
     expect(took()).toEqual([]);
-    answer(2, "");
     answer(1, "");
+    await turn();
+    expect(ends, "a late answer tells of an earlier state").toEqual([]);
+    answer(2, "");
     await turn();
     expect(ends).toEqual([{ version: undefined }]);
     state.isUp = true;

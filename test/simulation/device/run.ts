@@ -173,6 +173,8 @@ async function works(world: DeviceWorld, what: string, call: () => Promise<boole
       () => world.client.connected,
       () => "a connection",
     );
+    // The hub hears of what is subscribed to after CONNACK, and calls no method before.
+    await world.scheduler.advance(world.scheduler.now() + 50, world.rested, world.failed);
   }
   world.report.fail(`${what} did not work in peace`);
 }
