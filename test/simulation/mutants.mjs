@@ -284,7 +284,9 @@ export const mutants = [
   {
     name: "twin requests are not asked again on the next connection",
     of: "device",
-    edits: [["src/hub/twin-requests.ts", "for (const request of [...this.#waiting.values()]) this.#send(request);", ""]],
+    edits: [
+      ["src/hub/twin-requests.ts", "for (const request of [...this.#waiting.values()]) this.#send(request);", ""],
+    ],
   },
   {
     name: "a message is completed before its handler is done",
