@@ -232,8 +232,8 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     run(hub, values) {
       const faults = faultsAt(hub, values);
       // At once, so that a wrong one changes nothing.
-      const gone = values["clear"] ? { seed: undefined, ...faults.settings() } : {};
-      faults.set({ ...Object.fromEntries(Object.keys(gone).map((name) => [name, undefined])), ...values["set"] });
+      const gone = values["clear"] ? ["seed", ...Object.keys(faults.settings())] : [];
+      faults.set({ ...Object.fromEntries(gone.map((name) => [name, undefined])), ...values["set"] });
       return { faults: faults.settings() };
     },
   },

@@ -34,6 +34,9 @@ export function failed(message: string, cause?: unknown): HubwireError {
   return new HubwireError("ERR_STORE", message, cause === undefined ? {} : { cause });
 }
 
+/** Of what a call of the file system threw. */
+export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code;
+
 /** Opens a regular file that has one name: under another one a second store would look for another lock. */
 function open(path: string, fresh = false): number {
   const { O_CREAT, O_EXCL, O_NONBLOCK = 0, O_RDWR } = fs.constants;

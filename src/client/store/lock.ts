@@ -17,7 +17,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { HubwireError } from "../../errors.js";
-import { failed } from "./disk.js";
+import { codeOf, failed } from "./disk.js";
 
 /** A thread; the parts of an entry's name, in this order, with a random part behind them. `-`: can't be told. */
 type Holder = readonly [pid: string, thread: string, start: string, kernel: string, space: string];
@@ -32,8 +32,6 @@ const SHARED = new Set([
   0x5346414f, 0x786f4256,
 ]);
 const TRIES = 100;
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
 /** When a task of /proc started, in ticks; undefined where it has ended and is only waited for. Throws where there is none. */
 function startOf(task: string): string | undefined {

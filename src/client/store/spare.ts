@@ -6,21 +6,22 @@
  * smaller only where the disk is full. A disk on which it can't be made for another reason is done without.
  */
 import { randomBytes } from "node:crypto";
-import { type Disk, writeAll } from "./disk.js";
+import { codeOf, type Disk, writeAll } from "./disk.js";
 
 /** Bytes by which it grows and shrinks; so many more than the live records need are there, for a new file of a few. */
 const STEP = 0x8000;
 /** Bytes that may follow one message: its state, its release, and their three removals. */
 export const EACH = 128;
 
-const codeOf = (error: unknown): string | undefined =>
-  (((error as { cause?: unknown } | undefined)?.cause ?? error) as NodeJS.ErrnoException | undefined)?.code;
+/** The disk's own, also where it is the cause of an ERR_STORE. */
+const reasonOf = (error: unknown): string | undefined =>
+  codeOf((error as { cause?: unknown } | undefined)?.cause ?? error);
 
 /** Whether the disk, or the user's part of it, has no more room. */
-export const isFull = (error: unknown): boolean => /^(ENOSPC|EDQUOT)$/.test(codeOf(error) ?? "");
+export const isFull = (error: unknown): boolean => /^(ENOSPC|EDQUOT)$/.test(reasonOf(error) ?? "");
 
 /** Whether the file may not become so large, on this file system or by the process's limit. */
-export const isTooLarge = (error: unknown): boolean => codeOf(error) === "EFBIG";
+export const isTooLarge = (error: unknown): boolean => reasonOf(error) === "EFBIG";
 
 export class Spare {
   readonly #disk: Disk;
