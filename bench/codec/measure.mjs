@@ -1,5 +1,5 @@
-// Timing: every contender takes its turn in every round, in an order that rotates, so that a drift of the
-// machine falls on all; ratios are taken round by round and their median is what counts.
+// Timing in one process: every contender takes its turn in every round, in an order that rotates, so that a drift of the
+// machine falls on all.
 
 /** CPU time of this process in nanoseconds: others on the machine then count little. The collector's threads are in it. */
 export const now = () => {
@@ -8,7 +8,6 @@ export const now = () => {
 };
 export const sorted = (values) => [...values].sort((a, b) => a - b);
 export const median = (values) => sorted(values)[values.length >> 1];
-export const geomean = (values) => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
 /** Nanoseconds a unit. */
 export function timed({ count, run }) {
@@ -18,9 +17,8 @@ export function timed({ count, run }) {
 }
 
 /**
- * `contenders`: { name, count, run } where `run()` handles `count` units, or { name, nanoseconds } where `nanoseconds()` has
- * another process do so and returns those of a unit. Returns by name the nanoseconds a unit of each round, after two rounds
- * of warm-up that are not kept.
+ * `contenders`: { name, count, run } where `run()` handles `count` units. Returns by name the nanoseconds a unit of each
+ * round, after two rounds of warm-up that are not kept.
  */
 export function interleave(contenders, rounds, warmup = 2) {
   const times = new Map(contenders.map(({ name }) => [name, []]));
@@ -28,19 +26,9 @@ export function interleave(contenders, rounds, warmup = 2) {
   for (let round = -warmup; round < rounds; round++) {
     for (let i = 0; i < contenders.length; i++) {
       const contender = contenders[(i + round + warmup) % contenders.length];
-      const nanoseconds = contender.nanoseconds ? contender.nanoseconds() : timed(contender);
+      const nanoseconds = timed(contender);
       if (round >= 0) times.get(contender.name).push(nanoseconds);
     }
   }
   return times;
-}
-
-/** Round by round how many times `base` takes longer than `other`. */
-export function ratios(times, base, other) {
-  return times.get(base).map((value, i) => value / times.get(other)[i]);
-}
-
-export function spread(values, digits = 1) {
-  const list = sorted(values);
-  return `${median(list).toFixed(digits)} (${list[0].toFixed(digits)} to ${list.at(-1).toFixed(digits)})`;
 }

@@ -1,8 +1,8 @@
 // Contenders that have a process of their own each and take turns: what one leaves behind (garbage, grown memory,
 // call sites that have seen many kinds of things) is then not paid for by the next.
 import { fork } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
+import { message } from "../suite/parties.mjs";
 import { now, timed } from "./measure.mjs";
 
 /**
@@ -16,16 +16,10 @@ export const lengths = {
 
 async function start(program, name, options) {
   const child = fork(join(import.meta.dirname, `${program}.mjs`), [...options, "--peer", name]);
-  const ended = once(child, "exit").then(([status]) => {
-    throw new Error(`${program}, ${name}: ended early, with ${status}`);
-  });
-  // After the last turn it may end.
-  ended.catch(() => {});
-  const answer = async () => (await Promise.race([once(child, "message"), ended]))[0];
-  await answer();
+  await message(child);
   const nanoseconds = () => {
     child.send("turn");
-    return answer();
+    return message(child);
   };
   return { name, nanoseconds, stop: () => child.disconnect() };
 }
